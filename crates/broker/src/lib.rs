@@ -1,0 +1,1 @@
+//! Virtual hosts, queues, consumers, acknowledgements and permissions: events in, effects out.

@@ -1,0 +1,1 @@
+//! The storage engine: a journal of blocks, and the index derived from it.

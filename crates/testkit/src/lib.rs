@@ -1,0 +1,1 @@
+//! Models, crash loops, fault plans and runners of foreign clients.

@@ -1,0 +1,2 @@
+//! Checks, tests, code generation and benchmarks of the workspace.
+fn main() {}
