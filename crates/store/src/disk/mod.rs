@@ -1,0 +1,15 @@
+//! The seam to files, clock and randomness: one trait set, the real disk, and a simulated one.
+
+mod aligned;
+mod mmap;
+mod now;
+mod real;
+#[cfg(feature = "sim")]
+pub mod sim;
+mod traits;
+
+pub use aligned::{AlignedBuf, DIRECT_IO_ALIGNMENT};
+pub use mmap::RealMap;
+pub use now::Now;
+pub use real::{RealDisk, RealFile, RealLock, WriteMode};
+pub use traits::{Disk, DiskFile, DiskMap, FileKind, LockError};

@@ -1,0 +1,78 @@
+use super::*;
+use crate::disk::DiskMap;
+
+fn disk(mode: WriteMode) -> (tempfile::TempDir, RealDisk) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let disk = RealDisk::open(dir.path().join("data"), mode).expect("a data directory");
+    (dir, disk)
+}
+
+#[rstest::rstest]
+fn what_was_written_synced_is_read_back(
+    #[values(
+        WriteMode::DirectDsync,
+        WriteMode::BufferedDsync,
+        WriteMode::BufferedFdatasync
+    )]
+    mode: WriteMode,
+) {
+    let (_dir, disk) = disk(mode);
+    let file = disk.create("a.seg", FileKind::Journal).unwrap();
+    file.allocate(65536).unwrap();
+    let mut block = AlignedBuf::zeroed(8192);
+    block.fill(7);
+    file.write_synced_at(&block, 4096).unwrap();
+
+    let file = disk.open("a.seg", FileKind::Journal).unwrap();
+    assert_eq!(file.len().unwrap(), 65536);
+    let mut back = AlignedBuf::zeroed(65536 + 4096);
+    assert_eq!(file.read_at(&mut back, 0).unwrap(), 65536);
+    assert!(back[..4096].iter().all(|byte| *byte == 0));
+    assert!(back[4096..12288].iter().all(|byte| *byte == 7));
+}
+
+#[test]
+fn a_second_owner_is_refused_with_the_first_ones_pid() {
+    let (_dir, disk) = disk(WriteMode::default());
+    let held = disk.lock().unwrap();
+    let LockError::Held { pid, .. } = disk.lock().unwrap_err() else {
+        panic!("held")
+    };
+    assert_eq!(pid, Some(std::process::id()));
+    drop(held);
+    assert!(disk.lock().is_ok());
+}
+
+#[test]
+fn giving_pages_back_loses_no_change() {
+    let (_dir, disk) = disk(WriteMode::default());
+    let file = disk.create("0000.idx", FileKind::Plain).unwrap();
+    file.allocate(1 << 20).unwrap();
+    let mut map = disk.map(&file, 1 << 20).unwrap();
+    map.bytes_mut().fill(3);
+    map.give_back(0, 1 << 20);
+    assert!(map.bytes().iter().all(|byte| *byte == 3));
+    map.bytes_mut()[5] = 4;
+    map.sync().unwrap();
+    let mut back = vec![0; 1 << 20];
+    assert_eq!(file.read_at(&mut back, 0).unwrap(), 1 << 20);
+    assert_eq!(back, map.bytes());
+}
+
+#[test]
+fn an_existing_directory_is_no_error_and_an_existing_file_is() {
+    let (_dir, disk) = disk(WriteMode::default());
+    disk.create_dir("s").unwrap();
+    disk.create_dir("s").unwrap();
+    disk.create("s/f", FileKind::Plain).unwrap();
+    assert_eq!(
+        disk.create("s/f", FileKind::Plain).unwrap_err().kind(),
+        io::ErrorKind::AlreadyExists
+    );
+    disk.rename("s/f", "s/e").unwrap();
+    disk.sync_dir("s").unwrap();
+    assert_eq!(disk.list("s").unwrap(), ["e"]);
+    disk.remove("s/e").unwrap();
+    assert!(disk.list("s").unwrap().is_empty());
+    assert!(disk.free_bytes().unwrap() > 0);
+}
