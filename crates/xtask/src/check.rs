@@ -1,0 +1,73 @@
+//! What can be said about the workspace without a running broker: format, lints, rules, Rust tests.
+
+mod dependencies;
+mod rules;
+mod suite;
+
+pub use suite::rust_tests;
+
+use crate::outcome::Tally;
+use crate::process;
+use crate::workspace::Workspace;
+
+/// `cargo fmt --check`.
+pub fn format(workspace: &Workspace) -> anyhow::Result<Tally> {
+    cargo(workspace, &["fmt", "--all", "--check"])
+}
+
+/// Clippy on everything, warnings denied.
+pub fn lints(workspace: &Workspace) -> anyhow::Result<Tally> {
+    cargo(
+        workspace,
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
+        ],
+    )
+}
+
+/// The table in `docs/ARCHITECTURE.md` says what cargo says.
+pub fn dependency_table(workspace: &Workspace) -> anyhow::Result<Tally> {
+    let document = std::fs::read_to_string(workspace.root().join("docs/ARCHITECTURE.md"))?;
+    let written = dependencies::written(&document)?;
+    let actual = dependencies::actual(workspace.metadata());
+    Ok(findings(
+        &dependencies::differences(&written, &actual),
+        written.len(),
+    ))
+}
+
+/// Rules that a look at the committed files can decide.
+pub fn repository_rules(workspace: &Workspace) -> anyhow::Result<Tally> {
+    let files = workspace.committed_files()?;
+    let found = rules::violations(workspace.root(), &files)?;
+    Ok(findings(&found, files.len()))
+}
+
+fn cargo(workspace: &Workspace, arguments: &[&str]) -> anyhow::Result<Tally> {
+    let shown = format!("cargo {}", arguments.join(" "));
+    let status = process::run(&mut workspace.cargo(arguments))?;
+    Ok(if status.success() {
+        Tally::passed(shown)
+    } else {
+        Tally::failed(shown)
+    })
+}
+
+fn findings(found: &[String], looked_at: usize) -> Tally {
+    for finding in found {
+        eprintln!("{finding}");
+    }
+    match found.first() {
+        None => Tally::passed(format!("{looked_at} looked at")),
+        Some(first) => Tally {
+            passed: 0,
+            failed: u64::try_from(found.len()).unwrap_or(u64::MAX),
+            detail: first.clone(),
+        },
+    }
+}

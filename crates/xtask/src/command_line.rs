@@ -1,0 +1,97 @@
+//! The command line of `cargo xtask`, defined once: help and parsing come from here.
+//!
+//! Elsewhere: what each command does (`plan`).
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Checks, tests, code generation and measurements of the workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How the results are written to stdout.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+    /// Test this broker binary instead of building one.
+    #[arg(long, global = true, env = "LOGPOND_BIN", value_name = "FILE")]
+    pub broker: Option<PathBuf>,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// What `cargo xtask` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Format, lints, generated code, rules of the repository, all Rust tests.
+    Check,
+    /// Everything: check, interop, a short crash loop, a minute of simulation.
+    Test {
+        /// Kills of the crash loop.
+        #[arg(long, default_value_t = 6)]
+        kills: u32,
+        /// Length of the simulation.
+        #[arg(long, default_value_t = 60)]
+        sim_seconds: u64,
+    },
+    /// Programs with published AMQP clients (Python, Go, JavaScript, Rust) against the broker.
+    Interop {
+        /// Test against this broker instead of one of our own, for example `amqp://guest:guest@localhost:5672/`.
+        #[arg(long)]
+        url: Option<String>,
+        /// Run only the programs whose name contains this.
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Kill the broker with SIGKILL under load, again and again; nothing confirmed may be missing.
+    Crash {
+        /// How many kills.
+        #[arg(long, default_value_t = 200)]
+        kills: u32,
+        /// What the run is made from; printed when not given.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Further arguments for the crash tool.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
+    /// The store on a simulated disk that loses, tears and reorders unsynced writes.
+    Sim {
+        /// How long.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Further arguments for the simulation.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
+    /// Watch the broker's system calls: each confirm must be preceded by its completed synced write.
+    StraceOrder {
+        /// Further arguments for the tool.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
+    /// Fill a queue, restart the broker (killed, then stopped), measure start and memory, drain and check.
+    Backlog {
+        /// Messages in the queue.
+        #[arg(long, default_value_t = 10_000_000)]
+        messages: u64,
+        /// Further arguments for the tool.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
+    /// Generate code from the tables of the specification.
+    Codegen {
+        /// Only say whether the checked-in code is up to date.
+        #[arg(long)]
+        check: bool,
+    },
+}

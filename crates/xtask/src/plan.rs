@@ -1,0 +1,85 @@
+//! Which steps a command consists of, in which order.
+//!
+//! Invariant: a failed step does not hide the later ones; all are run and told.
+
+use crate::blackbox::Call;
+use crate::command_line::{Arguments, Command};
+use crate::outcome::{Outcome, Tally};
+use crate::workspace::Workspace;
+use crate::{artifacts, check, codegen};
+
+/// Runs what was asked for.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
+    let workspace = Workspace::open()?;
+    let call = |name: &str, call: Call<'_>| Outcome::of(name, || call.run(&workspace, arguments));
+    Ok(match &arguments.command {
+        Command::Check => checks(&workspace, arguments),
+        Command::Test { kills, sim_seconds } => {
+            let mut outcomes = checks(&workspace, arguments);
+            outcomes.push(call("interop", Call::blackbox(&["interop"])));
+            outcomes.push(call(
+                "crash loop",
+                Call::blackbox(&["crash", "--kills", &kills.to_string()]),
+            ));
+            let seconds = sim_seconds.to_string();
+            outcomes.push(call("simulated disk", Call::simulation(&["--seconds", &seconds])));
+            outcomes
+        }
+        Command::Interop { url, only } => {
+            let mut rest = Vec::new();
+            for (flag, value) in [("--url", url), ("--only", only)] {
+                rest.extend(value.iter().flat_map(|v| [flag.to_owned(), v.clone()]));
+            }
+            vec![call("interop", Call::blackbox(&["interop"]).with(&rest))]
+        }
+        Command::Crash { kills, seed, rest } => {
+            let mut crash = Call::blackbox(&["crash", "--kills", &kills.to_string()]);
+            if let Some(seed) = seed {
+                crash = crash.with(&["--seed".to_owned(), seed.to_string()]);
+            }
+            vec![call("crash loop", crash.with(rest))]
+        }
+        Command::Sim { seconds, rest } => {
+            let simulation = Call::simulation(&["--seconds", &seconds.to_string()]).with(rest);
+            vec![call("simulated disk", simulation)]
+        }
+        Command::StraceOrder { rest } => {
+            vec![call(
+                "confirms after syncs",
+                Call::blackbox(&["strace-order"]).with(rest),
+            )]
+        }
+        Command::Backlog { messages, rest } => {
+            let backlog = Call::blackbox(&["backlog", "--messages", &messages.to_string()]);
+            vec![call("backlog", backlog.with(rest))]
+        }
+        Command::Codegen { check } => vec![generated_code(*check)],
+    })
+}
+
+fn checks(workspace: &Workspace, arguments: &Arguments) -> Vec<Outcome> {
+    let mut outcomes = vec![
+        Outcome::of("format", || check::format(workspace)),
+        generated_code(true),
+        Outcome::of("dependency table", || check::dependency_table(workspace)),
+        Outcome::of("repository rules", || check::repository_rules(workspace)),
+        Outcome::of("lints", || check::lints(workspace)),
+    ];
+    let mut broker = None;
+    outcomes.push(Outcome::of("broker builds", || {
+        let path = artifacts::broker(workspace, arguments)?;
+        let detail = path.display().to_string();
+        broker = Some(path);
+        Ok(Tally::passed(detail))
+    }));
+    outcomes.push(Outcome::of("rust tests", || {
+        check::rust_tests(workspace, broker.as_deref())
+    }));
+    outcomes
+}
+
+fn generated_code(check: bool) -> Outcome {
+    Outcome::of("generated code", || {
+        codegen::run(check).map(|()| Tally::passed("methods.toml"))
+    })
+}
