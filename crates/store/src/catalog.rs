@@ -1,0 +1,511 @@
+//! `catalog.log`: named definitions that outlive the process, as a log of framed changes (docs/format.md, "Catalog").
+//!
+//! Invariants:
+//! - What `commit` returned `Ok` for is durable, all of a `Changes` or nothing.
+//! - `live` is what replaying the frames gives; the file never holds an entry that `live` misses.
+//! - Bytes from `end` on are zero, or the file is poisoned: a cut tail is never written over, but left behind by
+//!   rewriting the file under a new name.
+//! - After a failed write or sync nothing is written until the catalog is reopened.
+//!
+//! Elsewhere: which frames of a file count (`scan`), what was found at opening (`report`), what the values mean (callers).
+
+mod changes;
+mod report;
+mod scan;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::codec::{self, CodecError};
+use crate::disk::{Disk, DiskFile, FileKind};
+use crate::frame::{self, Frame, FrameError, Seal};
+
+pub use changes::Changes;
+use changes::{Change, Entry};
+pub use report::{CatalogReport, DamagedRange, TornTail};
+use scan::Scan;
+
+/// The name of the file.
+pub(crate) const CATALOG_NAME: &str = "catalog.log";
+const CATALOG_NEW_NAME: &str = "catalog.log.new";
+/// The version of what frames of this file hold.
+pub(crate) const CATALOG_SCHEMA: u16 = 1;
+/// The file grows in steps of this many real blocks' bytes, so that a full disk shows before anything is written.
+const GROWTH_BYTES: u64 = 64 << 10;
+/// A compacted file has frames of about this size.
+const COMPACTED_FRAME_BYTES: usize = 1 << 20;
+/// What an entry costs besides its key and value.
+const ENTRY_OVERHEAD_BYTES: u64 = 20;
+
+/// Why a catalog could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CatalogOpenError {
+    /// Something else stands under that name. Move it away, or choose another directory.
+    #[error("{path} is no catalog of Logpond: move it away, or choose another data directory")]
+    Foreign {
+        /// The file.
+        path: String,
+    },
+    /// It belongs to another store. Put the right file back, or move this one away.
+    #[error(
+        "{path} belongs to store {found:032x}, but this data directory to {expected:032x}: put the right file back"
+    )]
+    OtherStore {
+        /// The file.
+        path: String,
+        /// The store that the file names.
+        found: u128,
+        /// The store that META names.
+        expected: u128,
+    },
+    /// Written by another version. Start it with that version.
+    #[error("{path} at byte {offset}: {source}")]
+    OtherVersion {
+        /// The file.
+        path: String,
+        /// Where the frame begins.
+        offset: u64,
+        /// Which version it is.
+        source: FrameError,
+    },
+    /// The disk said no.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why a change did not become durable.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CatalogError {
+    /// The change cannot be encoded. Nothing was written.
+    #[error(transparent)]
+    Encode(#[from] FrameError),
+    /// Nothing was written. Try again once there is room.
+    #[error("no room for {needed} bytes of definitions: {source}")]
+    DiskFull {
+        /// Bytes wanted.
+        needed: u64,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The disk said no; whether the change is durable shows when the catalog is reopened.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An earlier write failed. Reopen to recover.
+    #[error("an earlier write of the definitions failed; nothing is written until a restart")]
+    Poisoned,
+}
+
+/// When a catalog rewrites itself.
+#[derive(Clone, Copy, Debug)]
+pub struct CatalogOptions {
+    /// No compaction below this file size.
+    pub compact_bytes_min: u64,
+}
+
+impl Default for CatalogOptions {
+    fn default() -> Self {
+        Self {
+            compact_bytes_min: 1 << 20,
+        }
+    }
+}
+
+/// The open catalog with all live entries in memory.
+#[derive(Debug)]
+pub struct Catalog<D: Disk> {
+    disk: D,
+    options: CatalogOptions,
+    store: u128,
+    file: D::File,
+    end: u64,
+    allocated: u64,
+    next_sequence: u64,
+    live: BTreeMap<Vec<u8>, Vec<u8>>,
+    live_bytes: u64,
+    compact_at: u64,
+    health: Health,
+    buffer: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    Sound,
+    Poisoned,
+}
+
+impl<D: Disk> Catalog<D> {
+    /// Opens the catalog of `store`, or starts an empty one. A torn or damaged file is cut, kept aside and reported; it
+    /// never prevents opening.
+    pub fn open(
+        disk: D,
+        store: u128,
+        options: CatalogOptions,
+    ) -> Result<(Self, CatalogReport), CatalogOpenError> {
+        remove_if_there(&disk, CATALOG_NEW_NAME).map_err(opening)?;
+        let Some((file, bytes)) = read_file(&disk).map_err(opening)? else {
+            let fresh = write_file(&disk, store, &BTreeMap::new(), 0).map_err(opening)?;
+            let catalog = Self::assemble(disk, store, options, fresh, BTreeMap::new());
+            return Ok((
+                catalog,
+                CatalogReport {
+                    created: true,
+                    ..CatalogReport::default()
+                },
+            ));
+        };
+        let mut live = BTreeMap::new();
+        let scan = Scan::run(&bytes, store, |changes| apply(&mut live, changes))?;
+        let mut report = scan.report;
+        report.entries = live.len();
+        for range in &mut report.damaged {
+            range.kept_in = keep_aside(&disk, &bytes, range).map_err(opening)?;
+        }
+        let written = if report.is_clean() {
+            let allocated = to_u64(bytes.len());
+            Written {
+                file,
+                end: scan.end,
+                allocated,
+                next_sequence: scan.next_sequence,
+            }
+        } else {
+            write_file(&disk, store, &live, scan.next_sequence).map_err(opening)?
+        };
+        Ok((Self::assemble(disk, store, options, written, live), report))
+    }
+
+    fn assemble(
+        disk: D,
+        store: u128,
+        options: CatalogOptions,
+        written: Written<D>,
+        live: BTreeMap<Vec<u8>, Vec<u8>>,
+    ) -> Self {
+        let Written {
+            file,
+            end,
+            allocated,
+            next_sequence,
+        } = written;
+        let live_bytes = live.iter().map(|(key, value)| entry_bytes(key, value)).sum();
+        let mut catalog = Self {
+            disk,
+            options,
+            store,
+            file,
+            end,
+            allocated,
+            next_sequence,
+            live,
+            live_bytes,
+            compact_at: 0,
+            health: Health::Sound,
+            buffer: Vec::new(),
+        };
+        catalog.plan_compaction();
+        catalog
+    }
+
+    /// The value of `key`, to be decoded with [`decode`](Self::decode).
+    #[must_use]
+    pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.live.get(key).map(Vec::as_slice)
+    }
+
+    /// All entries, by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.live
+            .iter()
+            .map(|(key, value)| (key.as_slice(), value.as_slice()))
+    }
+
+    /// The entries whose key begins with `prefix`, by key.
+    pub fn with_prefix<'a>(&'a self, prefix: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.live
+            .range(prefix.to_vec()..)
+            .take_while(move |(key, _)| key.starts_with(prefix))
+            .map(|(key, value)| (key.as_slice(), value.as_slice()))
+    }
+
+    /// The value that an entry's bytes stand for.
+    pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+        codec::decode(bytes)
+    }
+
+    /// Sets one entry; durable on return.
+    pub fn put(&mut self, key: &[u8], value: &impl Serialize) -> Result<(), CatalogError> {
+        let mut changes = Changes::new();
+        changes.put(key, value)?;
+        self.commit(changes)
+    }
+
+    /// Removes one entry; durable on return. A missing one is no error.
+    pub fn delete(&mut self, key: &[u8]) -> Result<(), CatalogError> {
+        let mut changes = Changes::new();
+        changes.delete(key);
+        self.commit(changes)
+    }
+
+    /// Applies several changes, all or nothing; durable on return.
+    pub fn commit(&mut self, changes: Changes) -> Result<(), CatalogError> {
+        if self.health == Health::Poisoned {
+            return Err(CatalogError::Poisoned);
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let entry = Entry::Changes(changes.into_list());
+        self.buffer.clear();
+        let seal = Seal::at(self.store, self.end);
+        frame::write_into(&mut self.buffer, &entry, CATALOG_SCHEMA, self.next_sequence, seal)?;
+        let end = self.end + to_u64(self.buffer.len());
+        self.grow_to(end)?;
+        if let Err(source) = self.file.write_synced_at(&self.buffer, self.end) {
+            self.health = Health::Poisoned;
+            return Err(CatalogError::Io {
+                path: CATALOG_NAME.to_owned(),
+                source,
+            });
+        }
+        self.end = end;
+        self.next_sequence += 1;
+        if let Entry::Changes(changes) = entry {
+            for change in changes {
+                self.account(&change);
+                apply(&mut self.live, [change]);
+            }
+        }
+        self.compact_if_due();
+        Ok(())
+    }
+
+    /// Takes real blocks before the write, so that a full disk is told apart from a failed write.
+    fn grow_to(&mut self, end: u64) -> Result<(), CatalogError> {
+        if end > self.allocated {
+            let wanted = end.next_multiple_of(GROWTH_BYTES);
+            let needed = end - self.end;
+            self.file
+                .allocate(wanted)
+                .map_err(|source| CatalogError::DiskFull { needed, source })?;
+            self.allocated = wanted;
+        }
+        Ok(())
+    }
+
+    fn account(&mut self, change: &Change) {
+        let key = change.key();
+        if let Some(old) = self.live.get(key) {
+            self.live_bytes -= entry_bytes(key, old);
+        }
+        if let Change::Put { key, value } = change {
+            self.live_bytes += entry_bytes(key, value);
+        }
+    }
+
+    /// Rewrites the file once garbage dominates. A failure before the new file has the name costs nothing.
+    fn compact_if_due(&mut self) {
+        if self.end < self.compact_at {
+            return;
+        }
+        match write_file(&self.disk, self.store, &self.live, self.next_sequence) {
+            Ok(Written {
+                file,
+                end,
+                allocated,
+                next_sequence,
+            }) => {
+                (self.file, self.end, self.allocated) = (file, end, allocated);
+                self.next_sequence = next_sequence;
+                self.plan_compaction();
+            }
+            Err(Rewrite {
+                unchanged: true,
+                source,
+            }) => {
+                tracing::warn!(error = %source, "the definitions could not be compacted; they go on in the old file");
+                self.compact_at = self.end.saturating_mul(2);
+            }
+            Err(Rewrite {
+                unchanged: false,
+                source,
+            }) => {
+                // Which of the two files has the name after a crash is unknown: a change in either could be lost.
+                tracing::error!(error = %source, "the compacted definitions could not be put in place");
+                self.health = Health::Poisoned;
+            }
+        }
+    }
+
+    fn plan_compaction(&mut self) {
+        self.compact_at = self
+            .options
+            .compact_bytes_min
+            .max(self.live_bytes.saturating_mul(2) + GROWTH_BYTES);
+    }
+}
+
+struct Written<D: Disk> {
+    file: D::File,
+    end: u64,
+    allocated: u64,
+    next_sequence: u64,
+}
+
+/// A rewrite that failed, and whether the old file certainly still has the name.
+struct Rewrite {
+    unchanged: bool,
+    source: io::Error,
+}
+
+impl From<io::Error> for Rewrite {
+    fn from(source: io::Error) -> Self {
+        Self {
+            unchanged: true,
+            source,
+        }
+    }
+}
+
+fn opening(error: impl Into<Rewrite>) -> CatalogOpenError {
+    CatalogOpenError::Io {
+        path: CATALOG_NAME.to_owned(),
+        source: error.into().source,
+    }
+}
+
+fn read_file<D: Disk>(disk: &D) -> io::Result<Option<(D::File, Vec<u8>)>> {
+    let file = match disk.open(CATALOG_NAME, FileKind::Plain) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let mut bytes = vec![0; usize::try_from(file.len()?).map_err(io::Error::other)?];
+    let len = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(len);
+    Ok(Some((file, bytes)))
+}
+
+/// Writes the header and all entries to a new file and gives it the name; durable on return.
+fn write_file<D: Disk>(
+    disk: &D,
+    store: u128,
+    live: &BTreeMap<Vec<u8>, Vec<u8>>,
+    mut next_sequence: u64,
+) -> Result<Written<D>, Rewrite> {
+    remove_if_there(disk, CATALOG_NEW_NAME)?;
+    let file = disk.create(CATALOG_NEW_NAME, FileKind::Plain)?;
+    let mut bytes = Vec::new();
+    let mut write_frame = |bytes: &mut Vec<u8>, entry: &Entry, seal| {
+        frame::write_into(bytes, entry, CATALOG_SCHEMA, next_sequence, seal).map_err(io::Error::other)?;
+        next_sequence += 1;
+        Ok::<(), io::Error>(())
+    };
+    // The header names the store, so it cannot be sealed with it.
+    write_frame(&mut bytes, &Entry::Header { store }, Seal::NONE)?;
+    let mut group = Vec::new();
+    let mut group_bytes = 0;
+    for (key, value) in live {
+        group.push(Change::Put {
+            key: key.clone(),
+            value: value.clone(),
+        });
+        group_bytes += key.len() + value.len();
+        if group_bytes >= COMPACTED_FRAME_BYTES {
+            let seal = Seal::at(store, to_u64(bytes.len()));
+            write_frame(&mut bytes, &Entry::Changes(std::mem::take(&mut group)), seal)?;
+            group_bytes = 0;
+        }
+    }
+    if !group.is_empty() {
+        let seal = Seal::at(store, to_u64(bytes.len()));
+        write_frame(&mut bytes, &Entry::Changes(group), seal)?;
+    }
+    let end = to_u64(bytes.len());
+    let allocated = end.next_multiple_of(GROWTH_BYTES);
+    file.allocate(allocated)?;
+    file.write_at(&bytes, 0)?;
+    file.sync()?;
+    let uncertain = |source| Rewrite {
+        unchanged: false,
+        source,
+    };
+    disk.rename(CATALOG_NEW_NAME, CATALOG_NAME).map_err(uncertain)?;
+    disk.sync_dir("").map_err(uncertain)?;
+    Ok(Written {
+        file,
+        end,
+        allocated,
+        next_sequence,
+    })
+}
+
+/// Saves damaged bytes under a name of their own, for whoever can still read something from them.
+fn keep_aside<D: Disk>(disk: &D, bytes: &[u8], range: &DamagedRange) -> io::Result<String> {
+    let name = format!("{CATALOG_NAME}.damaged-{:016x}", range.offset);
+    remove_if_there(disk, &name)?;
+    let file = disk.create(&name, FileKind::Plain)?;
+    let start = usize::try_from(range.offset).map_err(io::Error::other)?;
+    let len = usize::try_from(range.len).map_err(io::Error::other)?;
+    file.write_at(&bytes[start..start + len], 0)?;
+    file.sync()?;
+    disk.sync_dir("")?;
+    Ok(name)
+}
+
+fn remove_if_there<D: Disk>(disk: &D, path: &str) -> io::Result<()> {
+    match disk.remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+/// The store that the catalog in this directory names, if there is one; for when META is lost.
+pub(crate) fn store_of<D: Disk>(disk: &D) -> io::Result<Option<u128>> {
+    let Some((_, bytes)) = read_file(disk)? else {
+        return Ok(None);
+    };
+    let header = Frame::parse(&bytes, Seal::NONE).and_then(|frame| frame.value::<Entry>(CATALOG_SCHEMA));
+    Ok(if let Ok(Entry::Header { store }) = header {
+        Some(store)
+    } else {
+        None
+    })
+}
+
+fn apply(live: &mut BTreeMap<Vec<u8>, Vec<u8>>, changes: impl IntoIterator<Item = Change>) {
+    for change in changes {
+        match change {
+            Change::Put { key, value } => {
+                live.insert(key, value);
+            }
+            Change::Delete { key } => {
+                live.remove(&key);
+            }
+        }
+    }
+}
+
+fn entry_bytes(key: &[u8], value: &[u8]) -> u64 {
+    to_u64(key.len()) + to_u64(value.len()) + ENTRY_OVERHEAD_BYTES
+}
+
+fn to_u64(len: usize) -> u64 {
+    u64::try_from(len).expect("lengths fit into 64 bits")
+}
+
+#[cfg(test)]
+mod tests;
