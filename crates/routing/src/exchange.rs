@@ -1,8 +1,12 @@
 //! An exchange: what was declared, and (privately) how it matches.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Arguments, Name};
+use crate::matcher::Matcher;
+use crate::share_map::{Seed, ShareMap};
+use crate::{Arguments, BindError, Binding, Name};
 
 /// How an exchange chooses. Further kinds are added here together with their matcher; a kind that is not
 /// here cannot be declared.
@@ -77,13 +81,27 @@ impl ExchangeSpec {
 }
 
 /// An exchange of a snapshot.
+///
+/// Invariant: `bindings` and `matcher` hold the same bindings.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     name: Name,
-    spec: ExchangeSpec,
+    spec: Arc<ExchangeSpec>,
+    bindings: ShareMap<Arc<Binding>, ()>,
+    matcher: Matcher,
 }
 
 impl Exchange {
+    pub(crate) fn new(name: Name, spec: ExchangeSpec, seed: Seed) -> Self {
+        let matcher = Matcher::new(spec.kind, seed);
+        Self {
+            name,
+            spec: Arc::new(spec),
+            bindings: ShareMap::new(seed),
+            matcher,
+        }
+    }
+
     /// Its name.
     #[must_use]
     pub const fn name(&self) -> &Name {
@@ -92,7 +110,58 @@ impl Exchange {
 
     /// What was declared.
     #[must_use]
-    pub const fn spec(&self) -> &ExchangeSpec {
+    pub fn spec(&self) -> &ExchangeSpec {
         &self.spec
+    }
+
+    /// Whether it is the default exchange, which has no bindings: its keys are queue names.
+    #[must_use]
+    #[inline]
+    pub fn is_default(&self) -> bool {
+        self.name.is_empty()
+    }
+
+    /// How many bindings lead away from it.
+    #[must_use]
+    pub const fn binding_count(&self) -> usize {
+        self.bindings.len()
+    }
+
+    /// The bindings from it, in no order.
+    pub fn bindings(&self) -> impl Iterator<Item = &Arc<Binding>> {
+        self.bindings.keys()
+    }
+
+    pub(crate) fn has(&self, binding: &Binding) -> bool {
+        self.bindings.contains(binding)
+    }
+
+    pub(crate) const fn matcher(&self) -> &Matcher {
+        &self.matcher
+    }
+
+    pub(crate) fn set_alternate(&mut self, alternate: Option<Name>) {
+        Arc::make_mut(&mut self.spec).alternate = alternate;
+    }
+
+    /// Adds a binding that is not there yet.
+    pub(crate) fn add(&mut self, binding: &Arc<Binding>, seed: Seed) -> Result<(), BindError> {
+        debug_assert!(!self.has(binding), "the caller looks first");
+        self.matcher.add(binding, seed)?;
+        self.bindings.insert(Arc::clone(binding), ());
+        Ok(())
+    }
+
+    /// Takes a binding away that is there.
+    pub(crate) fn remove(&mut self, binding: &Binding) {
+        self.bindings
+            .remove(binding)
+            .expect("only bindings that exist are removed");
+        self.matcher.remove(binding);
+    }
+
+    /// Whether it is to be deleted, now that a binding went.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.spec.auto_delete && self.bindings.is_empty()
     }
 }

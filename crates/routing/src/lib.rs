@@ -7,14 +7,23 @@
 mod arguments;
 mod binding;
 mod exchange;
+mod headers;
 pub mod limits;
+mod matcher;
 mod name;
+mod predeclared;
+mod router;
 mod routes;
+mod share_map;
+mod targets;
+mod topic;
 mod value;
 
 pub use arguments::Arguments;
 pub use binding::{BindError, Binding, Bound, Destination, QueueRef, Removed};
 pub use exchange::{Exchange, ExchangeKind, ExchangeSpec};
 pub use name::Name;
-pub use routes::{DeclareError, HeaderSource, NoExchange, NoHeaders, Routed, Routes, Scratch};
+pub use predeclared::{LOG_EXCHANGE, log_exchange, predeclared};
+pub use router::{HeaderSource, NoExchange, NoHeaders, Routed, Scratch};
+pub use routes::{ExchangeExists, Routes};
 pub use value::{Decimal, Value};

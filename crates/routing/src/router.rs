@@ -1,0 +1,200 @@
+//! From exchange, keys and headers to queues: one walk over a snapshot.
+//!
+//! - Each exchange is entered once, so cycles of bindings and alternates end.
+//! - An exchange that matched nothing hands the message to its alternate, if that exists. This holds for
+//!   each exchange on the way, not only for the first.
+//! - With direct, fanout and the default exchange nothing is allocated once `out` and [`Scratch`] have grown.
+
+use std::cell::OnceCell;
+
+use hashbrown::HashSet;
+
+use crate::matcher::Hit;
+use crate::topic::TopicScratch;
+use crate::{Arguments, Destination, Exchange, Name, QueueRef, Routes};
+
+/// The headers of a message, parsed only if a headers exchange is reached, and then once.
+pub trait HeaderSource {
+    /// The headers; what cannot be parsed is left out.
+    fn headers(&self) -> Arguments;
+}
+
+/// Of a message without headers.
+#[derive(Clone, Copy, Debug)]
+pub struct NoHeaders;
+
+impl HeaderSource for NoHeaders {
+    fn headers(&self) -> Arguments {
+        Arguments::new()
+    }
+}
+
+impl<F: Fn() -> Arguments> HeaderSource for F {
+    fn headers(&self) -> Arguments {
+        self()
+    }
+}
+
+/// Whether a message reached a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routed {
+    /// At least one queue was found.
+    ToQueues,
+    /// None was, not by alternate exchanges either.
+    Nowhere,
+}
+
+/// The exchange that was named does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such exchange")]
+pub struct NoExchange;
+
+/// Memory that [`Routes::route`] uses again from call to call. Keep one per session.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    topic: TopicScratch,
+    /// Exchanges that the walk will enter or has entered.
+    seen: HashSet<Name>,
+    pending: Vec<Name>,
+}
+
+impl Routes {
+    /// Finds the queues of a message that is published to `exchange` with these routing keys (usually
+    /// one; CC and BCC add to it). Replaces the content of `out`; each queue stands in it once.
+    /// Alternate exchanges are followed where an exchange matched nothing, bindings between exchanges are
+    /// followed with cycles cut.
+    ///
+    /// # Errors
+    /// If `exchange` does not exist.
+    #[inline]
+    pub fn route(
+        &self,
+        exchange: &[u8],
+        keys: &[&[u8]],
+        headers: &dyn HeaderSource,
+        scratch: &mut Scratch,
+        out: &mut Vec<QueueRef>,
+    ) -> Result<Routed, NoExchange> {
+        // The default exchange always exists: one lookup saved where there is the most traffic.
+        if exchange.is_empty() {
+            out.clear();
+            self.route_to_names(keys, out);
+            return Ok(finish(keys.len(), out));
+        }
+        let exchange = self.exchange(exchange).ok_or(NoExchange)?;
+        Ok(self.route_from(exchange, keys, headers, scratch, out))
+    }
+
+    /// The same from an exchange that was looked up before (to see whether it is internal, or once for
+    /// many messages). `exchange` must come from this snapshot.
+    pub fn route_from(
+        &self,
+        exchange: &Exchange,
+        keys: &[&[u8]],
+        headers: &dyn HeaderSource,
+        scratch: &mut Scratch,
+        out: &mut Vec<QueueRef>,
+    ) -> Routed {
+        out.clear();
+        if !scratch.seen.is_empty() {
+            scratch.seen.clear();
+        }
+        let mut walk = Walk {
+            routes: self,
+            keys,
+            source: headers,
+            headers: OnceCell::new(),
+            scratch,
+            out,
+            sets: 0,
+        };
+        walk.enter(exchange);
+        while let Some(name) = walk.scratch.pending.pop() {
+            if let Some(next) = self.exchange(name.as_bytes()) {
+                walk.enter(next);
+            }
+        }
+        let sets = walk.sets;
+        finish(sets, out)
+    }
+
+    #[inline]
+    fn route_to_names(&self, keys: &[&[u8]], out: &mut Vec<QueueRef>) {
+        out.extend(keys.iter().filter_map(|key| self.queue(key)));
+    }
+}
+
+struct Walk<'r, 'c> {
+    routes: &'r Routes,
+    keys: &'c [&'c [u8]],
+    source: &'c dyn HeaderSource,
+    headers: OnceCell<Arguments>,
+    scratch: &'c mut Scratch,
+    out: &'c mut Vec<QueueRef>,
+    /// How many sets of targets stand in `out`: within one, no queue comes twice.
+    sets: usize,
+}
+
+impl Walk<'_, '_> {
+    fn enter(&mut self, exchange: &Exchange) {
+        if exchange.is_default() {
+            self.routes.route_to_names(self.keys, self.out);
+            self.sets += self.keys.len();
+            return;
+        }
+        let Self {
+            keys,
+            source,
+            headers,
+            scratch,
+            out,
+            sets,
+            ..
+        } = self;
+        let Scratch { topic, seen, pending } = &mut **scratch;
+        let mut matched = false;
+        let mut follow = |destination: &Destination| match destination {
+            Destination::Queue(queue) => out.push(*queue),
+            Destination::Exchange(next) => push_unseen(next, exchange, seen, pending),
+        };
+        let headers = || &*headers.get_or_init(|| source.headers());
+        exchange.matcher().for_each_match(keys, headers, topic, |hit| {
+            matched = true;
+            *sets += 1;
+            match hit {
+                Hit::Set(targets) => targets.for_each(&mut follow),
+                Hit::One(destination) => follow(destination),
+            }
+        });
+        if let (false, Some(alternate)) = (matched, &exchange.spec().alternate) {
+            push_unseen(alternate, exchange, seen, pending);
+        }
+    }
+}
+
+fn push_unseen(next: &Name, from: &Exchange, seen: &mut HashSet<Name>, pending: &mut Vec<Name>) {
+    // The first exchange of a walk is noted only here, where a cycle could lead back to it.
+    if seen.is_empty() {
+        seen.insert(from.name().clone());
+    }
+    if !seen.contains(next) {
+        seen.insert(next.clone());
+        pending.push(next.clone());
+    }
+}
+
+#[inline]
+fn finish(sets: usize, out: &mut Vec<QueueRef>) -> Routed {
+    if sets > 1 {
+        out.sort_unstable();
+        out.dedup();
+    }
+    if out.is_empty() {
+        Routed::Nowhere
+    } else {
+        Routed::ToQueues
+    }
+}
+
+#[cfg(test)]
+mod tests;
