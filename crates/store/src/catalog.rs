@@ -10,21 +10,25 @@
 //! Elsewhere: which frames of a file count (`scan`), what was found at opening (`report`), what the values mean (callers).
 
 mod changes;
+mod error;
+mod file;
 mod report;
 mod scan;
 
 use std::collections::BTreeMap;
-use std::io;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::codec::{self, CodecError};
-use crate::disk::{Disk, DiskFile, FileKind};
-use crate::frame::{self, Frame, FrameError, Seal};
+use crate::disk::{Disk, DiskFile};
+use crate::frame::{self, Seal};
 
 pub use changes::Changes;
 use changes::{Change, Entry};
+pub use error::{CatalogError, CatalogOpenError};
+pub(crate) use file::store_of;
+use file::{Rewrite, Written, keep_aside, read_file, remove_if_there, write_file};
 pub use report::{CatalogReport, DamagedRange, TornTail};
 use scan::Scan;
 
@@ -35,80 +39,8 @@ const CATALOG_NEW_NAME: &str = "catalog.log.new";
 pub(crate) const CATALOG_SCHEMA: u16 = 1;
 /// The file grows in steps of this many real blocks' bytes, so that a full disk shows before anything is written.
 const GROWTH_BYTES: u64 = 64 << 10;
-/// A compacted file has frames of about this size.
-const COMPACTED_FRAME_BYTES: usize = 1 << 20;
 /// What an entry costs besides its key and value.
 const ENTRY_OVERHEAD_BYTES: u64 = 20;
-
-/// Why a catalog could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CatalogOpenError {
-    /// Something else stands under that name. Move it away, or choose another directory.
-    #[error("{path} is no catalog of Logpond: move it away, or choose another data directory")]
-    Foreign {
-        /// The file.
-        path: String,
-    },
-    /// It belongs to another store. Put the right file back, or move this one away.
-    #[error(
-        "{path} belongs to store {found:032x}, but this data directory to {expected:032x}: put the right file back"
-    )]
-    OtherStore {
-        /// The file.
-        path: String,
-        /// The store that the file names.
-        found: u128,
-        /// The store that META names.
-        expected: u128,
-    },
-    /// Written by another version. Start it with that version.
-    #[error("{path} at byte {offset}: {source}")]
-    OtherVersion {
-        /// The file.
-        path: String,
-        /// Where the frame begins.
-        offset: u64,
-        /// Which version it is.
-        source: FrameError,
-    },
-    /// The disk said no.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file.
-        path: String,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-/// Why a change did not become durable.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CatalogError {
-    /// The change cannot be encoded. Nothing was written.
-    #[error(transparent)]
-    Encode(#[from] FrameError),
-    /// Nothing was written. Try again once there is room.
-    #[error("no room for {needed} bytes of definitions: {source}")]
-    DiskFull {
-        /// Bytes wanted.
-        needed: u64,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The disk said no; whether the change is durable shows when the catalog is reopened.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file.
-        path: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// An earlier write failed. Reopen to recover.
-    #[error("an earlier write of the definitions failed; nothing is written until a restart")]
-    Poisoned,
-}
 
 /// When a catalog rewrites itself.
 #[derive(Clone, Copy, Debug)]
@@ -359,131 +291,11 @@ impl<D: Disk> Catalog<D> {
     }
 }
 
-struct Written<D: Disk> {
-    file: D::File,
-    end: u64,
-    allocated: u64,
-    next_sequence: u64,
-}
-
-/// A rewrite that failed, and whether the old file certainly still has the name.
-struct Rewrite {
-    unchanged: bool,
-    source: io::Error,
-}
-
-impl From<io::Error> for Rewrite {
-    fn from(source: io::Error) -> Self {
-        Self {
-            unchanged: true,
-            source,
-        }
-    }
-}
-
 fn opening(error: impl Into<Rewrite>) -> CatalogOpenError {
     CatalogOpenError::Io {
         path: CATALOG_NAME.to_owned(),
         source: error.into().source,
     }
-}
-
-fn read_file<D: Disk>(disk: &D) -> io::Result<Option<(D::File, Vec<u8>)>> {
-    let file = match disk.open(CATALOG_NAME, FileKind::Plain) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
-    let mut bytes = vec![0; usize::try_from(file.len()?).map_err(io::Error::other)?];
-    let len = file.read_at(&mut bytes, 0)?;
-    bytes.truncate(len);
-    Ok(Some((file, bytes)))
-}
-
-/// Writes the header and all entries to a new file and gives it the name; durable on return.
-fn write_file<D: Disk>(
-    disk: &D,
-    store: u128,
-    live: &BTreeMap<Vec<u8>, Vec<u8>>,
-    mut next_sequence: u64,
-) -> Result<Written<D>, Rewrite> {
-    remove_if_there(disk, CATALOG_NEW_NAME)?;
-    let file = disk.create(CATALOG_NEW_NAME, FileKind::Plain)?;
-    let mut bytes = Vec::new();
-    let mut write_frame = |bytes: &mut Vec<u8>, entry: &Entry, seal| {
-        frame::write_into(bytes, entry, CATALOG_SCHEMA, next_sequence, seal).map_err(io::Error::other)?;
-        next_sequence += 1;
-        Ok::<(), io::Error>(())
-    };
-    // The header names the store, so it cannot be sealed with it.
-    write_frame(&mut bytes, &Entry::Header { store }, Seal::NONE)?;
-    let mut group = Vec::new();
-    let mut group_bytes = 0;
-    for (key, value) in live {
-        group.push(Change::Put {
-            key: key.clone(),
-            value: value.clone(),
-        });
-        group_bytes += key.len() + value.len();
-        if group_bytes >= COMPACTED_FRAME_BYTES {
-            let seal = Seal::at(store, to_u64(bytes.len()));
-            write_frame(&mut bytes, &Entry::Changes(std::mem::take(&mut group)), seal)?;
-            group_bytes = 0;
-        }
-    }
-    if !group.is_empty() {
-        let seal = Seal::at(store, to_u64(bytes.len()));
-        write_frame(&mut bytes, &Entry::Changes(group), seal)?;
-    }
-    let end = to_u64(bytes.len());
-    let allocated = end.next_multiple_of(GROWTH_BYTES);
-    file.allocate(allocated)?;
-    file.write_at(&bytes, 0)?;
-    file.sync()?;
-    let uncertain = |source| Rewrite {
-        unchanged: false,
-        source,
-    };
-    disk.rename(CATALOG_NEW_NAME, CATALOG_NAME).map_err(uncertain)?;
-    disk.sync_dir("").map_err(uncertain)?;
-    Ok(Written {
-        file,
-        end,
-        allocated,
-        next_sequence,
-    })
-}
-
-/// Saves damaged bytes under a name of their own, for whoever can still read something from them.
-fn keep_aside<D: Disk>(disk: &D, bytes: &[u8], range: &DamagedRange) -> io::Result<String> {
-    let name = format!("{CATALOG_NAME}.damaged-{:016x}", range.offset);
-    remove_if_there(disk, &name)?;
-    let file = disk.create(&name, FileKind::Plain)?;
-    let start = usize::try_from(range.offset).map_err(io::Error::other)?;
-    let len = usize::try_from(range.len).map_err(io::Error::other)?;
-    file.write_at(&bytes[start..start + len], 0)?;
-    file.sync()?;
-    disk.sync_dir("")?;
-    Ok(name)
-}
-
-fn remove_if_there<D: Disk>(disk: &D, path: &str) -> io::Result<()> {
-    match disk.remove(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
-    }
-}
-
-/// The store that the catalog in this directory names, if there is one; for when META is lost.
-pub(crate) fn store_of<D: Disk>(disk: &D) -> io::Result<Option<u128>> {
-    let Some((_, bytes)) = read_file(disk)? else {
-        return Ok(None);
-    };
-    let header = Frame::parse(&bytes, Seal::NONE).and_then(|frame| frame.value::<Entry>(CATALOG_SCHEMA));
-    Ok(if let Ok(Entry::Header { store }) = header {
-        Some(store)
-    } else {
-        None
-    })
 }
 
 fn apply(live: &mut BTreeMap<Vec<u8>, Vec<u8>>, changes: impl IntoIterator<Item = Change>) {
@@ -507,5 +319,8 @@ fn to_u64(len: usize) -> u64 {
     u64::try_from(len).expect("lengths fit into 64 bits")
 }
 
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod crash_tests;
 #[cfg(test)]
 mod tests;

@@ -163,7 +163,7 @@ impl<D: Disk> MetaFile<D> {
 }
 
 fn slot_of(generation: u64) -> usize {
-    usize::from(generation % 2 == 0)
+    usize::from(generation.is_multiple_of(2))
 }
 
 enum Slot {
@@ -216,5 +216,8 @@ fn decode(slot: &[u8]) -> Slot {
     ))
 }
 
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod crash_tests;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::disk::{RealDisk, RealFile, WriteMode};
+use crate::disk::{FileKind, RealDisk, RealFile, WriteMode};
 
 const STORE: u128 = 42;
 const OPTIONS: CatalogOptions = CatalogOptions {
@@ -132,7 +132,7 @@ fn a_foreign_file_and_another_stores_are_refused_by_name() {
         .unwrap()
         .write_at(b"#!/bin/sh\n", 0)
         .unwrap();
-    let error = Catalog::open(fixture.disk.clone(), STORE, OPTIONS).unwrap_err();
+    let error = Catalog::open(fixture.disk, STORE, OPTIONS).unwrap_err();
     assert!(matches!(error, CatalogOpenError::Foreign { .. }), "{error}");
     assert!(error.to_string().contains("catalog.log"));
 }
@@ -152,7 +152,7 @@ fn another_versions_frame_is_refused_by_name() {
     )
     .unwrap();
     fixture.raw().write_at(&frame, ends[2]).unwrap();
-    let error = Catalog::open(fixture.disk.clone(), STORE, OPTIONS).unwrap_err();
+    let error = Catalog::open(fixture.disk, STORE, OPTIONS).unwrap_err();
     assert!(
         matches!(error, CatalogOpenError::OtherVersion { offset, .. } if offset == ends[2]),
         "{error}"

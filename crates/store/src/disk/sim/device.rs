@@ -1,0 +1,457 @@
+//! The simulated disk itself: one state behind one lock, shared by its handles.
+//!
+//! Invariants:
+//! - Once the machine is off, every call fails; only an image made by `after_crash` or `after_kill` goes on.
+//! - Everything that happens follows from the seed and the order of calls.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::calls::{Calls, Change};
+use super::crash::Fate;
+use super::faults::FaultPlan;
+use super::file::SimFile;
+use super::inode::Inode;
+use super::map::SimMap;
+use super::names::{Names, Node};
+use super::rng::Rng;
+use crate::disk::{Disk, FileKind, LockError, Now};
+
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+
+/// A simulated disk. Clones share it.
+#[derive(Clone, Debug)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) rng: Rng,
+    pub(super) inodes: Vec<Inode>,
+    names: Names,
+    plan: FaultPlan,
+    pub(super) calls: Calls,
+    crash_at: Option<u64>,
+    off: bool,
+    locked: bool,
+    now: Now,
+    capacity: Option<u64>,
+}
+
+/// What becomes of a call that changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It works.
+    Done,
+    /// The machine stops during it.
+    Crash,
+    /// It fails.
+    Fail,
+}
+
+impl SimDisk {
+    /// An empty disk. Its randomness and faults follow from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self::with(State {
+            rng: Rng::new(seed),
+            inodes: Vec::new(),
+            names: Names::new(),
+            plan: FaultPlan::default(),
+            calls: Calls::default(),
+            crash_at: None,
+            off: false,
+            locked: false,
+            now: Now {
+                wall_ms: 1_700_000_000_000,
+                mono_ms: 1,
+            },
+            capacity: None,
+        })
+    }
+
+    fn with(state: State) -> Self {
+        Self {
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("no simulated call panics while it holds the state, or the test is over anyway")
+    }
+
+    /// What goes wrong from now on.
+    pub fn set_faults(&self, plan: FaultPlan) {
+        self.state().plan = plan;
+    }
+
+    /// How many bytes all files together may have.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state().capacity = bytes;
+    }
+
+    /// Turns the machine off during the `n`-th changing call from now; 1 is the next one.
+    pub fn crash_at(&self, n: u64) {
+        assert!(n > 0, "the next call is number one");
+        let mut state = self.state();
+        state.crash_at = Some(state.calls.changes() + n);
+    }
+
+    /// Lets the machine run on.
+    pub fn cancel_crash(&self) {
+        self.state().crash_at = None;
+    }
+
+    /// Whether the machine is off.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.state().off
+    }
+
+    /// Turns the machine off now.
+    pub fn turn_off(&self) {
+        self.state().off = true;
+    }
+
+    /// Moves both clocks on.
+    pub fn advance(&self, ms: u64) {
+        let now = &mut self.state().now;
+        now.wall_ms += ms;
+        now.mono_ms += ms;
+    }
+
+    /// Counts of calls so far.
+    #[must_use]
+    pub fn calls(&self) -> Calls {
+        self.state().calls
+    }
+
+    /// Writes and name operations that a crash now could lose.
+    #[must_use]
+    pub fn unsynced_operations(&self) -> usize {
+        let state = self.state();
+        state.names.pending_count()
+            + state
+                .inodes
+                .iter()
+                .map(|inode| inode.pending.len())
+                .sum::<usize>()
+    }
+
+    /// What a power loss leaves, on a machine that was just turned on. Drop maps first: what they hold counts only then.
+    #[must_use]
+    pub fn after_crash(&self, rng: &mut Rng) -> Self {
+        let state = self.state();
+        let common = Fate::pick(rng);
+        let mixed = rng.chance(32768);
+        let fate = |rng: &mut Rng| if mixed { Fate::pick(rng) } else { common };
+        let name_fate = fate(rng);
+        let names = state.names.after_crash(name_fate, rng);
+        let mut reachable = vec![false; state.inodes.len()];
+        names.files().for_each(|file| reachable[file] = true);
+        let inodes = state
+            .inodes
+            .iter()
+            .zip(reachable)
+            .map(|(inode, reachable)| {
+                if !reachable {
+                    Inode::default()
+                } else if inode.pending.is_empty() {
+                    inode.rebooted(Fate::AllKept, rng).0
+                } else {
+                    let fate = fate(rng);
+                    inode.rebooted(fate, rng).0
+                }
+            })
+            .collect();
+        Self::with(State {
+            rng: rng.fork(),
+            inodes,
+            names,
+            ..state.successor()
+        })
+    }
+
+    /// What the next process finds when this one was killed: the machine, and its page cache, went on.
+    #[must_use]
+    pub fn after_kill(&self) -> Self {
+        let mut state = self.state();
+        state.off = true;
+        let inodes = state.inodes.iter().map(Inode::after_kill).collect();
+        let rng = state.rng.fork();
+        Self::with(State {
+            rng,
+            inodes,
+            names: state.names.clone(),
+            ..state.successor()
+        })
+    }
+
+    /// A copy of everything, to go on in two ways. Maps must have been dropped.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let state = self.state();
+        let inodes = state.inodes.clone();
+        Self::with(State {
+            rng: state.rng.clone(),
+            inodes,
+            names: state.names.clone(),
+            ..state.successor()
+        })
+    }
+
+    /// Flips one bit of a file, on the medium and in every cache.
+    pub fn flip_bit(&self, path: &str, bit: u64) -> io::Result<()> {
+        let mut state = self.state();
+        let Some(Node::File(file)) = state.names.lookup(path) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let at = usize::try_from(bit / 8).map_err(io::Error::other)?;
+        let mut byte = [0];
+        if state.inodes[file].current.read(&mut byte, at) == 1 {
+            byte[0] ^= 1 << (bit % 8);
+            state.inodes[file].write_synced(&byte, at);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// The parts of a state that an image takes over; files, names and randomness are the caller's.
+    fn successor(&self) -> Self {
+        Self {
+            rng: Rng::new(0),
+            inodes: Vec::new(),
+            names: Names::new(),
+            plan: self.plan,
+            calls: self.calls,
+            crash_at: None,
+            off: false,
+            locked: false,
+            now: self.now,
+            capacity: self.capacity,
+        }
+    }
+
+    /// Each call passes here: counts it, and says what becomes of it.
+    pub(super) fn enter(&mut self, change: Change) -> io::Result<Verdict> {
+        self.check_on()?;
+        self.calls.count(change);
+        if self.crash_at.is_some_and(|at| self.calls.changes() >= at) {
+            self.off = true;
+            return Ok(Verdict::Crash);
+        }
+        if self.plan == FaultPlan::default() {
+            return Ok(Verdict::Done);
+        }
+        self.be_slow();
+        let plan = self.plan;
+        let (chance, space) = match change {
+            Change::Write | Change::SyncedWrite => (plan.write_error, 0),
+            Change::Sync | Change::MapSync | Change::DirSync => (plan.sync_error, 0),
+            Change::Create | Change::Allocate => (0, plan.no_space),
+            Change::Rename | Change::Remove => (plan.write_error, 0),
+        };
+        if self.rng.chance(space) {
+            self.calls.injected_faults += 1;
+            return Err(io::Error::from_raw_os_error(ENOSPC));
+        }
+        if self.rng.chance(chance) {
+            self.calls.injected_faults += 1;
+            return Ok(Verdict::Fail);
+        }
+        Ok(Verdict::Done)
+    }
+
+    pub(super) fn enter_read(&mut self) -> io::Result<()> {
+        self.check_on()?;
+        self.calls.reads += 1;
+        self.be_slow();
+        if self.rng.chance(self.plan.read_error) {
+            self.calls.injected_faults += 1;
+            return Err(failed());
+        }
+        Ok(())
+    }
+
+    fn check_on(&self) -> io::Result<()> {
+        if self.off {
+            Err(io::Error::other("the simulated machine is off"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn be_slow(&mut self) {
+        if self.rng.chance(self.plan.slow) {
+            let ms = self.rng.between(1, 1000);
+            self.now.wall_ms += ms;
+            self.now.mono_ms += ms;
+        }
+    }
+
+    pub(super) const fn plan(&self) -> FaultPlan {
+        self.plan
+    }
+
+    /// Refuses what would not fit.
+    pub(super) fn reserve(&self, file: usize, len: usize) -> io::Result<()> {
+        let Some(capacity) = self.capacity else {
+            return Ok(());
+        };
+        let more = len.saturating_sub(self.inodes[file].current.len());
+        if more > 0 && self.used().saturating_add(to_u64(more)) > capacity {
+            return Err(io::Error::from_raw_os_error(ENOSPC));
+        }
+        Ok(())
+    }
+
+    fn used(&self) -> u64 {
+        let mut seen = vec![false; self.inodes.len()];
+        self.names
+            .files()
+            .filter(|file| !std::mem::replace(&mut seen[*file], true))
+            .map(|file| to_u64(self.inodes[file].current.len()))
+            .sum()
+    }
+
+    /// A change of names: all of it, or during a crash perhaps.
+    fn change_names(
+        &mut self,
+        change: Change,
+        make: impl FnOnce(&mut Names) -> io::Result<()>,
+    ) -> io::Result<()> {
+        match self.enter(change)? {
+            Verdict::Done => make(&mut self.names),
+            Verdict::Crash => {
+                if self.rng.chance(32768) {
+                    make(&mut self.names)?;
+                }
+                Err(failed())
+            }
+            Verdict::Fail => Err(failed()),
+        }
+    }
+}
+
+/// The error of a call that failed, or during which the machine stopped.
+pub(super) fn failed() -> io::Error {
+    io::Error::from_raw_os_error(EIO)
+}
+
+pub(super) fn to_u64(len: usize) -> u64 {
+    u64::try_from(len).expect("lengths fit into 64 bits")
+}
+
+impl Disk for SimDisk {
+    type File = SimFile;
+    type Map = SimMap;
+    type Lock = SimLock;
+
+    fn create_dir(&self, path: &str) -> io::Result<()> {
+        let mut state = self.state();
+        if state.names.lookup(path) == Some(Node::Directory) {
+            return Ok(());
+        }
+        state.change_names(Change::Create, |names| names.link(path, Node::Directory))
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let mut state = self.state();
+        state.enter_read()?;
+        state.names.list(dir)
+    }
+
+    fn create(&self, path: &str, kind: FileKind) -> io::Result<SimFile> {
+        let mut state = self.state();
+        let file = state.inodes.len();
+        state.inodes.push(Inode::default());
+        state.change_names(Change::Create, |names| names.link(path, Node::File(file)))?;
+        Ok(SimFile::new(self.clone(), file, kind))
+    }
+
+    fn open(&self, path: &str, kind: FileKind) -> io::Result<SimFile> {
+        let mut state = self.state();
+        state.check_on()?;
+        state.calls.opens += 1;
+        match state.names.lookup(path) {
+            Some(Node::File(file)) => Ok(SimFile::new(self.clone(), file, kind)),
+            Some(Node::Directory) => Err(io::ErrorKind::IsADirectory.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.state()
+            .change_names(Change::Rename, |names| names.rename(from, to))
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        let mut state = self.state();
+        if state.names.lookup(path).is_none() {
+            state.check_on()?;
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.change_names(Change::Remove, |names| names.unlink(path))
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        let mut state = self.state();
+        match state.enter(Change::DirSync)? {
+            Verdict::Done => state.names.sync(dir),
+            Verdict::Crash => Err(failed()),
+            Verdict::Fail => {
+                let State { names, rng, .. } = &mut *state;
+                names.fail_sync(dir, rng)?;
+                Err(failed())
+            }
+        }
+    }
+
+    fn map(&self, file: &SimFile, len: usize) -> io::Result<SimMap> {
+        SimMap::new(self.clone(), file, len)
+    }
+
+    fn lock(&self) -> Result<SimLock, LockError> {
+        let mut state = self.state();
+        if std::mem::replace(&mut state.locked, true) {
+            return Err(LockError::Held {
+                path: "LOCK".to_owned(),
+                pid: None,
+            });
+        }
+        Ok(SimLock { disk: self.clone() })
+    }
+
+    fn random(&self) -> u128 {
+        let mut state = self.state();
+        u128::from(state.rng.bits()) << 64 | u128::from(state.rng.bits())
+    }
+
+    fn now(&self) -> Now {
+        self.state().now
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let state = self.state();
+        Ok(state
+            .capacity
+            .map_or(u64::MAX / 2, |capacity| capacity.saturating_sub(state.used())))
+    }
+}
+
+/// The ownership of a simulated disk.
+#[derive(Debug)]
+pub struct SimLock {
+    disk: SimDisk,
+}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        self.disk.state().locked = false;
+    }
+}

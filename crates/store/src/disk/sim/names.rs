@@ -1,0 +1,237 @@
+//! Directories: names that are durable, names as the process sees them, and the operations between the two.
+//!
+//! Invariants:
+//! - `current` is `durable` with all of `pending` applied in order.
+//! - An operation belongs to the directory whose sync makes it durable.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::crash::Fate;
+use super::rng::Rng;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Node {
+    File(usize),
+    Directory,
+}
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Link { name: String, node: Node },
+    Unlink { name: String },
+    Rename { from: String, to: String },
+}
+
+#[derive(Clone, Debug, Default)]
+struct Directory {
+    durable: BTreeMap<String, Node>,
+    current: BTreeMap<String, Node>,
+    pending: Vec<Operation>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    directories: BTreeMap<String, Directory>,
+}
+
+fn apply(names: &mut BTreeMap<String, Node>, operation: &Operation) {
+    match operation {
+        Operation::Link { name, node } => {
+            names.insert(name.clone(), *node);
+        }
+        Operation::Unlink { name } => {
+            names.remove(name);
+        }
+        Operation::Rename { from, to } => {
+            if let Some(node) = names.remove(from) {
+                names.insert(to.clone(), node);
+            }
+        }
+    }
+}
+
+impl Directory {
+    fn change(&mut self, operation: Operation) {
+        apply(&mut self.current, &operation);
+        self.pending.push(operation);
+    }
+
+    /// Names after a crash: of the pending operations some prefix has arrived, or any part of them.
+    fn after_crash(&self, fate: Fate, rng: &mut Rng) -> BTreeMap<String, Node> {
+        let mut names = self.durable.clone();
+        if self.pending.is_empty() {
+            return names;
+        }
+        let moment = rng.index(self.pending.len() + 1);
+        for (index, operation) in self.pending.iter().enumerate() {
+            let kept = match fate {
+                Fate::AllLost => false,
+                Fate::AllKept => true,
+                Fate::Prefix => index < moment,
+                Fate::EachWrite | Fate::EachSector => rng.chance(32768),
+            };
+            match operation {
+                // A file whose creation is lost may still have been renamed: names are what counts, not history.
+                Operation::Rename { from, to } if kept && !names.contains_key(from) => {
+                    if let Some(node) = self.linked_as(from, index) {
+                        names.insert(to.clone(), node);
+                    }
+                }
+                operation if kept => apply(&mut names, operation),
+                _ => {}
+            }
+        }
+        names
+    }
+
+    fn linked_as(&self, wanted: &str, before: usize) -> Option<Node> {
+        self.pending[..before]
+            .iter()
+            .rev()
+            .find_map(|operation| match operation {
+                Operation::Link { name, node } if name == wanted => Some(*node),
+                _ => None,
+            })
+    }
+}
+
+impl Names {
+    pub(super) fn new() -> Self {
+        Self {
+            directories: BTreeMap::from([(String::new(), Directory::default())]),
+        }
+    }
+
+    fn directory(&mut self, path: &str) -> io::Result<&mut Directory> {
+        self.directories
+            .get_mut(path)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    pub(super) fn lookup(&self, path: &str) -> Option<Node> {
+        let (dir, name) = split(path);
+        self.directories.get(dir)?.current.get(name).copied()
+    }
+
+    pub(super) fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let dir = self.directories.get(dir).ok_or(io::ErrorKind::NotFound)?;
+        Ok(dir.current.keys().cloned().collect())
+    }
+
+    pub(super) fn link(&mut self, path: &str, node: Node) -> io::Result<()> {
+        let (dir, name) = split(path);
+        let name = name.to_owned();
+        let directory = self.directory(dir)?;
+        if directory.current.contains_key(&name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        directory.change(Operation::Link { name, node });
+        if node == Node::Directory {
+            self.directories.insert(path.to_owned(), Directory::default());
+        }
+        Ok(())
+    }
+
+    pub(super) fn unlink(&mut self, path: &str) -> io::Result<()> {
+        let (dir, name) = split(path);
+        let directory = self.directory(dir)?;
+        match directory.current.get(name) {
+            Some(Node::File(_)) => directory.change(Operation::Unlink {
+                name: name.to_owned(),
+            }),
+            Some(Node::Directory) => return Err(io::ErrorKind::IsADirectory.into()),
+            None => return Err(io::ErrorKind::NotFound.into()),
+        }
+        Ok(())
+    }
+
+    pub(super) fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        let ((from_dir, from_name), (to_dir, to_name)) = (split(from), split(to));
+        let node = self.lookup(from).ok_or(io::ErrorKind::NotFound)?;
+        let (from_name, to_name) = (from_name.to_owned(), to_name.to_owned());
+        if from_dir == to_dir {
+            self.directory(from_dir)?.change(Operation::Rename {
+                from: from_name,
+                to: to_name,
+            });
+        } else {
+            self.directory(to_dir)?
+                .change(Operation::Link { name: to_name, node });
+            self.directory(from_dir)?
+                .change(Operation::Unlink { name: from_name });
+        }
+        Ok(())
+    }
+
+    pub(super) fn sync(&mut self, dir: &str) -> io::Result<()> {
+        let directory = self.directory(dir)?;
+        for operation in directory.pending.drain(..) {
+            apply(&mut directory.durable, &operation);
+        }
+        Ok(())
+    }
+
+    /// A sync that failed: the operations count as clean, and each has arrived or not.
+    pub(super) fn fail_sync(&mut self, dir: &str, rng: &mut Rng) -> io::Result<()> {
+        let directory = self.directory(dir)?;
+        directory.durable = directory.after_crash(Fate::EachWrite, rng);
+        directory.pending.clear();
+        Ok(())
+    }
+
+    pub(super) fn pending_count(&self) -> usize {
+        self.directories
+            .values()
+            .map(|directory| directory.pending.len())
+            .sum()
+    }
+
+    /// The names that a crash leaves; a directory whose own name is lost is lost with all that is in it.
+    pub(super) fn after_crash(&self, fate: Fate, rng: &mut Rng) -> Self {
+        let mut directories = BTreeMap::new();
+        for (path, directory) in &self.directories {
+            let (parent, name) = split(path);
+            let reachable = path.is_empty()
+                || directories
+                    .get(parent)
+                    .is_some_and(|parent: &Directory| parent.current.contains_key(name));
+            if reachable {
+                let names = directory.after_crash(fate, rng);
+                let rebooted = Directory {
+                    durable: names.clone(),
+                    current: names,
+                    pending: Vec::new(),
+                };
+                directories.insert(path.clone(), rebooted);
+            }
+        }
+        Self { directories }
+    }
+
+    /// The files that some name, durable or not, leads to, or that a pending operation could bring back.
+    pub(super) fn files(&self) -> impl Iterator<Item = usize> {
+        self.directories.values().flat_map(|directory| {
+            let pending = directory.pending.iter().filter_map(|operation| match operation {
+                Operation::Link { node, .. } => Some(node),
+                _ => None,
+            });
+            let nodes = directory
+                .durable
+                .values()
+                .chain(directory.current.values())
+                .chain(pending);
+            nodes.filter_map(|node| {
+                if let Node::File(file) = node {
+                    Some(*file)
+                } else {
+                    None
+                }
+            })
+        })
+    }
+}
+
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
