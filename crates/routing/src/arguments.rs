@@ -85,3 +85,38 @@ impl IntoIterator for Arguments {
         self.0.into_iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_of_a_key_counts_and_order_does_not() {
+        let written = Arguments::from_iter([("b", Value::Void), ("a", Value::I32(1)), ("a", Value::I32(2))]);
+        let mut inserted = Arguments::new();
+        assert_eq!(inserted.insert("a", Value::I32(2)), None);
+        assert_eq!(inserted.insert("b", Value::I32(1)), None);
+        assert_eq!(inserted.insert("b", Value::Void), Some(Value::I32(1)));
+        assert_eq!(written, inserted);
+        assert_eq!(
+            written.iter().map(|(key, _)| key.to_text()).collect::<Vec<_>>(),
+            ["a", "b"]
+        );
+    }
+
+    #[test]
+    fn what_is_removed_is_gone() {
+        let mut arguments = Arguments::from_iter([("a", Value::str("x"))]);
+        assert_eq!(arguments.get("a").and_then(Value::as_str_bytes), Some(&b"x"[..]));
+        assert_eq!(arguments.remove("a"), Some(Value::str("x")));
+        assert_eq!((arguments.remove("a"), arguments.len()), (None, 0));
+    }
+
+    #[test]
+    fn values_of_another_type_or_other_bits_are_other_values() {
+        assert_ne!(Value::I32(1), Value::I64(1));
+        assert_ne!(Value::F64(0.0), Value::F64(-0.0));
+        assert_eq!(Value::F64(f64::NAN), Value::F64(f64::NAN));
+        assert_ne!(Value::str("a"), Value::Bytes(Box::from(*b"a")));
+    }
+}

@@ -56,7 +56,7 @@ impl Matcher {
         self.accepts(binding)?;
         match self {
             Self::Direct(keys) => {
-                keys.get_or_insert_with(binding.key.clone(), Targets::new)
+                keys.get_or_insert_with(&binding.key, Targets::new)
                     .add(&binding.destination, seed);
             }
             Self::Fanout(targets) => targets.add(&binding.destination, seed),

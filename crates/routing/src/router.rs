@@ -157,7 +157,7 @@ impl Walk<'_, '_> {
             Destination::Queue(queue) => out.push(*queue),
             Destination::Exchange(next) => push_unseen(next, exchange, seen, pending),
         };
-        let headers = || &*headers.get_or_init(|| source.headers());
+        let headers = || headers.get_or_init(|| source.headers());
         exchange.matcher().for_each_match(keys, headers, topic, |hit| {
             matched = true;
             *sets += 1;

@@ -103,7 +103,7 @@ impl Routes {
         let seed = self.seed;
         let inbound = self
             .inbound
-            .get_or_insert_with(binding.destination.clone(), || ShareMap::new(seed));
+            .get_or_insert_with(&binding.destination, || ShareMap::new(seed));
         inbound.insert(binding, ());
         Ok(Bound::New)
     }

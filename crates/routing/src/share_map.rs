@@ -151,12 +151,11 @@ impl<K: Hash + Eq + Clone, V: Clone> ShareMap<K, V> {
     }
 
     /// The value of `key`, made if there is none.
-    pub(crate) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
-        if !self.contains(&key) {
+    pub(crate) fn get_or_insert_with(&mut self, key: &K, make: impl FnOnce() -> V) -> &mut V {
+        if !self.contains(key) {
             self.insert(key.clone(), make());
         }
-        self.get_mut(&key)
-            .expect("it was there or has just been inserted")
+        self.get_mut(key).expect("it was there or has just been inserted")
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {

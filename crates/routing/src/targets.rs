@@ -45,7 +45,7 @@ impl Targets {
             *self = Self::Many(Box::new(many));
         }
         if let Self::Many(many) = self {
-            *many.get_or_insert_with(destination.clone(), || 0) += 1;
+            *many.get_or_insert_with(destination, || 0) += 1;
         }
     }
 

@@ -84,7 +84,7 @@ impl Trie {
             node = Arc::make_mut(match word {
                 b"*" => node.star.get_or_insert_with(new),
                 b"#" => node.hash.get_or_insert_with(new),
-                _ => node.words.get_or_insert_with(Name::from(word), new),
+                _ => node.words.get_or_insert_with(&Name::from(word), new),
             });
         }
         node.targets.add(destination, seed);

@@ -1,5 +1,4 @@
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use proptest::prelude::*;
 use rstest::rstest;
@@ -154,12 +153,10 @@ fn a_pattern_of_many_hashes_is_no_bomb() {
     trie.add(bomb.as_bytes(), &queue(1));
     trie.add(stars.as_bytes(), &queue(2));
     let key = vec!["b"; 128].join(".");
-    let started = Instant::now();
+    // A walk that follows one position at a time does not come back from this.
     for _ in 0..100 {
         assert_eq!(matches(&trie, key.as_bytes()), []);
     }
-    // The exponential walk would outlast the machine; this is far above what the linear one needs.
-    assert!(started.elapsed().as_secs() < 10);
 }
 
 #[test]
