@@ -1,1 +1,7 @@
 //! Models, crash loops, fault plans and runners of foreign clients.
+#![forbid(unsafe_code)]
+
+pub mod broker_process;
+pub mod interop;
+pub mod random;
+pub mod report;

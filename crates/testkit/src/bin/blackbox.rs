@@ -1,0 +1,75 @@
+//! Tests a real broker process from outside: `cargo xtask` runs this tool.
+//!
+//! Invariant: progress goes to stderr, the result to stdout. Exit code 0: all is as it should be; 1: something
+//! is not; 2: it could not be looked at.
+#![forbid(unsafe_code)]
+
+use clap::{Parser, Subcommand};
+use logpond_testkit::broker_process::Launch;
+use logpond_testkit::interop;
+use logpond_testkit::report::{Output, Report};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Tests a real broker process from outside.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// How the result is written.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    /// Folder for data directories and installed clients.
+    #[arg(long, global = true, env = "LOGPOND_WORK", default_value = "target")]
+    work: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Programs with published clients.
+    Interop {
+        /// A broker that runs already.
+        #[arg(long)]
+        url: Option<String>,
+        /// Only programs whose name contains this.
+        #[arg(long, default_value = "")]
+        only: String,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(report) => report.close(arguments.output),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<Report> {
+    match &arguments.command {
+        Command::Interop { url, only } => {
+            let folder = folder(&arguments.work, "interop")?;
+            match url {
+                Some(url) => interop::run(url, &folder, only),
+                None => interop_with_own_broker(&folder, only),
+            }
+        }
+    }
+}
+
+fn interop_with_own_broker(folder: &Path, only: &str) -> anyhow::Result<Report> {
+    let data = tempfile::tempdir_in(folder)?;
+    let broker = Launch::from_environment(&data.path().join("data"))?.start_and_wait()?;
+    let report = interop::run(&broker.url(), folder, only)?;
+    broker.stop()?;
+    Ok(report)
+}
+
+fn folder(work: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let path = std::path::absolute(work)?.join(name);
+    std::fs::create_dir_all(&path)?;
+    Ok(path)
+}
