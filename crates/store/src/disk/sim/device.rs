@@ -5,7 +5,7 @@
 //! - Everything that happens follows from the seed and the order of calls.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::calls::{Calls, Change};
 use super::crash::Fate;

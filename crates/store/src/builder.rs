@@ -1,0 +1,353 @@
+//! A block while it is being filled: what is accepted, and not yet on its way to the disk.
+//!
+//! Invariants:
+//! - The place of the block is not known yet, so checksums and header are open; `seal` closes them.
+//! - Gaps between records and the padding at the end are zero, whatever the buffer held before.
+//! - Acknowledgements, requeues and delivery marks are collected apart, merged where they touch, and
+//!   written as one record each behind all messages when the block is closed.
+
+use crate::checksum::Salt;
+use crate::disk::{AlignedBuf, Now};
+use crate::format::block::{BlockHeader, HEADER_LEN};
+use crate::format::record::{self, AckReason, MessageParts, QueueRecord, Range, RangesKind};
+use crate::format::{byte_count, disk_len, pad8};
+use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber, Seq};
+use crate::limits::ALIGNMENT;
+use crate::pool::BufferPool;
+use std::sync::Arc;
+
+/// A block that takes records.
+pub(crate) struct BlockBuilder {
+    number: BlockNumber,
+    buf: AlignedBuf,
+    record_count: u32,
+    mark_count: u32,
+    max_timestamp_ms: u64,
+    acks: Vec<(AckReason, Range)>,
+    requeues: Vec<Range>,
+    marks: Vec<Range>,
+    /// Since when (monotonic ms) something waits that nobody is waiting for.
+    lazy_since_ms: Option<u64>,
+    urgent: bool,
+}
+
+impl BlockBuilder {
+    pub(crate) fn new(number: BlockNumber, mut buf: AlignedBuf) -> Self {
+        buf.clear();
+        buf.resize_zeroed(HEADER_LEN);
+        Self {
+            number,
+            buf,
+            record_count: 0,
+            mark_count: 0,
+            max_timestamp_ms: 0,
+            acks: Vec::new(),
+            requeues: Vec::new(),
+            marks: Vec::new(),
+            lazy_since_ms: None,
+            urgent: false,
+        }
+    }
+
+    /// A closed block with records that were encoded before.
+    pub(crate) fn of_payload(
+        number: BlockNumber,
+        buf: AlignedBuf,
+        payload: &[u8],
+        record_count: u32,
+    ) -> Self {
+        let mut builder = Self::new(number, buf);
+        builder.buf.extend_from_slice(payload);
+        builder.record_count = record_count;
+        builder.close(&mut BufferPool::new(0));
+        builder
+    }
+
+    pub(crate) const fn number(&self) -> BlockNumber {
+        self.number
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.record_count == 0 && self.acks.is_empty() && self.requeues.is_empty() && self.marks.is_empty()
+    }
+
+    /// Whether the closed block holds nothing but a MARK.
+    pub(crate) const fn is_mark(&self) -> bool {
+        self.mark_count == self.record_count
+    }
+
+    /// Whether somebody waits for this block.
+    pub(crate) const fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
+    pub(crate) const fn set_urgent(&mut self) {
+        self.urgent = true;
+    }
+
+    /// Since when the oldest thing in here waits that nobody waits for.
+    pub(crate) const fn lazy_since_ms(&self) -> Option<u64> {
+        self.lazy_since_ms
+    }
+
+    /// Bytes that the block would have on disk if it were closed now.
+    pub(crate) fn disk_len(&self) -> u64 {
+        byte_count(self.buf.len() + self.lists_len()).next_multiple_of(ALIGNMENT)
+    }
+
+    /// Bytes that the block would have on disk with `more` bytes of records.
+    pub(crate) fn disk_len_with(&self, more: usize) -> u64 {
+        byte_count(self.buf.len() + self.lists_len() + pad8(more)).next_multiple_of(ALIGNMENT)
+    }
+
+    /// Upper bound of what the collected lists take when the block is closed.
+    fn lists_len(&self) -> usize {
+        let ranges = self.acks.len() + self.requeues.len() + self.marks.len();
+        let records = 4 + 2;
+        if ranges == 0 {
+            0
+        } else {
+            record::ranges_len(0) * records + record::RANGE_LEN * ranges
+        }
+    }
+
+    /// Appends a message whose references are those of `references`.
+    pub(crate) fn message(
+        &mut self,
+        references: impl ExactSizeIterator<Item = (QueueId, Seq, u64)>,
+        parts: &MessageParts<'_>,
+        len: usize,
+        pool: &mut BufferPool,
+    ) {
+        let ordinal = self.record_count;
+        let count = references.len();
+        let out = self.open_record(len, pool);
+        record::put_message(out, ordinal, count, parts);
+        for (index, (queue, seq, expires_ms)) in references.enumerate() {
+            record::put_reference(out, index, queue, seq, expires_ms);
+        }
+        self.max_timestamp_ms = self.max_timestamp_ms.max(parts.timestamp_ms);
+        self.urgent = true;
+    }
+
+    /// Appends a QUEUE record.
+    pub(crate) fn queue(&mut self, record: &QueueRecord<'_>, pool: &mut BufferPool) {
+        let ordinal = self.record_count;
+        record::put_queue(self.open_record(record.len(), pool), ordinal, record);
+        self.urgent = true;
+    }
+
+    /// Appends a MARK.
+    pub(crate) fn mark(&mut self, now: Now, pool: &mut BufferPool) {
+        let ordinal = self.record_count;
+        record::put_mark(self.open_record(record::MARK_LEN, pool), ordinal, now.wall_ms);
+        self.mark_count += 1;
+        self.urgent = true;
+    }
+
+    /// Adds a range of dead entries.
+    pub(crate) fn ack(&mut self, reason: AckReason, range: Range, now: Now) {
+        self.lazy_since_ms.get_or_insert(now.mono_ms);
+        if let Some((last_reason, last)) = self.acks.last_mut()
+            && *last_reason == reason
+            && extend(last, range)
+        {
+            return;
+        }
+        self.acks.push((reason, range));
+    }
+
+    /// Adds a range of entries that are ready again.
+    pub(crate) fn requeue(&mut self, range: Range, now: Now) {
+        self.lazy_since_ms.get_or_insert(now.mono_ms);
+        if !self.requeues.last_mut().is_some_and(|last| extend(last, range)) {
+            self.requeues.push(range);
+        }
+    }
+
+    /// Adds a delivery mark: entries below `mark` may be delivered once this block is durable.
+    pub(crate) fn delivered(&mut self, queue: QueueId, mark: Seq) {
+        self.urgent = true;
+        match self.marks.iter_mut().find(|range| range.queue == queue) {
+            Some(range) => range.first = mark,
+            None => self.marks.push(Range {
+                queue,
+                first: mark,
+                count: 0,
+            }),
+        }
+    }
+
+    fn open_record(&mut self, len: usize, pool: &mut BufferPool) -> &mut [u8] {
+        let start = self.buf.len();
+        let end = start + pad8(len);
+        if end > self.buf.capacity() {
+            self.grow(end, pool);
+        }
+        self.buf.resize_stale(end);
+        self.buf[start + len..end].fill(0);
+        self.record_count += 1;
+        &mut self.buf[start..start + len]
+    }
+
+    fn grow(&mut self, end: usize, pool: &mut BufferPool) {
+        let mut larger = pool.take(end.max(self.buf.capacity().saturating_mul(2)));
+        larger.extend_from_slice(&self.buf);
+        pool.give(std::mem::replace(&mut self.buf, larger));
+    }
+
+    /// Writes the collected lists as records; afterwards the length is final.
+    pub(crate) fn close(&mut self, pool: &mut BufferPool) {
+        for reason in [
+            AckReason::Acked,
+            AckReason::Expired,
+            AckReason::Dropped,
+            AckReason::Purged,
+        ] {
+            let ranges: Vec<Range> = self
+                .acks
+                .iter()
+                .filter(|(other, _)| *other == reason)
+                .map(|(_, range)| *range)
+                .collect();
+            self.list(RangesKind::Ack(reason), &ranges, pool);
+        }
+        let requeues = std::mem::take(&mut self.requeues);
+        self.list(RangesKind::Requeue, &requeues, pool);
+        let marks = std::mem::take(&mut self.marks);
+        self.list(RangesKind::Delivered, &marks, pool);
+        self.acks.clear();
+        // Padding of the last sector is zero, whatever the buffer held before.
+        let end = self.buf.len();
+        let padded = end.next_multiple_of(4096);
+        if padded > self.buf.capacity() {
+            self.grow(padded, pool);
+        }
+        self.buf.resize_zeroed(padded);
+        self.buf.truncate(end);
+    }
+
+    fn list(&mut self, kind: RangesKind, ranges: &[Range], pool: &mut BufferPool) {
+        if !ranges.is_empty() {
+            let ordinal = self.record_count;
+            record::put_ranges(
+                self.open_record(record::ranges_len(ranges.len()), pool),
+                ordinal,
+                kind,
+                ranges,
+            );
+        }
+    }
+
+    /// Gives the closed block its place.
+    pub(crate) fn place(self, place: Place) -> PlacedBlock {
+        let header = BlockHeader {
+            segment: place.segment,
+            lsn: place.lsn,
+            number: self.number,
+            durable_lsn: place.durable_lsn,
+            previous_crc: place.previous_crc,
+            payload_len: disk_len(self.buf.len() - HEADER_LEN),
+            record_count: self.record_count,
+            epoch: place.epoch,
+            max_timestamp_ms: self.max_timestamp_ms.max(place.max_timestamp_ms),
+        };
+        PlacedBlock {
+            header,
+            offset: place.offset,
+            buf: self.buf,
+        }
+    }
+}
+
+fn extend(last: &mut Range, range: Range) -> bool {
+    let touches = last.queue == range.queue && last.first.plus(last.count) == range.first;
+    if touches {
+        last.count += range.count;
+    }
+    touches
+}
+
+/// Where a block goes, and what its header says of the log before it.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub segment: SegmentNumber,
+    pub offset: u64,
+    pub lsn: Lsn,
+    pub durable_lsn: Lsn,
+    pub previous_crc: u32,
+    pub epoch: Epoch,
+    pub max_timestamp_ms: u64,
+}
+
+/// A block with a place; its checksums are still open.
+pub(crate) struct PlacedBlock {
+    header: BlockHeader,
+    offset: u64,
+    buf: AlignedBuf,
+}
+
+impl PlacedBlock {
+    /// Computes all checksums. The expensive part of a commit: done without any lock.
+    pub(crate) fn seal(mut self, salt: Salt) -> SealedBlock {
+        let header_len = byte_count(HEADER_LEN);
+        record::seal(
+            &mut self.buf[HEADER_LEN..],
+            salt,
+            self.header.segment,
+            self.offset + header_len,
+        );
+        let header_crc = self.header.encode(salt, self.offset, &mut self.buf);
+        let end = self.buf.len().next_multiple_of(4096);
+        self.buf.resize_stale(end);
+        SealedBlock {
+            header: self.header,
+            header_crc,
+            offset: self.offset,
+            buf: self.buf,
+        }
+    }
+}
+
+/// A finished block: exactly the bytes that stand, or will stand, on disk.
+pub(crate) struct SealedBlock {
+    pub(crate) header: BlockHeader,
+    pub(crate) header_crc: u32,
+    pub(crate) offset: u64,
+    buf: AlignedBuf,
+}
+
+impl SealedBlock {
+    /// The whole block, padding included.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buf
+    }
+
+    /// The records.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.buf[HEADER_LEN..HEADER_LEN + crate::format::memory_len(self.header.payload_len)]
+    }
+
+    /// The `len` bytes at `lsn`, when they lie in this block.
+    pub(crate) fn at(&self, lsn: Lsn, len: usize) -> Option<&[u8]> {
+        let start = usize::try_from(lsn.get().checked_sub(self.header.lsn.get())?).ok()?;
+        self.buf.get(start..start.checked_add(len)?)
+    }
+
+    /// Whether the byte at `lsn` is one of this block.
+    pub(crate) fn contains(&self, lsn: Lsn) -> bool {
+        lsn >= self.header.lsn && lsn.get() - self.header.lsn.get() < byte_count(self.buf.len())
+    }
+
+    /// Memory that this block holds.
+    pub(crate) fn memory(&self) -> usize {
+        self.buf.capacity()
+    }
+
+    /// Gives the buffer back to the pool when nobody reads it any more.
+    pub(crate) fn recycle(block: Arc<Self>, pool: &mut BufferPool) {
+        if let Ok(block) = Arc::try_unwrap(block) {
+            pool.give(block.buf);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Checkpoints: the state of a shard at one point of its log, so that a start replays only what came later.
+//!
+//! Invariants:
+//! - A checkpoint is written under another name, synced, and renamed: one with its final name is whole.
+//! - The pages that it names were synced before it was written, and are not changed while it is retained.
+//! - It is derived: without any checkpoint the log rebuilds everything.
+//! - Transient queues are left out: they vanish with the process.
+
+use crate::disk::{Disk, DiskFile, FileKind};
+use crate::frame;
+use crate::ids::{Lsn, SegmentNumber};
+use crate::index::pages::{PageNumber, Pages};
+use crate::queue::{Queue, QueueDurability};
+use crate::state::State;
+use roaring::RoaringTreemap;
+use serde::{Deserialize, Serialize};
+use std::io;
+
+/// Directory of shard 0, in which its checkpoints lie.
+pub(crate) const SHARD_DIR: &str = "shard-00";
+const SCHEMA: u16 = 0x0101;
+const NO_PAGE: PageNumber = PageNumber::MAX;
+
+/// The contents of a checkpoint file.
+#[derive(Serialize, Deserialize, Debug)]
+pub(crate) struct Checkpoint {
+    pub store: u128,
+    /// Everything below is in here; replay begins in the block at this address.
+    pub lsn: u64,
+    pub last_block: u64,
+    pub previous_crc: u32,
+    pub max_timestamp_ms: u64,
+    pub next_message_id: u64,
+    /// Written as the last act of an orderly stop.
+    pub clean: bool,
+    pub segments: Vec<CheckpointSegment>,
+    pub tombstones: Vec<u64>,
+    pub queues: Vec<CheckpointQueue>,
+}
+
+/// What a checkpoint knows of a segment.
+#[derive(Serialize, Deserialize, Debug)]
+pub(crate) struct CheckpointSegment {
+    pub number: u64,
+    pub end: u64,
+    pub control: Vec<u64>,
+}
+
+/// What a checkpoint knows of a queue.
+#[derive(Serialize, Deserialize, Debug)]
+pub(crate) struct CheckpointQueue {
+    pub id: u64,
+    pub meta: Vec<u8>,
+    pub visible_end: u64,
+    pub floor: u64,
+    pub mark: u64,
+    pub acked: Vec<u8>,
+    pub redelivered: Vec<u8>,
+    pub live: u64,
+    pub transient_live: u64,
+    pub transient_floor: u64,
+    pub first_page: u64,
+    /// Number and checksum of each page.
+    pub pages: Vec<(u32, u32)>,
+    pub segments: Vec<(u64, u64)>,
+}
+
+/// Where in the log a checkpoint is taken.
+pub(crate) struct Position {
+    pub store: u128,
+    pub lsn: Lsn,
+    pub last_block: u64,
+    pub previous_crc: u32,
+    pub max_timestamp_ms: u64,
+    pub clean: bool,
+}
+
+impl Checkpoint {
+    /// Takes down the state. The checksums of pages are filled in by [`Checkpoint::fill_checksums`], when
+    /// they are sealed.
+    pub(crate) fn of<D: Disk>(state: &State<D>, position: &Position) -> Self {
+        let segments = state.segments.iter().map(|segment| CheckpointSegment {
+            number: segment.file.number.get(),
+            end: segment.end.get(),
+            control: segment.control.iter().map(|id| id.get()).collect(),
+        });
+        let durable = state
+            .queues
+            .iter()
+            .filter(|queue| queue.durability == QueueDurability::Durable);
+        Self {
+            store: position.store,
+            lsn: position.lsn.get(),
+            last_block: position.last_block,
+            previous_crc: position.previous_crc,
+            max_timestamp_ms: position.max_timestamp_ms,
+            next_message_id: state.next_message_id,
+            clean: position.clean,
+            segments: segments.collect(),
+            tombstones: state.tombstones.iter().map(|id| id.get()).collect(),
+            queues: durable.map(CheckpointQueue::of).collect(),
+        }
+    }
+
+    pub(crate) fn fill_checksums<D: Disk>(&mut self, pages: &Pages<D>) {
+        for (page, crc) in self.queues.iter_mut().flat_map(|queue| &mut queue.pages) {
+            if *page != NO_PAGE {
+                *crc = pages.checksum(*page);
+            }
+        }
+    }
+
+    /// All pages that it refers to, with their checksums.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = (PageNumber, u32)> {
+        self.queues
+            .iter()
+            .flat_map(|queue| &queue.pages)
+            .copied()
+            .filter(|(page, _)| *page != NO_PAGE)
+    }
+
+    /// Writes it to its file and makes it durable.
+    pub(crate) fn write<D: Disk>(&self, disk: &D) -> io::Result<()> {
+        let bytes = frame::write(self, SCHEMA, self.lsn).map_err(io::Error::other)?;
+        let name = file_name(Lsn::new(self.lsn));
+        let temporary = format!("{SHARD_DIR}/new-{name}");
+        match disk.remove(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = disk.create(&temporary, FileKind::Plain)?;
+        file.write_at(&bytes, 0)?;
+        file.sync()?;
+        disk.rename(&temporary, &format!("{SHARD_DIR}/{name}"))?;
+        disk.sync_dir(SHARD_DIR)
+    }
+
+    /// Reads the checkpoint that was taken at `lsn`; `None` when it is damaged or of another store.
+    pub(crate) fn read<D: Disk>(disk: &D, lsn: Lsn, store: u128) -> io::Result<Option<Self>> {
+        let file = disk.open(&format!("{SHARD_DIR}/{}", file_name(lsn)), FileKind::Plain)?;
+        let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
+        let mut bytes = vec![0; len];
+        let read = file.read_at(&mut bytes, 0)?;
+        let decoded = frame::read::<Self>(&bytes[..read], SCHEMA).ok();
+        Ok(decoded
+            .map(|(checkpoint, ..)| checkpoint)
+            .filter(|read| read.store == store && read.lsn == lsn.get()))
+    }
+}
+
+impl CheckpointQueue {
+    fn of(queue: &Queue) -> Self {
+        Self {
+            id: queue.id.get(),
+            meta: queue.meta.to_vec(),
+            visible_end: queue.visible_end,
+            floor: queue.floor,
+            mark: queue.mark,
+            acked: bytes_of(&queue.acked),
+            redelivered: bytes_of(&queue.redelivered),
+            live: queue.live,
+            transient_live: queue.transient_live,
+            transient_floor: queue.transient_floor,
+            first_page: queue.first_page,
+            pages: queue
+                .pages
+                .iter()
+                .map(|page| (page.unwrap_or(NO_PAGE), 0))
+                .collect(),
+            segments: queue
+                .segments
+                .iter()
+                .map(|(number, live)| (number.get(), *live))
+                .collect(),
+        }
+    }
+
+    /// The queue that it describes; `None` when a set in it cannot be read.
+    pub(crate) fn restore(&self) -> Option<Queue> {
+        let mut queue = Queue::new(crate::QueueId::new(self.id), QueueDurability::Durable, &self.meta);
+        queue.next_seq = self.visible_end;
+        queue.visible_end = self.visible_end;
+        queue.floor = self.floor;
+        queue.cursor = self.floor;
+        queue.mark = self.mark;
+        queue.acked = set_of(&self.acked)?;
+        queue.redelivered = set_of(&self.redelivered)?;
+        queue.live = self.live;
+        queue.transient_live = self.transient_live;
+        queue.transient_floor = self.transient_floor;
+        queue.first_page = self.first_page;
+        queue.pages = self
+            .pages
+            .iter()
+            .map(|(page, _)| (*page != NO_PAGE).then_some(*page))
+            .collect();
+        queue.segments = self
+            .segments
+            .iter()
+            .map(|(number, live)| (SegmentNumber::new(*number), *live))
+            .collect();
+        Some(queue)
+    }
+}
+
+/// A set as bytes: roaring's portable 64-bit format; empty for the empty set.
+pub(crate) fn bytes_of(set: &RoaringTreemap) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if !set.is_empty() {
+        set.serialize_into(&mut bytes)
+            .expect("writing into memory does not fail");
+    }
+    bytes
+}
+
+fn set_of(bytes: &[u8]) -> Option<RoaringTreemap> {
+    if bytes.is_empty() {
+        return Some(RoaringTreemap::new());
+    }
+    RoaringTreemap::deserialize_from(bytes).ok()
+}
+
+/// The file name of the checkpoint that was taken at `lsn`.
+pub(crate) fn file_name(lsn: Lsn) -> String {
+    format!("ckpt-{:016x}", lsn.get())
+}
+
+/// The checkpoints that are there, newest first.
+pub(crate) fn list<D: Disk>(disk: &D) -> io::Result<Vec<Lsn>> {
+    let parse = |name: &String| {
+        let hex = name.strip_prefix("ckpt-").filter(|hex| hex.len() == 16)?;
+        u64::from_str_radix(hex, 16).ok().map(Lsn::new)
+    };
+    let mut found: Vec<Lsn> = disk.list(SHARD_DIR)?.iter().filter_map(parse).collect();
+    found.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(found)
+}
+
+/// Removes the checkpoint that was taken at `lsn`.
+pub(crate) fn remove<D: Disk>(disk: &D, lsn: Lsn) -> io::Result<()> {
+    disk.remove(&format!("{SHARD_DIR}/{}", file_name(lsn)))
+}

@@ -1,0 +1,34 @@
+//! State of the store's user that lives under the shard's lock: told of each durable block at once.
+
+use crate::disk::Disk;
+use crate::error::PoisonCause;
+use crate::shard::{Applied, Shard};
+use std::task::Waker;
+
+/// What is told when a block was applied, and may act on it under the same lock.
+pub trait Follower<D: Disk>: Send + Sized + 'static {
+    /// A block was synced and applied. May lease, acknowledge, publish: all of it rides in the next block.
+    fn applied(&mut self, shard: &mut Shard<D>, applied: &Applied<'_>);
+
+    /// A write or sync failed: nothing is confirmed any more, and nothing is taken.
+    fn poisoned(&mut self, cause: &PoisonCause);
+
+    /// Who is to be woken once the lock is released. Called after each of the above.
+    fn take_wakers(&mut self) -> Vec<Waker>;
+
+    /// Gets the emptied list back, so that it need not be allocated again.
+    fn return_wakers(&mut self, empty: Vec<Waker>);
+}
+
+/// For a store whose user needs no such state.
+impl<D: Disk> Follower<D> for () {
+    fn applied(&mut self, _shard: &mut Shard<D>, _applied: &Applied<'_>) {}
+
+    fn poisoned(&mut self, _cause: &PoisonCause) {}
+
+    fn take_wakers(&mut self) -> Vec<Waker> {
+        Vec::new()
+    }
+
+    fn return_wakers(&mut self, _empty: Vec<Waker>) {}
+}

@@ -1,0 +1,121 @@
+use super::*;
+
+fn message<'a>(properties: &'a [&'a [u8]], body: &'a [&'a [u8]]) -> Vec<u8> {
+    let len = |parts: &[&[u8]]| parts.iter().map(|part| part.len()).sum::<usize>();
+    let mut bytes = vec![0xff; message_len(2, len(properties), len(body))];
+    let parts = MessageParts {
+        persistence: Persistence::Persistent,
+        priority: 4,
+        message_id: 5,
+        timestamp_ms: 6,
+        properties,
+        body,
+    };
+    put_message(&mut bytes, 3, 2, &parts);
+    put_reference(&mut bytes, 0, QueueId::new(1), Seq::new(10), 0);
+    put_reference(&mut bytes, 1, QueueId::new(2), Seq::new(20), 99);
+    bytes
+}
+
+fn sealed(mut record: Vec<u8>) -> Vec<u8> {
+    let len = record.len();
+    record.resize(pad8(len), 0);
+    seal(&mut record, Salt::of(1), SegmentNumber::new(1), 4096);
+    record.truncate(len);
+    record
+}
+
+fn intact(record: &[u8]) -> bool {
+    is_intact(record, Salt::of(1), SegmentNumber::new(1), 4096)
+}
+
+#[test]
+fn a_message_reads_back_with_its_references_and_parts_joined() {
+    let bytes = sealed(message(&[b"pro", b"ps"], &[b"bo", b"", b"dy"]));
+    assert!(intact(&bytes));
+    let Some(Record::Message(read)) = decode(&bytes) else {
+        panic!("a message was written")
+    };
+    assert_eq!(
+        (read.properties, read.body, read.priority, read.message_id),
+        (&b"props"[..], &b"body"[..], 4, 5)
+    );
+    let references: Vec<_> = read
+        .references()
+        .map(|r| (r.queue.get(), r.seq.get(), r.expires_ms))
+        .collect();
+    assert_eq!(references, [(1, 10, 0), (2, 20, 99)]);
+    assert_eq!(peek(&bytes), Some((bytes.len(), 3)));
+}
+
+#[test]
+fn each_flipped_bit_of_a_small_and_of_a_large_message_is_noticed() {
+    for body in [&[7_u8; 16][..], &[7_u8; 1000][..]] {
+        let mut bytes = sealed(message(&[b"p"], &[body]));
+        for at in 0..bytes.len() {
+            bytes[at] ^= 0x10;
+            let noticed = peek(&bytes).is_none_or(|(len, _)| len != bytes.len()) || !intact(&bytes);
+            assert!(noticed, "byte {at} of {}", bytes.len());
+            bytes[at] ^= 0x10;
+        }
+    }
+}
+
+#[test]
+fn a_record_does_not_validate_at_another_place() {
+    let bytes = sealed(message(&[], &[b"x"]));
+    assert!(!is_intact(&bytes, Salt::of(1), SegmentNumber::new(1), 8192));
+    assert!(!is_intact(&bytes, Salt::of(1), SegmentNumber::new(2), 4096));
+    assert!(!is_intact(&bytes, Salt::of(2), SegmentNumber::new(1), 4096));
+}
+
+#[test]
+fn ranges_read_back_with_their_reason() {
+    let ranges = [Range {
+        queue: QueueId::new(3),
+        first: Seq::new(4),
+        count: 5,
+    }];
+    let mut bytes = vec![0; ranges_len(1)];
+    put_ranges(&mut bytes, 0, RangesKind::Ack(AckReason::Purged), &ranges);
+    let Some(Record::Ranges { kind, ranges: read }) = decode(&bytes) else {
+        panic!("ranges were written")
+    };
+    assert_eq!(kind, RangesKind::Ack(AckReason::Purged));
+    assert_eq!(read.iter().collect::<Vec<_>>(), ranges);
+}
+
+#[test]
+fn a_queue_record_reads_back_with_its_three_parts() {
+    let record = QueueRecord {
+        action: QueueAction::State,
+        transient: true,
+        id: QueueId::new(1),
+        next_seq: Seq::new(9),
+        floor: Seq::new(3),
+        delivery_mark: Seq::new(5),
+        acked: b"aa",
+        redelivered: b"rrr",
+        meta: b"m",
+    };
+    let mut bytes = vec![0xff; record.len()];
+    put_queue(&mut bytes, 0, &record);
+    assert_eq!(decode(&bytes), Some(Record::Queue(record)));
+}
+
+#[test]
+fn no_bytes_make_a_decoder_panic() {
+    let mut state = 1_u64;
+    for _ in 0..20_000 {
+        let mut bytes = sealed(message(&[b"props"], &[b"body"]));
+        for _ in 0..3 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let [.., a, b] = state.to_be_bytes();
+            let at = usize::from(a) % bytes.len();
+            bytes[at] = b;
+        }
+        let _ = decode(&bytes);
+        let _ = peek(&bytes);
+        let _ = is_intact(&bytes, Salt::of(1), SegmentNumber::new(1), 0);
+    }
+}

@@ -1,0 +1,98 @@
+//! The numbers of a store, each with a type of its own, so that no two can be confused.
+//!
+//! Invariants:
+//! - A [`QueueId`] is never reused, a [`Seq`] is never reused within its queue.
+//! - [`Durable`] is made in one place only: where a synced write returned success.
+
+use std::fmt;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+        pub struct $name(u64);
+
+        impl $name {
+            /// The number itself, as a value of this type.
+            #[must_use]
+            pub const fn new(value: u64) -> Self {
+                Self(value)
+            }
+
+            /// The bare number, for printing and for the disk.
+            #[must_use]
+            pub const fn get(self) -> u64 {
+                self.0
+            }
+
+            /// The number that follows.
+            #[must_use]
+            pub const fn next(self) -> Self {
+                Self(self.0 + 1)
+            }
+
+            /// The number `count` further on.
+            #[must_use]
+            pub const fn plus(self, count: u64) -> Self {
+                Self(self.0 + count)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number!(
+    /// A queue of this store. Chosen by the caller, never reused, not even after a delete.
+    QueueId
+);
+number!(
+    /// The place of a message in its queue, counted from 0 in the order of acceptance.
+    Seq
+);
+number!(
+    /// A byte address in the log of a shard: a segment's first lsn plus the offset in its file.
+    Lsn
+);
+number!(
+    /// The number of a block, counted from 1 over the life of a shard. What rides in a block is
+    /// durable when the block is.
+    BlockNumber
+);
+number!(
+    /// The number of a segment, counted from 1 over the life of a shard; also its file's name.
+    SegmentNumber
+);
+number!(
+    /// Raised and synced at each open of a store, before any write.
+    Epoch
+);
+
+/// Proof that a block and all before it were written and synced. Only a completed sync makes one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Durable {
+    end: BlockNumber,
+}
+
+impl Durable {
+    /// To be called where a synced write has just returned success, or by recovery.
+    pub(crate) const fn up_to(end: BlockNumber) -> Self {
+        Self { end }
+    }
+
+    /// Whether what rides in `block` survives a power loss.
+    #[must_use]
+    pub fn covers(&self, block: BlockNumber) -> bool {
+        block <= self.end
+    }
+
+    /// The last block that is covered.
+    #[must_use]
+    pub const fn end(&self) -> BlockNumber {
+        self.end
+    }
+}

@@ -1,0 +1,8 @@
+//! The index: where the message of each queue entry lies. Derived from the log, and disposable.
+//!
+//! Invariants:
+//! - The index is never evidence about the log: what it points to is checked when it is read.
+//! - A page that a retained checkpoint refers to is never changed in place (`pages`).
+
+pub(crate) mod page;
+pub(crate) mod pages;

@@ -1,0 +1,126 @@
+//! One page of index entries (docs/format.md, "Index page").
+//!
+//! Invariants:
+//! - A page belongs to one queue and holds the entries of [`ENTRIES`] sequence numbers that follow each
+//!   other, beginning at a multiple of [`ENTRIES`].
+//! - An entry of length 0 is absent.
+
+use crate::ids::{Lsn, QueueId, Seq};
+use crate::limits::PAGE_BYTES;
+use byteorder::{ByteOrder, LittleEndian as LE};
+
+const MAGIC: u64 = u64::from_le_bytes(*b"LPINDEX1");
+const HEADER_LEN: usize = 64;
+const ENTRY_LEN: usize = 24;
+/// Entries in a page.
+pub(crate) const ENTRIES: u64 = 168;
+const _: () = assert!(HEADER_LEN + 168 * ENTRY_LEN == PAGE_BYTES);
+
+const FLAG_TRANSIENT: u8 = 1;
+
+/// One entry: where the message is, and what is known of it without reading it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Entry {
+    pub lsn: Lsn,
+    /// Bytes of the record; 0 when there is no entry.
+    pub len: u32,
+    pub transient: bool,
+    pub priority: u8,
+    pub expires_ms: u64,
+}
+
+/// Number of the page, within its queue, that holds `seq`.
+pub(crate) const fn page_of(seq: Seq) -> u64 {
+    seq.get() / ENTRIES
+}
+
+/// Makes an empty page of `queue` out of whatever the bytes held.
+pub(crate) fn format(page: &mut [u8], queue: QueueId, number: u64) {
+    page.fill(0);
+    LE::write_u64(&mut page[0..], MAGIC);
+    LE::write_u64(&mut page[16..], queue.get());
+    LE::write_u64(&mut page[24..], number * ENTRIES);
+}
+
+/// Computes the page's checksum, stores it, and returns it.
+pub(crate) fn seal(page: &mut [u8]) -> u32 {
+    let crc = crc32fast::hash(&page[16..]);
+    LE::write_u32(&mut page[8..], crc);
+    crc
+}
+
+/// Whether the page is the one that a checkpoint recorded with this checksum.
+pub(crate) fn is_intact(page: &[u8], crc: u32) -> bool {
+    LE::read_u64(page) == MAGIC && LE::read_u32(&page[8..]) == crc && crc32fast::hash(&page[16..]) == crc
+}
+
+/// The queue that a page belongs to and the first sequence number it has room for.
+pub(crate) fn owner(page: &[u8]) -> (QueueId, Seq) {
+    (
+        QueueId::new(LE::read_u64(&page[16..])),
+        Seq::new(LE::read_u64(&page[24..])),
+    )
+}
+
+/// Reads the entry of `seq`.
+pub(crate) fn entry(page: &[u8], seq: Seq) -> Entry {
+    let bytes = &page[position(seq)..][..ENTRY_LEN];
+    Entry {
+        lsn: Lsn::new(LE::read_u64(&bytes[0..])),
+        len: LE::read_u32(&bytes[8..]),
+        transient: bytes[12] & FLAG_TRANSIENT != 0,
+        priority: bytes[13],
+        expires_ms: LE::read_u64(&bytes[16..]),
+    }
+}
+
+/// Writes the entry of `seq`.
+pub(crate) fn put(page: &mut [u8], seq: Seq, entry: &Entry) {
+    let bytes = &mut page[position(seq)..][..ENTRY_LEN];
+    LE::write_u64(&mut bytes[0..], entry.lsn.get());
+    LE::write_u32(&mut bytes[8..], entry.len);
+    bytes[12] = if entry.transient { FLAG_TRANSIENT } else { 0 };
+    bytes[13] = entry.priority;
+    LE::write_u16(&mut bytes[14..], 0);
+    LE::write_u64(&mut bytes[16..], entry.expires_ms);
+}
+
+fn position(seq: Seq) -> usize {
+    let slot = usize::try_from(seq.get() % ENTRIES).expect("a remainder of a small number is small");
+    HEADER_LEN + slot * ENTRY_LEN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_reads_back_and_its_neighbours_stay_absent() {
+        let mut page = vec![0xff; PAGE_BYTES];
+        format(&mut page, QueueId::new(5), 2);
+        let written = Entry {
+            lsn: Lsn::new(4096),
+            len: 99,
+            transient: true,
+            priority: 3,
+            expires_ms: 7,
+        };
+        put(&mut page, Seq::new(2 * ENTRIES + 167), &written);
+        assert_eq!(entry(&page, Seq::new(2 * ENTRIES + 167)), written);
+        assert_eq!(entry(&page, Seq::new(2 * ENTRIES + 166)).len, 0);
+        assert_eq!(owner(&page), (QueueId::new(5), Seq::new(2 * ENTRIES)));
+    }
+
+    #[test]
+    fn a_changed_byte_breaks_the_checksum() {
+        let mut page = vec![0; PAGE_BYTES];
+        format(&mut page, QueueId::new(5), 0);
+        let crc = seal(&mut page);
+        assert!(is_intact(&page, crc));
+        for at in (0..8).chain(8..12).chain(16..PAGE_BYTES) {
+            page[at] ^= 1;
+            assert!(!is_intact(&page, crc), "byte {at}");
+            page[at] ^= 1;
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Index pages in mapped slabs: handed out, shadowed, given back.
+//!
+//! Invariants:
+//! - A page may be changed in place only in the generation (the time between two checkpoints) in which
+//!   it was handed out. Later, [`Pages::writable`] copies it to a fresh page, because a checkpoint refers
+//!   to the old one and the kernel may write a mapped page back torn and at any time.
+//! - A page that was let go is handed out again only when no retained checkpoint refers to it.
+//! - A page that came from a checkpoint is compared with its recorded checksum when it is first touched.
+
+use crate::disk::{Disk, DiskFile, DiskMap, FileKind};
+use crate::format::memory_offset;
+use crate::index::page;
+use crate::limits::PAGE_BYTES;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+/// Directory of the index of shard 0.
+pub(crate) const INDEX_DIR: &str = "shard-00/x";
+
+/// Number of a page, over all slabs.
+pub(crate) type PageNumber = u32;
+
+fn slab_path(slab: usize) -> String {
+    format!("{INDEX_DIR}/{slab:04x}.idx")
+}
+
+/// A page whose bytes are not those that the checkpoint recorded. The log can rebuild it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct DamagedPage(pub PageNumber);
+
+struct Slab<D: Disk> {
+    file: Arc<D::File>,
+    map: D::Map,
+    dirty: bool,
+}
+
+#[derive(Clone, Copy)]
+struct PageState {
+    /// The generation in which the page was handed out; 0 for one that came from a checkpoint.
+    generation: u32,
+    /// Its checksum, once a checkpoint has sealed it.
+    crc: u32,
+    /// Whether its bytes were compared with the checksum, or made by this process.
+    verified: bool,
+}
+
+impl PageState {
+    const fn fresh(generation: u32) -> Self {
+        Self {
+            generation,
+            crc: 0,
+            verified: true,
+        }
+    }
+}
+
+/// All index pages of a shard.
+pub(crate) struct Pages<D: Disk> {
+    disk: D,
+    slab_bytes: usize,
+    slabs: Vec<Slab<D>>,
+    states: Vec<PageState>,
+    free: Vec<PageNumber>,
+    /// Pages let go of, with the generation in which that happened, oldest first.
+    retired: VecDeque<(u32, PageNumber)>,
+    /// Pages handed out in this generation.
+    fresh: Vec<PageNumber>,
+    generation: u32,
+}
+
+impl<D: Disk> Pages<D> {
+    pub(crate) fn new(disk: D, slab_bytes: u64) -> Self {
+        Self {
+            disk,
+            slab_bytes: memory_offset(slab_bytes),
+            slabs: Vec::new(),
+            states: Vec::new(),
+            free: Vec::new(),
+            retired: VecDeque::new(),
+            fresh: Vec::new(),
+            generation: 1,
+        }
+    }
+
+    fn pages_per_slab(&self) -> usize {
+        self.slab_bytes / PAGE_BYTES
+    }
+
+    /// Maps the slabs that are there. All their pages count as free until [`Pages::adopt`] says otherwise.
+    pub(crate) fn open(&mut self) -> io::Result<()> {
+        let names = self.disk.list(INDEX_DIR)?;
+        while names.contains(&format!("{:04x}.idx", self.slabs.len())) {
+            let path = slab_path(self.slabs.len());
+            let file = self.disk.open(&path, FileKind::Plain)?;
+            // A slab whose allocation was cut short is filled up: nothing is mapped without a block behind it.
+            file.allocate(u64::try_from(self.slab_bytes).expect("a slab is far below 2^64"))?;
+            self.map(file)?;
+        }
+        self.free = (0..self.states.len()).rev().map(number).collect();
+        Ok(())
+    }
+
+    fn map(&mut self, file: D::File) -> io::Result<()> {
+        let map = self.disk.map(&file, self.slab_bytes)?;
+        self.slabs.push(Slab {
+            file: Arc::new(file),
+            map,
+            dirty: false,
+        });
+        let pages = self.states.len() + self.pages_per_slab();
+        self.states.resize(pages, PageState::fresh(0));
+        Ok(())
+    }
+
+    /// Takes over pages that checkpoints refer to. `current` ones are in use, with their checksums;
+    /// those that only an older checkpoint needs are kept from being handed out for a while.
+    /// `false` when a page lies outside of all slabs: then the index must be rebuilt.
+    pub(crate) fn adopt(
+        &mut self,
+        current: impl Iterator<Item = (PageNumber, u32)>,
+        older: impl Iterator<Item = PageNumber>,
+    ) -> bool {
+        let mut used = vec![false; self.states.len()];
+        for (page, crc) in current {
+            let Some(state) = self.states.get_mut(index(page)) else {
+                return false;
+            };
+            *state = PageState {
+                generation: 0,
+                crc,
+                verified: false,
+            };
+            used[index(page)] = true;
+        }
+        for page in older {
+            if let Some(used) = used.get_mut(index(page))
+                && !*used
+            {
+                *used = true;
+                self.retired.push_back((self.generation, page));
+            }
+        }
+        self.free.retain(|page| !used[index(*page)]);
+        true
+    }
+
+    /// Hands out a page with arbitrary contents.
+    pub(crate) fn take(&mut self) -> io::Result<PageNumber> {
+        if self.free.is_empty() {
+            self.add_slab()?;
+        }
+        let page = self.free.pop().expect("a new slab has free pages");
+        self.states[index(page)] = PageState::fresh(self.generation);
+        self.fresh.push(page);
+        Ok(page)
+    }
+
+    fn add_slab(&mut self) -> io::Result<()> {
+        let path = slab_path(self.slabs.len());
+        let file = match self.disk.create(&path, FileKind::Plain) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.disk.open(&path, FileKind::Plain)?
+            }
+            created => created?,
+        };
+        file.allocate(u64::try_from(self.slab_bytes).expect("a slab is far below 2^64"))?;
+        self.disk.sync_dir(INDEX_DIR)?;
+        let first = self.states.len();
+        self.map(file)?;
+        self.free.extend((first..self.states.len()).rev().map(number));
+        Ok(())
+    }
+
+    /// Lets go of a page.
+    pub(crate) fn release(&mut self, page: PageNumber) {
+        if self.states[index(page)].generation == self.generation {
+            // No checkpoint has seen it.
+            self.states[index(page)].generation = 0;
+            self.free.push(page);
+        } else {
+            self.retired.push_back((self.generation, page));
+        }
+    }
+
+    /// The bytes of a page.
+    pub(crate) fn read(&mut self, page: PageNumber) -> Result<&[u8], DamagedPage> {
+        self.verify(page)?;
+        Ok(self.bytes(page))
+    }
+
+    /// The bytes of a page, to change; `page` becomes the number of the copy when one had to be made.
+    pub(crate) fn writable(&mut self, page: &mut PageNumber) -> Result<&mut [u8], PageError> {
+        if self.states[index(*page)].generation != self.generation {
+            self.verify(*page).map_err(PageError::Damaged)?;
+            let copy = self.take().map_err(PageError::Io)?;
+            let mut bytes = [0; PAGE_BYTES];
+            bytes.copy_from_slice(self.bytes(*page));
+            self.bytes_mut(copy).copy_from_slice(&bytes);
+            self.release(*page);
+            *page = copy;
+        }
+        Ok(self.bytes_mut(*page))
+    }
+
+    fn verify(&mut self, page: PageNumber) -> Result<(), DamagedPage> {
+        let state = self.states[index(page)];
+        if !state.verified {
+            if !page::is_intact(self.bytes(page), state.crc) {
+                return Err(DamagedPage(page));
+            }
+            self.states[index(page)].verified = true;
+        }
+        Ok(())
+    }
+
+    fn bytes(&self, page: PageNumber) -> &[u8] {
+        let (slab, at) = (
+            index(page) / self.pages_per_slab(),
+            index(page) % self.pages_per_slab(),
+        );
+        &self.slabs[slab].map.bytes()[at * PAGE_BYTES..][..PAGE_BYTES]
+    }
+
+    fn bytes_mut(&mut self, page: PageNumber) -> &mut [u8] {
+        let per_slab = self.pages_per_slab();
+        let slab = &mut self.slabs[index(page) / per_slab];
+        slab.dirty = true;
+        &mut slab.map.bytes_mut()[index(page) % per_slab * PAGE_BYTES..][..PAGE_BYTES]
+    }
+
+    /// Begins a checkpoint: from now on no page that is in use is changed in place. Returns the
+    /// generation that ends here and the pages that were handed out in it.
+    pub(crate) fn freeze(&mut self) -> (u32, Vec<PageNumber>) {
+        let ended = self.generation;
+        self.generation += 1;
+        (ended, std::mem::take(&mut self.fresh))
+    }
+
+    /// Computes and stores the checksums of frozen pages.
+    pub(crate) fn seal(&mut self, pages: &[PageNumber]) {
+        for page in pages {
+            self.states[index(*page)].crc = page::seal(self.bytes_mut(*page));
+        }
+    }
+
+    /// The checksum that a frozen page must have from now on.
+    pub(crate) fn checksum(&self, page: PageNumber) -> u32 {
+        self.states[index(page)].crc
+    }
+
+    /// Files of slabs that were changed since the last [`Pages::sync`]; syncing them first, without any
+    /// lock, leaves little to do for it.
+    pub(crate) fn dirty_files(&self) -> Vec<Arc<D::File>> {
+        self.slabs
+            .iter()
+            .filter(|slab| slab.dirty)
+            .map(|slab| Arc::clone(&slab.file))
+            .collect()
+    }
+
+    /// Makes all changes durable.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        for slab in self.slabs.iter_mut().filter(|slab| slab.dirty) {
+            slab.map.sync()?;
+            slab.dirty = false;
+        }
+        Ok(())
+    }
+
+    /// After a checkpoint became durable: pages that were let go of before generation `oldest` ended are
+    /// referred to by no retained checkpoint any more. `oldest` is the generation that ended with the older
+    /// retained checkpoint.
+    pub(crate) fn reclaim(&mut self, oldest: u32) {
+        while let Some((generation, page)) = self.retired.front().copied()
+            && generation <= oldest
+        {
+            self.retired.pop_front();
+            self.free.push(page);
+        }
+    }
+
+    /// Gives the memory of all pages back to the kernel; their contents stay.
+    pub(crate) fn give_back(&self) {
+        for slab in &self.slabs {
+            slab.map.give_back(0, self.slab_bytes);
+        }
+    }
+}
+
+/// Why a page could not be made writable.
+#[derive(Debug)]
+pub(crate) enum PageError {
+    Damaged(DamagedPage),
+    Io(io::Error),
+}
+
+fn index(page: PageNumber) -> usize {
+    usize::try_from(page).expect("memory is addressed with at least 32 bits")
+}
+
+fn number(index: usize) -> PageNumber {
+    PageNumber::try_from(index).expect("an index of 16 TiB is beyond every disk")
+}

@@ -1,0 +1,57 @@
+//! Every bound of the store in one place, tied together at compile time.
+
+/// Sectors, blocks and index pages start and end on this many bytes.
+pub const ALIGNMENT: u64 = 4096;
+/// Size of a segment's header, and so the offset of its first block.
+pub const SEGMENT_HEADER_BYTES: u64 = 4096;
+/// Size of the header in front of the records of a block.
+pub const BLOCK_HEADER_BYTES: u64 = 128;
+/// Default size of a segment file.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+/// Smallest segment that can be configured: for tests that roll all the time.
+pub const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+/// Largest segment that can be configured; offsets in a segment fit in 32 bits.
+pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+/// A block is closed when its records reach this size; a larger record gets a block of its own.
+pub const BLOCK_BYTES_SOFT: u64 = 1 << 20;
+/// While this much waits for the disk, `has_room` says no and publishers wait.
+pub const WAITING_BYTES_MAX: u64 = 4 << 20;
+/// Recent blocks kept in memory, from which warm deliveries are served.
+pub const RING_BYTES: u64 = 24 << 20;
+/// Bodies above this size carry a checksum of their own.
+pub const INLINE_BODY_BYTES_MAX: usize = 256;
+/// Most queues that one message may refer to.
+pub const REFERENCES_MAX: usize = 1 << 16;
+/// Largest opaque description of a queue.
+pub const QUEUE_META_BYTES_MAX: usize = 64 << 10;
+/// A queue may deliver this many messages beyond its durable delivery mark.
+pub const DELIVERY_MARK_STEP: u64 = 1 << 16;
+/// Acknowledgements wait at most this long for a block to ride in, in milliseconds.
+pub const LAZY_COMMIT_MS: u64 = 5;
+/// Idle time in milliseconds after which a MARK block covers the last block of the log.
+pub const IDLE_MARK_MS: u64 = 10;
+/// A checkpoint is due after this many bytes of log.
+pub const CHECKPOINT_BYTES: u64 = 64 << 20;
+/// A checkpoint is due after this many milliseconds, when anything changed.
+pub const CHECKPOINT_MS: u64 = 5_000;
+/// Spare segments kept for recycling; what is above is removed.
+pub const SPARE_SEGMENTS_MAX: usize = 4;
+/// Size of a file of index pages.
+pub const SLAB_BYTES: u64 = 64 << 20;
+/// Size of an index page.
+pub const PAGE_BYTES: usize = 4096;
+/// A cold read fetches at least this much at first …
+pub const READ_AHEAD_BYTES_MIN: u64 = 64 << 10;
+/// … and doubles up to this much while reads stay sequential.
+pub const READ_AHEAD_BYTES_MAX: u64 = 1 << 20;
+/// A thread that brings at most this many messages may lead a commit itself.
+pub const LEADER_MESSAGES_MAX: usize = 4;
+/// … but only while a synced write takes less than this many microseconds.
+pub const LEADER_WRITE_US_MAX: u64 = 500;
+
+const _: () = assert!(SEGMENT_BYTES >= SEGMENT_BYTES_MIN && SEGMENT_BYTES <= SEGMENT_BYTES_MAX);
+const _: () = assert!(SEGMENT_BYTES_MIN.is_multiple_of(ALIGNMENT) && SEGMENT_BYTES.is_multiple_of(ALIGNMENT));
+const _: () = assert!(SEGMENT_HEADER_BYTES == ALIGNMENT && PAGE_BYTES == 4096);
+// An ordinary block must fit into an empty segment, or rolling could go on for ever.
+const _: () = assert!(SEGMENT_HEADER_BYTES + BLOCK_BYTES_SOFT < SEGMENT_BYTES);
+const _: () = assert!(BLOCK_BYTES_SOFT < WAITING_BYTES_MAX);

@@ -1,0 +1,108 @@
+//! The settings of a store; tests make everything small, so that it rolls and recycles all the time.
+
+use crate::limits;
+
+/// Sizes and times of a store. `Options::default()` is right for production.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Size of a segment file in bytes; a multiple of 4096, from 64 KiB to 1 GiB.
+    pub segment_bytes: u64,
+    /// Size of an index slab in bytes; a multiple of 4096.
+    pub slab_bytes: u64,
+    /// A block is closed when its records reach this size.
+    pub block_bytes_soft: u64,
+    /// Bytes of recent blocks that stay in memory.
+    pub ring_bytes: u64,
+    /// A checkpoint is due after this many bytes of log.
+    pub checkpoint_bytes: u64,
+    /// A checkpoint is due after this many milliseconds.
+    pub checkpoint_ms: u64,
+    /// Spare segments kept for recycling.
+    pub spare_segments_max: usize,
+    /// Messages that a queue may deliver beyond its durable delivery mark.
+    pub delivery_mark_step: u64,
+    /// What to do when damage is found.
+    pub damage: DamagePolicy,
+}
+
+/// What an open does when it meets damaged bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DamagePolicy {
+    /// Set them aside, list what was lost, start with everything that is intact.
+    Quarantine,
+    /// Refuse to start, and change nothing.
+    Refuse,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: limits::SEGMENT_BYTES,
+            slab_bytes: limits::SLAB_BYTES,
+            block_bytes_soft: limits::BLOCK_BYTES_SOFT,
+            ring_bytes: limits::RING_BYTES,
+            checkpoint_bytes: limits::CHECKPOINT_BYTES,
+            checkpoint_ms: limits::CHECKPOINT_MS,
+            spare_segments_max: limits::SPARE_SEGMENTS_MAX,
+            delivery_mark_step: limits::DELIVERY_MARK_STEP,
+            damage: DamagePolicy::Quarantine,
+        }
+    }
+}
+
+impl Options {
+    /// The smallest of everything: segments of 64 KiB, so that a short test rolls and recycles often.
+    #[must_use]
+    pub fn tiny() -> Self {
+        Self {
+            segment_bytes: limits::SEGMENT_BYTES_MIN,
+            slab_bytes: 64 << 10,
+            block_bytes_soft: 8 << 10,
+            ring_bytes: 64 << 10,
+            checkpoint_bytes: 64 << 10,
+            checkpoint_ms: 1_000,
+            spare_segments_max: 2,
+            delivery_mark_step: 8,
+            damage: DamagePolicy::Quarantine,
+        }
+    }
+
+    /// What is wrong with these options, if anything.
+    ///
+    /// # Errors
+    /// A sentence that names the option, its value and its range.
+    pub fn check(&self) -> Result<(), String> {
+        let aligned = |name: &str, value: u64, least: u64, most: u64| {
+            if value < least || value > most || !value.is_multiple_of(limits::ALIGNMENT) {
+                return Err(format!(
+                    "{name} is {value}, but must be a multiple of {} from {least} to {most}",
+                    limits::ALIGNMENT
+                ));
+            }
+            Ok(())
+        };
+        aligned(
+            "segment_bytes",
+            self.segment_bytes,
+            limits::SEGMENT_BYTES_MIN,
+            limits::SEGMENT_BYTES_MAX,
+        )?;
+        aligned("slab_bytes", self.slab_bytes, 64 << 10, 1 << 30)?;
+        if self.block_bytes_soft > self.segment_bytes / 4 {
+            return Err(format!(
+                "block_bytes_soft is {}, but must be at most a quarter of segment_bytes",
+                self.block_bytes_soft
+            ));
+        }
+        if self.delivery_mark_step == 0 {
+            return Err("delivery_mark_step is 0, but must be at least 1".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The largest block that fits into an empty segment, header and padding included.
+    #[must_use]
+    pub const fn block_bytes_max(&self) -> u64 {
+        self.segment_bytes - limits::SEGMENT_HEADER_BYTES
+    }
+}

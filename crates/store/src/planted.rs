@@ -1,0 +1,96 @@
+//! Known bugs, planted one at a time, to prove that the simulation would find them.
+//!
+//! Invariants:
+//! - Without the feature `planted-faults` nothing can be planted, and the questions cost nothing.
+
+/// A bug that a storage engine could have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Planted {
+    SkipSync,
+    SkipDirectorySync,
+    ConfirmBeforeSync,
+    ApplyAckBeforeDurable,
+    ChecksumWithoutLength,
+    StaleTailAfterCut,
+    RetryAfterFailedSync,
+    ReuseFreedPageTooEarly,
+    ForgetReferenceInFanOut,
+    RecycleOneSegmentTooMany,
+    TrustIndexOverLog,
+    ChangeCheckpointedPage,
+    RecycleAckBeforeMessage,
+    ReadTailThroughCache,
+}
+
+impl Planted {
+    /// Every bug that can be planted.
+    pub const ALL: [Self; 14] = [
+        Self::SkipSync,
+        Self::SkipDirectorySync,
+        Self::ConfirmBeforeSync,
+        Self::ApplyAckBeforeDurable,
+        Self::ChecksumWithoutLength,
+        Self::StaleTailAfterCut,
+        Self::RetryAfterFailedSync,
+        Self::ReuseFreedPageTooEarly,
+        Self::ForgetReferenceInFanOut,
+        Self::RecycleOneSegmentTooMany,
+        Self::TrustIndexOverLog,
+        Self::ChangeCheckpointedPage,
+        Self::RecycleAckBeforeMessage,
+        Self::ReadTailThroughCache,
+    ];
+
+    /// What the bug does, in words.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::SkipSync => "skip a sync",
+            Self::SkipDirectorySync => "skip a directory sync",
+            Self::ConfirmBeforeSync => "confirm before the sync",
+            Self::ApplyAckBeforeDurable => "apply an ack before it is durable",
+            Self::ChecksumWithoutLength => "a checksum that does not cover the length",
+            Self::StaleTailAfterCut => "leave a stale tail after a cut",
+            Self::RetryAfterFailedSync => "sync again after a failed sync",
+            Self::ReuseFreedPageTooEarly => "reuse a freed index page too early",
+            Self::ForgetReferenceInFanOut => "forget a reference in a fan-out",
+            Self::RecycleOneSegmentTooMany => "recycle one segment too many",
+            Self::TrustIndexOverLog => "trust the index over the log",
+            Self::ChangeCheckpointedPage => "change a checkpointed page in place",
+            Self::RecycleAckBeforeMessage => "recycle an ack before its message",
+            Self::ReadTailThroughCache => "read the tail through the cache",
+        }
+    }
+}
+
+#[cfg(feature = "planted-faults")]
+mod switch {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::Planted;
+
+    const NOTHING: usize = usize::MAX;
+    static PLANTED: AtomicUsize = AtomicUsize::new(NOTHING);
+
+    /// Plants one bug in all stores of this process, or none.
+    pub fn plant(bug: Option<Planted>) {
+        let index = bug.and_then(|bug| Planted::ALL.iter().position(|other| *other == bug));
+        PLANTED.store(index.unwrap_or(NOTHING), Ordering::SeqCst);
+    }
+
+    pub(crate) fn is(bug: Planted) -> bool {
+        Planted::ALL.get(PLANTED.load(Ordering::Relaxed)) == Some(&bug)
+    }
+}
+
+#[cfg(feature = "planted-faults")]
+pub(crate) use switch::is;
+#[cfg(feature = "planted-faults")]
+pub use switch::plant;
+
+/// Whether the bug is planted: never, in this build.
+#[cfg(not(feature = "planted-faults"))]
+pub(crate) const fn is(_: Planted) -> bool {
+    false
+}

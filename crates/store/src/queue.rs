@@ -1,0 +1,255 @@
+//! The state of one queue: which entries are ready, leased, or dead.
+//!
+//! Invariants:
+//! - `floor <= cursor`, `floor <= visible_end <= next_seq`; every entry below `floor` is dead.
+//! - Entries from `cursor` on were never leased since the store was opened; those below are dead
+//!   (`acked`), ready again (`requeued`) or leased.
+//! - `acked` holds only entries at or above `floor`.
+//! - No heap object per entry: three compressed sets, and index pages of 168 entries.
+//!
+//! Elsewhere: pages and their shadowing (`index`), what a record does to this state (`shard::apply`).
+
+use crate::ids::{BlockNumber, QueueId, SegmentNumber, Seq};
+use crate::index::page;
+use crate::index::pages::PageNumber;
+use roaring::RoaringTreemap;
+use std::collections::VecDeque;
+
+/// Whether a queue outlives the process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum QueueDurability {
+    /// It is there after the store was opened again.
+    Durable,
+    /// It vanishes, with its messages, when the store is opened again.
+    Transient,
+}
+
+/// How many entries a queue holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Entries that can be leased, those included that are accepted and not yet durable.
+    pub ready: u64,
+    /// Entries that are leased.
+    pub leased: u64,
+}
+
+pub(crate) struct Queue {
+    pub id: QueueId,
+    pub durability: QueueDurability,
+    pub meta: Box<[u8]>,
+    /// The seq that the next accepted message gets.
+    pub next_seq: u64,
+    /// Entries below are durable and in the index.
+    pub visible_end: u64,
+    /// Entries below are dead.
+    pub floor: u64,
+    pub cursor: u64,
+    pub acked: RoaringTreemap,
+    pub requeued: RoaringTreemap,
+    pub redelivered: RoaringTreemap,
+    /// Entries below may be delivered: the log says durably that they might have been.
+    pub mark: u64,
+    /// The mark that is on its way, and the block that carries it.
+    pub mark_asked: Option<(u64, BlockNumber)>,
+    /// Visible entries that are not dead.
+    pub live: u64,
+    /// … of them, those of transient messages.
+    pub transient_live: u64,
+    /// … of them, those that are leased.
+    pub leased: u64,
+    /// Transient entries below are from before the store was opened: they are gone.
+    pub transient_floor: u64,
+    /// The block of the newest accepted message.
+    pub newest_block: BlockNumber,
+    /// Number of the first page in `pages`, within the queue.
+    pub first_page: u64,
+    pub pages: VecDeque<Option<PageNumber>>,
+    /// Live entries by segment, oldest first.
+    pub segments: VecDeque<(SegmentNumber, u64)>,
+}
+
+impl Queue {
+    pub(crate) fn new(id: QueueId, durability: QueueDurability, meta: &[u8]) -> Self {
+        Self {
+            id,
+            durability,
+            meta: meta.into(),
+            next_seq: 0,
+            visible_end: 0,
+            floor: 0,
+            cursor: 0,
+            acked: RoaringTreemap::new(),
+            requeued: RoaringTreemap::new(),
+            redelivered: RoaringTreemap::new(),
+            // A transient queue vanishes with the process, so nobody will ask what it delivered.
+            mark: if durability == QueueDurability::Transient {
+                u64::MAX
+            } else {
+                0
+            },
+            mark_asked: None,
+            live: 0,
+            transient_live: 0,
+            leased: 0,
+            transient_floor: 0,
+            newest_block: BlockNumber::new(0),
+            first_page: 0,
+            pages: VecDeque::new(),
+            segments: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let purged_ahead = self.cursor.saturating_sub(self.visible_end);
+        let accepted = self.next_seq - self.visible_end;
+        Counts {
+            ready: self.live - self.leased + accepted - purged_ahead.min(accepted),
+            leased: self.leased,
+        }
+    }
+
+    /// The page that holds `seq`, if there is one.
+    pub(crate) fn page(&self, seq: u64) -> Option<PageNumber> {
+        let at = page::page_of(Seq::new(seq)).checked_sub(self.first_page)?;
+        *self.pages.get(usize::try_from(at).ok()?)?
+    }
+
+    /// The place for the page that holds `seq`, which is not below the floor.
+    pub(crate) fn page_slot(&mut self, seq: u64) -> &mut Option<PageNumber> {
+        let number = page::page_of(Seq::new(seq));
+        if self.pages.is_empty() {
+            self.first_page = number;
+        }
+        while number < self.first_page {
+            self.pages.push_front(None);
+            self.first_page -= 1;
+        }
+        let at = usize::try_from(number - self.first_page).expect("pages of a queue fit into memory");
+        if at >= self.pages.len() {
+            self.pages.resize(at + 1, None);
+        }
+        &mut self.pages[at]
+    }
+
+    /// The first entry from `from` on, but at most `end`, that a page exists for.
+    pub(crate) fn next_page_start(&self, from: u64, end: u64) -> u64 {
+        let first = page::page_of(Seq::new(from)).max(self.first_page);
+        let skip = usize::try_from(first - self.first_page).unwrap_or(usize::MAX);
+        let found = self.pages.iter().skip(skip).position(Option::is_some);
+        let page = found
+            .and_then(|at| u64::try_from(at).ok())
+            .map_or(u64::MAX, |at| first + at);
+        page.saturating_mul(page::ENTRIES).max(from).min(end)
+    }
+
+    /// Counts `count` more live entries in `segment`.
+    pub(crate) fn add_live(&mut self, segment: SegmentNumber, count: u64) {
+        match self.segments.back_mut() {
+            Some((last, live)) if *last == segment => *live += count,
+            _ => match self.segments.iter_mut().find(|(number, _)| *number == segment) {
+                Some((_, live)) => *live += count,
+                None => self.segments.push_back((segment, count)),
+            },
+        }
+    }
+
+    /// Counts `count` live entries less in `segment`.
+    pub(crate) fn remove_live(&mut self, segment: SegmentNumber, count: u64) {
+        if let Some(at) = self.segments.iter().position(|(number, _)| *number == segment) {
+            let live = &mut self.segments[at].1;
+            *live = live.saturating_sub(count);
+            if *live == 0 {
+                self.segments.remove(at);
+            }
+        }
+    }
+
+    /// Entries `first .. first + count` are dead from now on: moves the floor or notes them above it.
+    pub(crate) fn bury(&mut self, first: u64, count: u64) {
+        let end = first.saturating_add(count);
+        if first <= self.floor {
+            self.floor = self.floor.max(end);
+            if !self.acked.is_empty() {
+                self.acked.remove_range(..self.floor);
+                while self.acked.min() == Some(self.floor) {
+                    let run_end = run_end(&self.acked, self.floor);
+                    self.acked.remove_range(..run_end);
+                    self.floor = run_end;
+                }
+            }
+        } else {
+            self.acked.insert_range(first..end);
+        }
+        if !self.requeued.is_empty() {
+            self.requeued.remove_range(first..end);
+            self.requeued.remove_range(..self.floor);
+        }
+        if !self.redelivered.is_empty() {
+            self.redelivered.remove_range(first..end);
+            self.redelivered.remove_range(..self.floor);
+        }
+        self.cursor = self.cursor.max(self.floor);
+        self.next_seq = self.next_seq.max(end);
+        self.visible_end = self.visible_end.max(self.floor);
+    }
+
+    /// Whether the entry is dead.
+    pub(crate) fn is_dead(&self, seq: u64) -> bool {
+        seq < self.floor || (!self.acked.is_empty() && self.acked.contains(seq))
+    }
+}
+
+/// Where the run of set members that begins at `start` ends.
+pub(crate) fn run_end(set: &RoaringTreemap, start: u64) -> u64 {
+    // Doubling, then bisection: a run of millions costs a few probes.
+    let mut step = 1_u64;
+    let mut end = start + 1;
+    while set.contains_range(start..end.saturating_add(step)) {
+        end += step;
+        step *= 2;
+    }
+    while step > 0 {
+        if set.contains_range(start..end.saturating_add(step)) {
+            end += step;
+        }
+        step /= 2;
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue() -> Queue {
+        Queue::new(QueueId::new(1), QueueDurability::Durable, b"")
+    }
+
+    #[test]
+    fn acknowledgements_in_order_move_the_floor_and_leave_no_set_behind() {
+        let mut queue = queue();
+        queue.bury(0, 10);
+        queue.bury(10, 5);
+        assert_eq!((queue.floor, queue.acked.len()), (15, 0));
+    }
+
+    #[test]
+    fn the_floor_jumps_over_what_was_acknowledged_before_it() {
+        let mut queue = queue();
+        queue.bury(3, 1_000_000);
+        queue.bury(1, 1);
+        assert_eq!((queue.floor, queue.acked.len()), (0, 1_000_001));
+        queue.bury(0, 1);
+        assert_eq!(queue.floor, 2);
+        queue.bury(2, 1);
+        assert_eq!((queue.floor, queue.acked.len()), (1_000_003, 0));
+    }
+
+    #[test]
+    fn a_run_ends_where_the_first_member_is_missing() {
+        for len in [1, 2, 3, 7, 8, 9, 65_535, 65_536, 70_000] {
+            let set = RoaringTreemap::from_iter(5..5 + len);
+            assert_eq!(run_end(&set, 5), 5 + len, "{len}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What lies in the journal's directory: segments in the order of the log, spares, and remains.
+
+use crate::checksum::Salt;
+use crate::disk::{AlignedBuf, Disk, DiskFile};
+use crate::error::OpenError;
+use crate::format::block::BlockHeader;
+use crate::format::segment::{HeaderProblem, SegmentHeader};
+use crate::ids::{Epoch, Lsn, SegmentNumber};
+use crate::limits::SEGMENT_HEADER_BYTES;
+use crate::segments::{JOURNAL_DIR, JournalName, open_file, segment_path, spare_path};
+
+/// A segment that is part of the log.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub number: SegmentNumber,
+    pub first_lsn: Lsn,
+    pub epoch: Epoch,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Its blocks lie below this address; what a later epoch cut off is not part of the log.
+    pub limit: Lsn,
+    /// Whether its own header was unreadable, and its first block had to say what it is.
+    pub header_damaged: bool,
+}
+
+/// The contents of the journal's directory.
+pub(super) struct Directory {
+    /// In the order of the log.
+    pub segments: Vec<Found>,
+    pub spares: Vec<SegmentNumber>,
+    /// Files with a segment's name that are no part of the log.
+    pub remains: Vec<SegmentNumber>,
+    pub next_number: SegmentNumber,
+}
+
+impl Directory {
+    pub(super) fn read<D: Disk>(disk: &D, store: u128) -> Result<Self, OpenError> {
+        let names = disk
+            .list(JOURNAL_DIR)
+            .map_err(OpenError::io("listing", JOURNAL_DIR))?;
+        let mut directory = Self {
+            segments: Vec::new(),
+            spares: Vec::new(),
+            remains: Vec::new(),
+            next_number: SegmentNumber::new(1),
+        };
+        for name in names.iter().filter_map(|name| JournalName::parse(name)) {
+            let number = match name {
+                JournalName::Spare(number) => {
+                    directory.spares.push(number);
+                    number
+                }
+                JournalName::Segment(number) => {
+                    match read_header(disk, store, number)? {
+                        Some(found) => directory.segments.push(found),
+                        None => directory.remains.push(number),
+                    }
+                    number
+                }
+            };
+            directory.next_number = directory.next_number.max(number.next());
+        }
+        directory.cut();
+        Ok(directory)
+    }
+
+    /// Takes out what later epochs cut off.
+    fn cut(&mut self) {
+        self.segments
+            .sort_unstable_by_key(|found| (found.first_lsn, found.epoch));
+        let cuts: Vec<(Epoch, Lsn)> = self
+            .segments
+            .iter()
+            .map(|found| (found.epoch, found.first_lsn))
+            .collect();
+        for found in &mut self.segments {
+            let later = cuts
+                .iter()
+                .filter(|(epoch, _)| *epoch > found.epoch)
+                .map(|(_, first)| *first)
+                .min();
+            found.limit = found.limit.min(later.unwrap_or(found.limit));
+        }
+        let is_cut = |found: &Found| found.limit <= found.first_lsn;
+        self.remains.extend(
+            self.segments
+                .iter()
+                .filter(|found| is_cut(found))
+                .map(|found| found.number),
+        );
+        self.segments.retain(|found| !is_cut(found));
+    }
+
+    /// Makes spares of all files that are no part of the log, now that it ends at `cut` and goes on in
+    /// segment `current`. Returns their numbers.
+    pub(super) fn retire<D: Disk>(
+        &self,
+        disk: &D,
+        cut: Lsn,
+        current: SegmentNumber,
+    ) -> Result<Vec<SegmentNumber>, OpenError> {
+        let beyond = self
+            .segments
+            .iter()
+            .filter(|found| found.first_lsn >= cut)
+            .map(|found| found.number);
+        let numbers: Vec<SegmentNumber> = self.remains.iter().copied().chain(beyond).collect();
+        for number in &numbers {
+            assert!(*number != current, "the new segment is no remains");
+            let path = segment_path(*number);
+            disk.rename(&path, &spare_path(*number))
+                .map_err(OpenError::io("renaming", path))?;
+        }
+        if !numbers.is_empty() {
+            disk.sync_dir(JOURNAL_DIR)
+                .map_err(OpenError::io("syncing", JOURNAL_DIR))?;
+        }
+        Ok(numbers)
+    }
+}
+
+/// Store and newest epoch as the segments tell them, for when META cannot.
+pub(crate) fn identity<D: Disk>(disk: &D) -> std::io::Result<Option<(u128, Epoch)>> {
+    let mut found: Option<(u128, Epoch)> = None;
+    for name in disk
+        .list(JOURNAL_DIR)?
+        .iter()
+        .filter_map(|name| JournalName::parse(name))
+    {
+        let JournalName::Segment(number) = name else {
+            continue;
+        };
+        let (file, _) = open_file(disk, &segment_path(number))?;
+        let mut buf = AlignedBuf::zeroed(4096);
+        let read = file.read_at(&mut buf, 0)?;
+        if let Ok(header) = SegmentHeader::decode(&buf[..read], number) {
+            let newest = found.map_or(header.epoch, |(_, epoch)| epoch.max(header.epoch));
+            found = Some((header.uuid, newest));
+        }
+    }
+    Ok(found)
+}
+
+fn read_header<D: Disk>(disk: &D, store: u128, number: SegmentNumber) -> Result<Option<Found>, OpenError> {
+    let path = segment_path(number);
+    let (file, bytes) = open_file(disk, &path).map_err(OpenError::io("opening", &path))?;
+    let mut buf = AlignedBuf::zeroed(8192);
+    let read = file
+        .read_at(&mut buf, 0)
+        .map_err(OpenError::io("reading", &path))?;
+    buf[read..].fill(0);
+    match SegmentHeader::decode(&buf[..4096], number) {
+        Ok(header) if header.uuid == store => Ok(Some(Found {
+            number,
+            first_lsn: header.first_lsn,
+            epoch: header.epoch,
+            bytes: header.bytes.min(bytes),
+            limit: header.first_lsn.plus(header.bytes.min(bytes)),
+            header_damaged: false,
+        })),
+        Ok(header) => Err(OpenError::Format {
+            file: path,
+            problem: format!(
+                "this segment belongs to store {:032x}, the directory to {store:032x}; move it to where it came from",
+                header.uuid
+            ),
+        }),
+        Err(HeaderProblem::Unsupported { version, features }) => Err(OpenError::Format {
+            file: path,
+            problem: format!(
+                "written by another version of the format ({version}, features {features:#x}); open it with that version"
+            ),
+        }),
+        Err(HeaderProblem::Invalid) => Ok(by_first_block(&buf[4096..], store, number, bytes)),
+    }
+}
+
+/// A segment whose header is unreadable but whose first block is sound.
+fn by_first_block(block: &[u8], store: u128, number: SegmentNumber, bytes: u64) -> Option<Found> {
+    let lsn = Lsn::new(BlockHeader::claimed_lsn(block));
+    let first_lsn = Lsn::new(lsn.get().checked_sub(SEGMENT_HEADER_BYTES)?);
+    let (header, _) = BlockHeader::decode(block, Salt::of(store), number, first_lsn, SEGMENT_HEADER_BYTES)?;
+    let limit = first_lsn.plus(bytes);
+    Some(Found {
+        number,
+        first_lsn,
+        epoch: header.epoch,
+        bytes,
+        limit,
+        header_damaged: true,
+    })
+}

@@ -1,0 +1,296 @@
+//! Opening a store: from the bytes on disk to a shard that can go on.
+//!
+//! Invariants:
+//! - The epoch is raised and synced before anything else is written.
+//! - A block at the end that nothing proves to have been synced is written again before it is applied;
+//!   only then does the header of the new segment cut off the old copy.
+//! - Opening twice equals opening once: what a start cuts, the next start sees as cut.
+//!
+//! Elsewhere: which blocks are valid and where the log ends (`scan`), the index from a checkpoint (`restore`).
+
+mod directory;
+mod restore;
+mod scan;
+
+use crate::builder::{BlockBuilder, Place};
+use crate::checksum::Salt;
+use crate::disk::{Disk, DiskFile, FileKind, Now};
+use crate::error::OpenError;
+use crate::format::block::HEADER_LEN;
+use crate::format::record::{self};
+use crate::format::segment::SegmentHeader;
+use crate::format::{byte_count, pad8};
+use crate::ids::{BlockNumber, Epoch, Lsn, SegmentNumber};
+use crate::limits::{ALIGNMENT, BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use crate::options::{DamagePolicy, Options};
+use crate::pool::BufferPool;
+use crate::queue::QueueDurability;
+use crate::report::{LostEntries, RecoveredQueue, RecoveryReport};
+use crate::segments::{JOURNAL_DIR, Segment, SegmentFile, segment_path};
+use crate::shard::{Chores, Shard, write_header};
+use crate::state::State;
+use crate::tail::{Tail, TailStart};
+use directory::Directory;
+pub(crate) use directory::identity;
+use scan::{Ending, Scan, Tailing};
+use std::sync::Arc;
+
+/// What an open store begins with.
+pub(crate) struct Opened<D: Disk> {
+    pub shard: Shard<D>,
+    pub next_queue_id: u64,
+}
+
+/// Identity of the store and number of this start.
+#[derive(Clone, Copy)]
+pub(crate) struct Identity {
+    pub store: u128,
+    pub epoch: Epoch,
+}
+
+/// Recovers shard 0.
+pub(crate) fn open_shard<D: Disk>(
+    disk: &D,
+    options: &Options,
+    identity: Identity,
+    was_clean: bool,
+    now: Now,
+    report: &mut RecoveryReport,
+) -> Result<Opened<D>, OpenError> {
+    let directory = Directory::read(disk, identity.store)?;
+    let restored = restore::state(disk, options, identity.store, &directory, report)?;
+    let mut scan = Scan::new(Salt::of(identity.store), &directory, restored);
+    scan.run(report)?;
+    if options.damage == DamagePolicy::Refuse && !report.quarantined.is_empty() {
+        return Err(OpenError::Damaged(format!(
+            "{} damaged ranges in the journal, the first in {} at byte {}; open without `Refuse` to go on with what is intact",
+            report.quarantined.len(),
+            report.quarantined[0].file,
+            report.quarantined[0].offset,
+        )));
+    }
+    let mut ending = scan.finish();
+    ending.clean &= was_clean;
+    report.clean = ending.clean;
+    start_epoch(disk, options, identity, now, ending, &directory, report)
+}
+
+/// Opens the segment of this epoch and settles what the last one left open.
+fn start_epoch<D: Disk>(
+    disk: &D,
+    options: &Options,
+    identity: Identity,
+    now: Now,
+    ending: Ending<D>,
+    directory: &Directory,
+    report: &mut RecoveryReport,
+) -> Result<Opened<D>, OpenError> {
+    let Ending {
+        mut state,
+        cut,
+        last_block,
+        previous_crc,
+        max_timestamp_ms,
+        tailing,
+        retained,
+        next_queue_id,
+        clean,
+    } = ending;
+    let salt = Salt::of(identity.store);
+    let mut pool = BufferPool::new(crate::format::memory_offset(options.ring_bytes));
+    let number = directory.next_number;
+    let path = segment_path(number);
+    let spare = directory.spares.last().copied();
+    let bytes = options.segment_bytes.max(needed_bytes(&tailing));
+    let file = open_new_segment(
+        disk,
+        &path,
+        spare.filter(|_| bytes == options.segment_bytes),
+        bytes,
+    )?;
+    let mut start = TailStart::<D> {
+        file: Arc::new(SegmentFile {
+            number,
+            first_lsn: cut,
+            bytes,
+            file,
+        }),
+        end: cut.plus(SEGMENT_HEADER_BYTES),
+        previous_crc,
+        last_block,
+        max_timestamp_ms,
+    };
+    let mut again = None;
+    if let Some(tailing) = tailing {
+        let place = Place {
+            segment: number,
+            offset: SEGMENT_HEADER_BYTES,
+            lsn: start.end,
+            durable_lsn: start.end,
+            previous_crc,
+            epoch: identity.epoch,
+            max_timestamp_ms,
+        };
+        let block = copy_of(&tailing, &mut pool).place(place).seal(salt);
+        start
+            .file
+            .file
+            .write_synced_at(block.bytes(), SEGMENT_HEADER_BYTES)
+            .map_err(OpenError::io("writing", &path))?;
+        start.end = block.header.end();
+        start.previous_crc = block.header_crc;
+        start.last_block = block.header.number;
+        start.max_timestamp_ms = block.header.max_timestamp_ms;
+        report.records_appended_again = u64::from(block.header.record_count);
+        again = Some(block);
+    }
+    // The header comes last: with it, and not before, the old tail is cut off.
+    let header = SegmentHeader {
+        number,
+        first_lsn: cut,
+        epoch: identity.epoch,
+        uuid: identity.store,
+        created_ms: now.wall_ms,
+        bytes,
+    };
+    write_header(&start.file.file, &header).map_err(OpenError::io("writing the header of", &path))?;
+    disk.sync_dir(JOURNAL_DIR)
+        .map_err(OpenError::io("syncing", JOURNAL_DIR))?;
+    state.segments.push(Segment {
+        file: Arc::clone(&start.file),
+        epoch: identity.epoch,
+        end: start.end,
+        live: 0,
+        control: hashbrown::HashSet::new(),
+        settled: None,
+    });
+    if let Some(block) = again {
+        let lsn = block.header.lsn.plus(BLOCK_HEADER_BYTES);
+        state
+            .apply_payload(block.payload(), lsn, number)
+            .map_err(|cause| OpenError::Io {
+                what: cause.what,
+                file: cause.file.clone(),
+                source: std::io::Error::other(cause),
+            })?;
+    }
+    let unusable = directory.retire(disk, cut, number)?;
+    settle_state(&mut state, clean, report);
+    let mut spares: Vec<SegmentNumber> = directory.spares.clone();
+    if bytes == options.segment_bytes {
+        spares.pop();
+    }
+    spares.extend(unusable);
+    let chores = Chores {
+        store: identity.store,
+        next_segment: number.next(),
+        spares,
+        retained: retained.into(),
+        checkpoint_lsn: Lsn::new(0),
+        checkpoint_ms: now.mono_ms,
+        busy: false,
+        retry_at_ms: 0,
+        checkpoints_written: 0,
+        clean_checkpoints: 0,
+        segments_recycled: 0,
+    };
+    let tail = Tail::new(start, salt, identity.epoch, options.block_bytes_soft, pool);
+    state.touched.clear();
+    Ok(Opened {
+        shard: Shard::new(options.clone(), state, tail, chores),
+        next_queue_id,
+    })
+}
+
+/// Size of a segment that takes the block which has to be written again, should it be larger than usual.
+fn needed_bytes(tailing: &Option<Tailing>) -> u64 {
+    tailing.as_ref().map_or(0, |tailing| {
+        let payload = byte_count(tailing.payload.len()) + BLOCK_HEADER_BYTES;
+        SEGMENT_HEADER_BYTES + payload.next_multiple_of(ALIGNMENT)
+    })
+}
+
+fn open_new_segment<D: Disk>(
+    disk: &D,
+    path: &str,
+    spare: Option<SegmentNumber>,
+    bytes: u64,
+) -> Result<D::File, OpenError> {
+    if let Some(spare) = spare {
+        let spare_path = crate::segments::spare_path(spare);
+        disk.rename(&spare_path, path)
+            .map_err(OpenError::io("renaming", spare_path))?;
+    } else {
+        disk.create(path, FileKind::Journal)
+            .map_err(OpenError::io("creating", path))?;
+    }
+    let file = disk
+        .open(path, FileKind::Journal)
+        .map_err(OpenError::io("opening", path))?;
+    file.allocate(bytes).map_err(OpenError::io("allocating", path))?;
+    disk.sync_dir(JOURNAL_DIR)
+        .map_err(OpenError::io("syncing", JOURNAL_DIR))?;
+    Ok(file)
+}
+
+/// A block with the same records as the one that stands at the end of the log.
+fn copy_of(tailing: &Tailing, pool: &mut BufferPool) -> BlockBuilder {
+    let buf = pool.take(HEADER_LEN + tailing.payload.len());
+    BlockBuilder::of_payload(tailing.number, buf, &tailing.payload, tailing.record_count)
+}
+
+/// After all records were applied: what a restart itself does to queues.
+fn settle_state<D: Disk>(state: &mut State<D>, clean: bool, report: &mut RecoveryReport) {
+    let transient = |queue: &&crate::queue::Queue| queue.durability == QueueDurability::Transient;
+    let vanished: Vec<_> = state
+        .queues
+        .iter()
+        .filter(transient)
+        .map(|queue| queue.id)
+        .collect();
+    for id in vanished {
+        state.drop_queue(id);
+    }
+    for gap in std::mem::take(&mut state.gaps) {
+        let Some(queue) = state.queues.get(gap.queue) else {
+            continue;
+        };
+        let mut lost = roaring::RoaringTreemap::new();
+        lost.insert_range(gap.first.max(queue.floor)..gap.end);
+        lost -= &queue.acked;
+        for (first, end) in crate::shard::ranges_of(&lost) {
+            report.lost.push(LostEntries {
+                queue: gap.queue,
+                first: crate::Seq::new(first),
+                count: end - first,
+            });
+        }
+    }
+    for queue in state.queues.iter_mut() {
+        queue.live -= queue.transient_live;
+        queue.transient_live = 0;
+        queue.transient_floor = queue.next_seq;
+        queue.visible_end = queue.next_seq;
+        queue.cursor = queue.floor;
+        if !clean {
+            let end = queue.mark.min(queue.next_seq);
+            if queue.floor < end {
+                queue.redelivered.insert_range(queue.floor..end);
+            }
+        }
+        let (id, meta, messages) = (queue.id, queue.meta.to_vec(), queue.live);
+        report.queues.push(RecoveredQueue { id, meta, messages });
+    }
+    report.queues.sort_unstable_by_key(|queue| queue.id);
+}
+
+/// The number of the last block of a log that has none.
+pub(crate) const NO_BLOCK: BlockNumber = BlockNumber::new(0);
+
+/// Whether a payload holds nothing that a queue would miss.
+fn is_idle_mark(payload: &[u8]) -> bool {
+    let Some((len, _)) = record::peek(payload) else {
+        return payload.is_empty();
+    };
+    pad8(len) == payload.len() && matches!(record::decode(&payload[..len]), Some(record::Record::Mark { .. }))
+}

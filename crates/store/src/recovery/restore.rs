@@ -1,0 +1,165 @@
+//! The state to begin with: from the newest checkpoint that is sound, or from nothing.
+
+use super::directory::Directory;
+use crate::checkpoint::{self, Checkpoint};
+use crate::disk::Disk;
+use crate::error::OpenError;
+use crate::ids::{BlockNumber, Lsn, QueueId};
+use crate::index::pages::{INDEX_DIR, Pages};
+use crate::options::Options;
+use crate::report::RecoveryReport;
+use crate::segments::{Segment, SegmentFile, open_file, segment_path};
+use crate::shard::Retained;
+use crate::state::State;
+use hashbrown::HashSet;
+use std::sync::Arc;
+
+/// Where replay begins, and with what.
+pub(super) struct Restored<D: Disk> {
+    pub state: State<D>,
+    /// Replay begins here; everything below is in `state`.
+    pub lsn: Lsn,
+    pub last_block: BlockNumber,
+    pub previous_crc: u32,
+    pub max_timestamp_ms: u64,
+    pub clean: bool,
+    pub from_checkpoint: bool,
+    /// Older first.
+    pub retained: Vec<Retained>,
+}
+
+/// Loads the newest sound checkpoint.
+pub(super) fn state<D: Disk>(
+    disk: &D,
+    options: &Options,
+    store: u128,
+    directory: &Directory,
+    report: &mut RecoveryReport,
+) -> Result<Restored<D>, OpenError> {
+    let reading = || OpenError::io("reading checkpoints of", checkpoint::SHARD_DIR);
+    let lsns = checkpoint::list(disk).map_err(reading())?;
+    let mut sound = Vec::new();
+    for lsn in &lsns {
+        match Checkpoint::read(disk, *lsn, store).map_err(reading())? {
+            Some(checkpoint) => sound.push(checkpoint),
+            // It says nothing that the log does not say too.
+            None => checkpoint::remove(disk, *lsn).map_err(reading())?,
+        }
+    }
+    for (index, checkpoint) in sound.iter().enumerate() {
+        let mut pages = Pages::new(disk.clone(), options.slab_bytes);
+        pages
+            .open()
+            .map_err(OpenError::io("mapping the index in", INDEX_DIR))?;
+        let older = sound.get(index + 1);
+        let older_pages = older
+            .into_iter()
+            .flat_map(Checkpoint::pages)
+            .map(|(page, _)| page);
+        if pages.adopt(checkpoint.pages(), older_pages)
+            && let Some(restored) = restore(disk, checkpoint, pages, directory)?
+        {
+            let mut restored = restored;
+            let kept = older.into_iter().chain([checkpoint]);
+            restored.retained = kept
+                .map(|kept| Retained {
+                    lsn: Lsn::new(kept.lsn),
+                    generation: 0,
+                })
+                .collect();
+            return Ok(restored);
+        }
+        checkpoint::remove(disk, Lsn::new(checkpoint.lsn)).map_err(reading())?;
+    }
+    report.index_rebuilt = !directory.segments.is_empty();
+    from_nothing(disk, options, directory)
+}
+
+fn restore<D: Disk>(
+    disk: &D,
+    checkpoint: &Checkpoint,
+    pages: Pages<D>,
+    directory: &Directory,
+) -> Result<Option<Restored<D>>, OpenError> {
+    let mut state = State::new(pages);
+    enter_segments(disk, &mut state, directory)?;
+    state.next_message_id = checkpoint.next_message_id;
+    state.tombstones = checkpoint.tombstones.iter().map(|id| QueueId::new(*id)).collect();
+    for known in &checkpoint.segments {
+        if let Some(segment) = state.segments.get_mut(crate::SegmentNumber::new(known.number)) {
+            segment.control = known.control.iter().map(|id| QueueId::new(*id)).collect();
+            segment.end = Lsn::new(known.end);
+        }
+    }
+    for described in &checkpoint.queues {
+        let Some(queue) = described.restore() else {
+            return Ok(None);
+        };
+        for (number, live) in &queue.segments {
+            if let Some(segment) = state.segments.get_mut(*number) {
+                segment.live += live;
+            }
+        }
+        state.queues.insert(queue);
+    }
+    Ok(Some(Restored {
+        state,
+        lsn: Lsn::new(checkpoint.lsn),
+        last_block: BlockNumber::new(checkpoint.last_block),
+        previous_crc: checkpoint.previous_crc,
+        max_timestamp_ms: checkpoint.max_timestamp_ms,
+        clean: checkpoint.clean,
+        from_checkpoint: true,
+        retained: Vec::new(),
+    }))
+}
+
+/// The log alone, from its oldest segment on.
+fn from_nothing<D: Disk>(
+    disk: &D,
+    options: &Options,
+    directory: &Directory,
+) -> Result<Restored<D>, OpenError> {
+    let mut pages = Pages::new(disk.clone(), options.slab_bytes);
+    pages
+        .open()
+        .map_err(OpenError::io("mapping the index in", INDEX_DIR))?;
+    let mut state = State::new(pages);
+    let lsn = directory
+        .segments
+        .first()
+        .map_or(Lsn::new(0), |found| found.first_lsn);
+    enter_segments(disk, &mut state, directory)?;
+    Ok(Restored {
+        state,
+        lsn,
+        last_block: super::NO_BLOCK,
+        previous_crc: 0,
+        max_timestamp_ms: 0,
+        clean: false,
+        from_checkpoint: false,
+        retained: Vec::new(),
+    })
+}
+
+fn enter_segments<D: Disk>(disk: &D, state: &mut State<D>, directory: &Directory) -> Result<(), OpenError> {
+    for found in &directory.segments {
+        let path = segment_path(found.number);
+        let (file, _) = open_file(disk, &path).map_err(OpenError::io("opening", path))?;
+        let file = SegmentFile {
+            number: found.number,
+            first_lsn: found.first_lsn,
+            bytes: found.bytes,
+            file,
+        };
+        state.segments.push(Segment {
+            file: Arc::new(file),
+            epoch: found.epoch,
+            end: found.limit,
+            live: 0,
+            control: HashSet::new(),
+            settled: None,
+        });
+    }
+    Ok(())
+}

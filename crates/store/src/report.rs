@@ -1,0 +1,79 @@
+//! What a start found and did.
+
+use crate::catalog::CatalogReport;
+use crate::ids::{QueueId, Seq};
+
+/// The account of one start, for logs, tools and people.
+#[derive(Clone, Debug, Default)]
+pub struct RecoveryReport {
+    /// Whether the directory was new.
+    pub created: bool,
+    /// Whether the last owner closed the store properly.
+    pub clean: bool,
+    /// The number of this start.
+    pub epoch: u64,
+    /// Whether the index had to be rebuilt from the whole log.
+    pub index_rebuilt: bool,
+    /// Blocks replayed behind the checkpoint.
+    pub blocks_replayed: u64,
+    /// Bytes replayed behind the checkpoint.
+    pub bytes_replayed: u64,
+    /// Records that were appended again, because nothing proved that they had been synced.
+    pub records_appended_again: u64,
+    /// The tail of the log that was cut, if it was torn.
+    pub torn: Option<TornRange>,
+    /// Damaged ranges that were set aside.
+    pub quarantined: Vec<Quarantined>,
+    /// Entries that the damage cost.
+    pub lost: Vec<LostEntries>,
+    /// The queues in the journal.
+    pub queues: Vec<RecoveredQueue>,
+    /// What was found in the catalog.
+    pub catalog: CatalogReport,
+    /// How long it took, in milliseconds.
+    pub elapsed_ms: u64,
+}
+
+/// Bytes at the end of the log that were never confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TornRange {
+    /// The file, relative to the data directory.
+    pub file: String,
+    /// Where in it the log ends now.
+    pub offset: u64,
+}
+
+/// Bytes in the midst of the log that do not validate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The file, relative to the data directory.
+    pub file: String,
+    /// First byte of the range.
+    pub offset: u64,
+    /// Length of the range.
+    pub bytes: u64,
+    /// Records in it that are intact and were kept.
+    pub records_kept: u64,
+}
+
+/// Entries of a queue that are in no intact record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostEntries {
+    /// The queue.
+    pub queue: QueueId,
+    /// The first of them.
+    pub first: Seq,
+    /// How many follow each other.
+    pub count: u64,
+}
+
+/// A queue that the journal knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveredQueue {
+    /// Its id.
+    pub id: QueueId,
+    /// Its description, as handed in when it was created.
+    pub meta: Vec<u8>,
+    /// Messages that it holds.
+    pub messages: u64,
+}

@@ -1,0 +1,417 @@
+//! What a shard needs done beside its writes: the next segment, checkpoints, dead segments recycled.
+//!
+//! Invariants:
+//! - A job is decided and finished under the shard's lock, and performed without it; at most one at a time.
+//! - A segment is recycled only when it is dead, the state that it still owed is durable elsewhere, and the
+//!   older of two retained checkpoints begins behind it.
+
+use super::Shard;
+use crate::checkpoint::{self, Checkpoint, Position};
+use crate::disk::{AlignedBuf, Disk, DiskFile, FileKind, Now};
+use crate::error::PoisonCause;
+use crate::format::record::{QueueAction, QueueRecord};
+use crate::format::segment::SegmentHeader;
+use crate::ids::{BlockNumber, Lsn, QueueId, SegmentNumber, Seq};
+use crate::index::pages::PageNumber;
+use crate::queue::QueueDurability;
+use crate::segments::{JOURNAL_DIR, Segment, SegmentFile, segment_path, spare_path};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+/// How long after a failed attempt to make a segment (the disk is full) the next one follows, in milliseconds.
+const PREPARE_RETRY_MS: u64 = 100;
+
+/// A checkpoint that is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retained {
+    pub lsn: Lsn,
+    /// The generation of index pages that ended with it; 0 for one of an earlier process.
+    pub generation: u32,
+}
+
+/// What housekeeping remembers.
+pub(crate) struct Chores {
+    pub store: u128,
+    pub next_segment: SegmentNumber,
+    pub spares: Vec<SegmentNumber>,
+    /// The newest two, older first.
+    pub retained: VecDeque<Retained>,
+    pub checkpoint_lsn: Lsn,
+    pub checkpoint_ms: u64,
+    pub busy: bool,
+    pub retry_at_ms: u64,
+    pub checkpoints_written: u64,
+    pub clean_checkpoints: u64,
+    pub segments_recycled: u64,
+}
+
+/// Work that is performed without the lock.
+pub(crate) enum Job {
+    Prepare(Prepare),
+    Checkpoint(CheckpointJob),
+    Recycle(Recycle),
+}
+
+/// Make the segment that follows the current one.
+pub(crate) struct Prepare {
+    pub header: SegmentHeader,
+    pub spare: Option<SegmentNumber>,
+}
+
+/// Write a checkpoint; its pages are frozen.
+pub(crate) struct CheckpointJob {
+    pub checkpoint: Checkpoint,
+    pub generation: u32,
+    pub pages: Vec<PageNumber>,
+}
+
+/// Take these segments out of the journal.
+pub(crate) struct Recycle {
+    pub segments: Vec<SegmentNumber>,
+    /// How many of them become spares; the rest is removed.
+    pub keep: usize,
+}
+
+/// What became of a job.
+pub(crate) enum Done<D: Disk> {
+    Prepared(Arc<SegmentFile<D::File>>),
+    CheckpointWritten { lsn: Lsn, generation: u32, clean: bool },
+    Recycled(Recycle),
+}
+
+impl Prepare {
+    /// Makes the segment's file and header durable.
+    pub(crate) fn perform<D: Disk>(&self, disk: &D) -> io::Result<Arc<SegmentFile<D::File>>> {
+        let path = segment_path(self.header.number);
+        let file = match self.spare {
+            Some(spare) => {
+                disk.rename(&spare_path(spare), &path)?;
+                disk.open(&path, FileKind::Journal)?
+            }
+            None => match disk.create(&path, FileKind::Journal) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    disk.open(&path, FileKind::Journal)?
+                }
+                created => created?,
+            },
+        };
+        file.allocate(self.header.bytes)?;
+        write_header(&file, &self.header)?;
+        // The name must survive too: without this, power loss can keep the bytes and forget the file, and
+        // with it everything that was confirmed in it.
+        disk.sync_dir(JOURNAL_DIR)?;
+        let SegmentHeader {
+            number,
+            first_lsn,
+            bytes,
+            ..
+        } = self.header;
+        Ok(Arc::new(SegmentFile {
+            number,
+            first_lsn,
+            bytes,
+            file,
+        }))
+    }
+}
+
+/// Writes and syncs a segment's header: from then on the file is a segment.
+pub(crate) fn write_header<F: DiskFile>(file: &F, header: &SegmentHeader) -> io::Result<()> {
+    let mut bytes = AlignedBuf::zeroed(4096);
+    header.encode(&mut bytes);
+    file.write_synced_at(&bytes, 0)
+}
+
+impl Recycle {
+    pub(crate) fn perform<D: Disk>(&self, disk: &D) -> io::Result<()> {
+        for (index, number) in self.segments.iter().enumerate() {
+            if index < self.keep {
+                disk.rename(&segment_path(*number), &spare_path(*number))?;
+            } else {
+                disk.remove(&segment_path(*number))?;
+            }
+        }
+        // Later decisions rely on these segments being gone.
+        disk.sync_dir(JOURNAL_DIR)
+    }
+}
+
+impl<D: Disk> Shard<D> {
+    /// Decides what is to be done next. With `checkpoint`, one is taken whether it is due or not.
+    pub(crate) fn next_job(&mut self, now: Now, checkpoint: CheckpointWish) -> Option<Job> {
+        if self.poisoned.is_some() || self.chores.busy {
+            return None;
+        }
+        let job = self.prepare_job(now).map(Job::Prepare);
+        let job = job.or_else(|| self.checkpoint_job(now, checkpoint).map(Job::Checkpoint));
+        let job = job.or_else(|| self.recycle_job().map(Job::Recycle));
+        self.chores.busy = job.is_some();
+        job
+    }
+
+    fn prepare_job(&mut self, now: Now) -> Option<Prepare> {
+        if self.tail.has_next_segment() || now.mono_ms < self.chores.retry_at_ms {
+            return None;
+        }
+        let header = SegmentHeader {
+            number: self.chores.next_segment,
+            first_lsn: self.tail.segment().first_lsn.plus(self.tail.segment().bytes),
+            epoch: self.tail.epoch(),
+            uuid: self.chores.store,
+            created_ms: now.wall_ms,
+            bytes: self.options.segment_bytes,
+        };
+        // A spare that is taken and not finished (the disk was full) is found again by the next start.
+        Some(Prepare {
+            header,
+            spare: self.chores.spares.pop(),
+        })
+    }
+
+    fn checkpoint_job(&mut self, now: Now, wish: CheckpointWish) -> Option<CheckpointJob> {
+        let behind = self.end().get() - self.chores.checkpoint_lsn.get();
+        let due = self.checkpoint_is_due(now);
+        let wanted = match wish {
+            CheckpointWish::WhenDue => due && behind > 0,
+            CheckpointWish::Now => behind > 0,
+            CheckpointWish::Clean => true,
+        };
+        wanted.then(|| {
+            self.chores.checkpoint_ms = now.mono_ms;
+            let (generation, pages) = self.state.pages.freeze();
+            let clean = wish == CheckpointWish::Clean;
+            let checkpoint = Checkpoint::of(&self.state, &self.position(clean));
+            CheckpointJob {
+                checkpoint,
+                generation,
+                pages,
+            }
+        })
+    }
+
+    /// Whether enough was written, or enough time has passed, since the last checkpoint.
+    pub(crate) fn checkpoint_is_due(&self, now: Now) -> bool {
+        let behind = self.end().get() - self.chores.checkpoint_lsn.get();
+        behind >= self.options.checkpoint_bytes
+            || now.mono_ms.saturating_sub(self.chores.checkpoint_ms) >= self.options.checkpoint_ms
+    }
+
+    fn position(&self, clean: bool) -> Position {
+        let (previous_crc, max_timestamp_ms) = self.tail.chain();
+        Position {
+            store: self.chores.store,
+            lsn: self.end(),
+            last_block: self.durable().end().get(),
+            previous_crc,
+            max_timestamp_ms,
+            clean,
+        }
+    }
+
+    fn recycle_job(&mut self) -> Option<Recycle> {
+        self.settle_dead_segments();
+        let older = self
+            .chores
+            .retained
+            .front()
+            .filter(|_| self.chores.retained.len() > 1)?
+            .lsn;
+        let durable = self.durable();
+        let ready = |segment: &&Segment<D::File>| {
+            segment.live == 0
+                && segment.end <= older
+                && segment.settled.is_some_and(|block| durable.covers(block))
+        };
+        let current = self.tail.segment().number;
+        let segments: Vec<SegmentNumber> = self
+            .state
+            .segments
+            .iter()
+            .filter(ready)
+            .map(|segment| segment.file.number)
+            .filter(|number| *number != current)
+            .collect();
+        if segments.is_empty() {
+            return None;
+        }
+        let keep = self
+            .options
+            .spare_segments_max
+            .saturating_sub(self.chores.spares.len());
+        Some(Recycle { segments, keep })
+    }
+
+    /// Writes again what dead segments still say of queues, so that they can go.
+    fn settle_dead_segments(&mut self) {
+        let current = self.tail.segment().number;
+        let unsettled = |segment: &Segment<D::File>| {
+            segment.live == 0 && segment.settled.is_none() && segment.file.number != current
+        };
+        let oldest = self
+            .state
+            .segments
+            .iter()
+            .next()
+            .map(|segment| segment.file.number);
+        let dead: Vec<(SegmentNumber, Vec<QueueId>)> = self
+            .state
+            .segments
+            .iter()
+            .filter(|segment| unsettled(segment))
+            .map(|segment| (segment.file.number, segment.control.iter().copied().collect()))
+            .collect();
+        for (number, control) in dead {
+            let mut settled = self.durable().end();
+            for id in control {
+                // What a delete record is about lies before it: with the oldest segment it has served its time.
+                let needed = self.state.queues.contains(id) || Some(number) != oldest;
+                if needed && let Some(block) = self.write_state_again(id) {
+                    settled = block;
+                }
+            }
+            if let Some(segment) = self.state.segments.get_mut(number) {
+                segment.settled = Some(settled);
+            }
+        }
+    }
+
+    fn write_state_again(&mut self, id: QueueId) -> Option<BlockNumber> {
+        let Some(queue) = self.state.queues.get(id) else {
+            return self.state.tombstones.contains(&id).then(|| {
+                let record = super::bare(QueueAction::Delete, id, QueueDurability::Durable, b"");
+                self.append_queue_record(&record)
+            });
+        };
+        let (acked, redelivered) = (
+            checkpoint::bytes_of(&queue.acked),
+            checkpoint::bytes_of(&queue.redelivered),
+        );
+        let meta = queue.meta.clone();
+        let record = QueueRecord {
+            action: QueueAction::State,
+            transient: queue.durability == QueueDurability::Transient,
+            id,
+            next_seq: Seq::new(queue.visible_end),
+            floor: Seq::new(queue.floor),
+            delivery_mark: Seq::new(if queue.durability == QueueDurability::Transient {
+                0
+            } else {
+                queue.mark
+            }),
+            acked: &acked,
+            redelivered: &redelivered,
+            meta: &meta,
+        };
+        Some(self.append_queue_record(&record))
+    }
+
+    /// Takes note of a finished job.
+    pub(crate) fn finish_job(&mut self, done: Done<D>) -> Vec<Lsn> {
+        self.chores.busy = false;
+        match done {
+            Done::Prepared(file) => {
+                self.chores.next_segment = file.number.next();
+                self.tail.set_next_segment(file);
+                Vec::new()
+            }
+            Done::CheckpointWritten {
+                lsn,
+                generation,
+                clean,
+            } => {
+                self.chores.clean_checkpoints += u64::from(clean);
+                self.retain(Retained { lsn, generation })
+            }
+            Done::Recycled(recycle) => {
+                self.forget_segments(&recycle);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A job failed. A full disk is waited out; anything else ends the store.
+    pub(crate) fn fail_job(
+        &mut self,
+        what: &'static str,
+        file: &str,
+        error: io::Error,
+        now: Now,
+    ) -> Option<PoisonCause> {
+        self.chores.busy = false;
+        if error.kind() == io::ErrorKind::StorageFull {
+            self.chores.retry_at_ms = now.mono_ms + PREPARE_RETRY_MS;
+            return None;
+        }
+        let cause = PoisonCause::new(what, file, error);
+        self.poisoned = Some(cause.clone());
+        Some(cause)
+    }
+
+    /// Keeps the newest two checkpoints; returns those that can be removed.
+    fn retain(&mut self, newest: Retained) -> Vec<Lsn> {
+        self.chores.checkpoints_written += 1;
+        self.chores.checkpoint_lsn = newest.lsn;
+        self.chores.retained.retain(|kept| kept.lsn != newest.lsn);
+        self.chores.retained.push_back(newest);
+        let mut superseded = Vec::new();
+        while self.chores.retained.len() > 2 {
+            superseded.extend(self.chores.retained.pop_front().map(|kept| kept.lsn));
+        }
+        if self.chores.retained.len() == 2
+            && let Some(older) = self.chores.retained.front()
+        {
+            self.state.pages.reclaim(older.generation);
+        }
+        self.state.pages.give_back();
+        superseded
+    }
+
+    fn forget_segments(&mut self, recycle: &Recycle) {
+        self.chores.segments_recycled += crate::format::byte_count(recycle.segments.len());
+        for (index, number) in recycle.segments.iter().enumerate() {
+            if index < recycle.keep {
+                self.chores.spares.push(*number);
+            }
+            let Some(gone) = self.state.segments.remove(*number) else {
+                continue;
+            };
+            for id in gone.control {
+                if !self
+                    .state
+                    .segments
+                    .iter()
+                    .any(|segment| segment.control.contains(&id))
+                {
+                    self.state.tombstones.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// The tail went on to the prepared segment.
+    pub(super) fn enter_segment(&mut self) {
+        let file = Arc::clone(self.tail.segment());
+        let end = file.first_lsn.plus(crate::limits::SEGMENT_HEADER_BYTES);
+        let epoch = self.tail.epoch();
+        self.state.segments.push(Segment {
+            file,
+            epoch,
+            end,
+            live: 0,
+            control: hashbrown::HashSet::new(),
+            settled: None,
+        });
+    }
+}
+
+/// When a checkpoint is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum CheckpointWish {
+    /// When enough was written or enough time has passed.
+    WhenDue,
+    /// Now, if anything was written since the last one.
+    Now,
+    /// Now, as the last act of an orderly stop.
+    Clean,
+}

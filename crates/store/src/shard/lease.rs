@@ -1,0 +1,208 @@
+//! Taking ready entries off a queue, in order.
+//!
+//! Invariants:
+//! - Entries come in the order of their seq; requeued ones, which lie before all others, first.
+//! - Nothing is leased beyond the durable delivery mark, so that after a crash everything that may have
+//!   been delivered is known to have been.
+
+use super::Shard;
+use crate::builder::SealedBlock;
+use crate::disk::Disk;
+use crate::error::AppendError;
+use crate::format::record;
+use crate::ids::{BlockNumber, Lsn, QueueId, Seq};
+use crate::index::page::Entry;
+use crate::index::pages::Pages;
+use crate::queue::{Queue, run_end};
+use crate::ring::Ring;
+use crate::segments::Segments;
+use crate::state::{State, damaged_index};
+use std::sync::Arc;
+
+/// [`Lease::source`] of a message that has to be read from disk.
+pub const COLD: u32 = u32::MAX;
+
+/// An entry that now belongs to whoever asked for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lease {
+    /// Its place in the queue.
+    pub seq: Seq,
+    /// Where its message lies in the log.
+    pub lsn: Lsn,
+    /// Bytes of its message's record.
+    pub len: u32,
+    /// Whether it may have been delivered before.
+    pub redelivered: bool,
+    /// Which of the [`Sources`] holds it in memory, or [`COLD`].
+    pub source: u32,
+}
+
+/// Blocks in memory that leases refer to. Keeps them alive; clear it when the leases were read.
+#[derive(Default)]
+pub struct Sources {
+    pub(crate) blocks: Vec<Arc<SealedBlock>>,
+}
+
+impl Sources {
+    /// How many blocks are held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Whether none is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// Lets go of all blocks; leases that refer to them can no longer be read from memory.
+    pub fn clear(&mut self) {
+        self.blocks.clear();
+    }
+}
+
+/// What [`Shard::lease`] found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LeaseOutcome {
+    /// So many entries were added; at least one.
+    Some(u64),
+    /// Nothing is ready.
+    Empty,
+    /// Something is accepted, but cannot be leased before this block is durable.
+    Pending(BlockNumber),
+}
+
+impl<D: Disk> Shard<D> {
+    /// Takes up to `max_messages` ready entries, and no more when their records exceed `max_bytes`, but at
+    /// least one when any is ready.
+    ///
+    /// # Errors
+    /// When there is no such queue, or the store is poisoned.
+    pub fn lease(
+        &mut self,
+        id: QueueId,
+        max_messages: u32,
+        max_bytes: u64,
+        out: &mut Vec<Lease>,
+        sources: &mut Sources,
+    ) -> Result<LeaseOutcome, AppendError> {
+        self.check_alive()?;
+        let State {
+            queues,
+            pages,
+            segments,
+            ..
+        } = &mut self.state;
+        let queue = queues.get_mut(id).ok_or(AppendError::UnknownQueue(id))?;
+        let mut taken = 0_u64;
+        let mut bytes = 0_u64;
+        while taken < u64::from(max_messages) && bytes < max_bytes {
+            let Some(seq) = next_ready(queue) else { break };
+            let entry = match State::entry(pages, queue, seq) {
+                Ok(entry) => entry,
+                Err(page) => {
+                    let cause = damaged_index(page);
+                    self.poisoned = Some(cause.clone());
+                    return Err(AppendError::Poisoned(cause));
+                }
+            };
+            advance(queue, seq);
+            if entry.len == 0 || (entry.transient && seq < queue.transient_floor) {
+                // Lost to damage, or transient and from before the last start: there is nothing to deliver.
+                discard(queue, segments, pages, seq, &entry);
+                continue;
+            }
+            queue.leased += 1;
+            let redelivered = !queue.redelivered.is_empty() && queue.redelivered.contains(seq);
+            let source = source_of(&self.ring, sources, entry.lsn);
+            out.push(Lease {
+                seq: Seq::new(seq),
+                lsn: entry.lsn,
+                len: entry.len,
+                redelivered,
+                source,
+            });
+            taken += 1;
+            bytes += u64::from(entry.len);
+        }
+        let step = self.options.delivery_mark_step;
+        let wanted = (taken > 0 || queue.cursor < queue.visible_end)
+            && queue.mark_asked.is_none()
+            && queue.cursor.saturating_add(step / 2) >= queue.mark;
+        if wanted {
+            let mark = queue.cursor + step;
+            self.tail.make_room(record::ranges_len(1));
+            let (building, _) = self.tail.building();
+            building.delivered(id, Seq::new(mark));
+            queue.mark_asked = Some((mark, building.number()));
+        }
+        Ok(outcome(queue, taken))
+    }
+}
+
+/// The next entry that can be leased now.
+fn next_ready(queue: &mut Queue) -> Option<u64> {
+    if let Some(first) = queue.requeued.min() {
+        return Some(first);
+    }
+    if !queue.acked.is_empty() && queue.acked.contains(queue.cursor) {
+        queue.cursor = run_end(&queue.acked, queue.cursor);
+    }
+    (queue.cursor < queue.visible_end.min(queue.mark)).then_some(queue.cursor)
+}
+
+fn advance(queue: &mut Queue, seq: u64) {
+    if seq < queue.cursor {
+        queue.requeued.remove(seq);
+    } else {
+        queue.cursor = seq + 1;
+    }
+}
+
+fn outcome(queue: &Queue, taken: u64) -> LeaseOutcome {
+    if taken > 0 {
+        return LeaseOutcome::Some(taken);
+    }
+    if queue.cursor < queue.visible_end
+        && let Some((_, block)) = queue.mark_asked
+    {
+        return LeaseOutcome::Pending(block);
+    }
+    if queue.cursor.max(queue.visible_end) < queue.next_seq {
+        return LeaseOutcome::Pending(queue.newest_block);
+    }
+    LeaseOutcome::Empty
+}
+
+/// Ends the life of an entry that is no message any more, without a word in the log: every rebuild finds
+/// the same.
+fn discard<D: Disk>(
+    queue: &mut Queue,
+    segments: &mut Segments<D>,
+    pages: &mut Pages<D>,
+    seq: u64,
+    entry: &Entry,
+) {
+    if entry.len != 0
+        && let Some(index) = segments.index_of(entry.lsn)
+    {
+        let segment = segments.at_mut(index);
+        segment.live = segment.live.saturating_sub(1);
+        queue.remove_live(segment.file.number, 1);
+    }
+    queue.bury(seq, 1);
+    State::<D>::release_dead_pages(pages, queue);
+}
+
+fn source_of(ring: &Ring, sources: &mut Sources, lsn: Lsn) -> u32 {
+    let held = sources.blocks.len();
+    if sources.blocks.last().is_none_or(|block| !block.contains(lsn)) {
+        match ring.find(lsn) {
+            Some(block) => sources.blocks.push(Arc::clone(block)),
+            None => return COLD,
+        }
+        return u32::try_from(held).unwrap_or(COLD);
+    }
+    u32::try_from(held - 1).unwrap_or(COLD)
+}

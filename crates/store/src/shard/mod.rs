@@ -1,0 +1,416 @@
+//! A shard: one log, its queues, and everything that is decided under its lock.
+//!
+//! Invariants:
+//! - Sequence numbers are given when a message is accepted, in the order of the log.
+//! - A message can be leased only when its block is durable and applied.
+//! - What is leased belongs to whoever leased it until it is acknowledged or requeued.
+//! - After a failed write nothing is accepted, leased or confirmed any more.
+//!
+//! Elsewhere: the write under way (`tail`), what records do to the state (`state`), threads (`store`).
+
+mod housekeeping;
+mod lease;
+mod peek;
+
+use crate::builder::SealedBlock;
+use crate::disk::{Disk, Now};
+use crate::error::{AppendError, PoisonCause};
+use crate::format::record::{self, AckReason, MessageParts, Persistence, QueueAction, QueueRecord, Range};
+use crate::format::{byte_count, pad8};
+use crate::ids::{BlockNumber, Durable, Lsn, QueueId, Seq};
+use crate::limits::{BLOCK_HEADER_BYTES, QUEUE_META_BYTES_MAX, REFERENCES_MAX};
+use crate::options::Options;
+use crate::queue::{Counts, Queue, QueueDurability};
+use crate::ring::Ring;
+use crate::state::State;
+use crate::tail::{Next, Tail, Take, Written};
+pub(crate) use housekeeping::{CheckpointJob, CheckpointWish, Chores, Done, Job, Retained, write_header};
+pub use lease::{COLD, Lease, LeaseOutcome, Sources};
+use std::sync::Arc;
+
+/// A message as it is handed in. Slices are copied once, into the block.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The queues that get an entry for it; none twice.
+    pub queues: &'a [QueueId],
+    /// Opaque to the store; the parts are joined.
+    pub properties: &'a [&'a [u8]],
+    /// The body; the parts are joined.
+    pub body: &'a [&'a [u8]],
+    /// Whether it outlives the process.
+    pub persistence: Persistence,
+    /// Kept with each entry.
+    pub priority: u8,
+    /// Wall clock, milliseconds since the Unix epoch.
+    pub timestamp_ms: u64,
+    /// When each entry expires, wall clock in milliseconds; kept, not acted upon yet.
+    pub expires_ms: Option<u64>,
+}
+
+/// What a block brought when it was applied.
+pub struct Applied<'a> {
+    /// Proof for everything up to and including the block.
+    pub durable: Durable,
+    /// Queues with messages that can now be leased, or whose delivery mark moved. May name one twice.
+    pub queues: &'a [QueueId],
+}
+
+/// See the module's description.
+pub struct Shard<D: Disk> {
+    pub(crate) options: Options,
+    pub(crate) state: State<D>,
+    pub(crate) tail: Tail<D>,
+    pub(crate) ring: Ring,
+    pub(crate) poisoned: Option<PoisonCause>,
+    pub(crate) chores: Chores,
+    references: Vec<(QueueId, Seq, u64)>,
+}
+
+impl<D: Disk> Shard<D> {
+    pub(crate) fn new(options: Options, state: State<D>, tail: Tail<D>, chores: Chores) -> Self {
+        let ring_bytes = crate::format::memory_offset(options.ring_bytes);
+        Self {
+            ring: Ring::new(ring_bytes),
+            options,
+            state,
+            tail,
+            poisoned: None,
+            chores,
+            references: Vec::new(),
+        }
+    }
+
+    /// Creates a queue. It exists at once; it survives when the returned block is durable.
+    ///
+    /// # Errors
+    /// When the id is taken, the description too large, or the store poisoned.
+    pub fn create_queue(
+        &mut self,
+        id: QueueId,
+        durability: QueueDurability,
+        meta: &[u8],
+    ) -> Result<BlockNumber, AppendError> {
+        self.check_alive()?;
+        if meta.len() > QUEUE_META_BYTES_MAX {
+            let (bytes, limit) = (byte_count(meta.len()), byte_count(QUEUE_META_BYTES_MAX));
+            return Err(AppendError::TooLarge { bytes, limit });
+        }
+        if self.state.queues.contains(id) || self.state.tombstones.contains(&id) {
+            return Err(AppendError::QueueExists(id));
+        }
+        self.state.queues.insert(Queue::new(id, durability, meta));
+        Ok(self.append_queue_record(&bare(QueueAction::Create, id, durability, meta)))
+    }
+
+    /// Deletes a queue and all its entries. It is gone at once, also for those who hold leases; durably
+    /// when the returned block is.
+    ///
+    /// # Errors
+    /// When there is no such queue, or the store is poisoned.
+    pub fn delete_queue(&mut self, id: QueueId) -> Result<BlockNumber, AppendError> {
+        self.check_alive()?;
+        let queue = self.state.queues.get(id).ok_or(AppendError::UnknownQueue(id))?;
+        let durability = queue.durability;
+        self.state.tombstones.insert(id);
+        self.state.drop_queue(id);
+        Ok(self.append_queue_record(&bare(QueueAction::Delete, id, durability, b"")))
+    }
+
+    fn append_queue_record(&mut self, record: &QueueRecord<'_>) -> BlockNumber {
+        self.tail.make_room(record.len());
+        let (building, pool) = self.tail.building();
+        building.queue(record, pool);
+        building.number()
+    }
+
+    /// Whether the store takes more. Ask once per batch, before publishing; when it says no, wait for the
+    /// next applied block.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.tail.has_room()
+    }
+
+    /// Accepts a message for its queues. It is durable, and can be leased, when the returned block is durable.
+    ///
+    /// # Errors
+    /// When it can never be stored, a queue is missing, or the store is poisoned. Nothing was changed.
+    pub fn publish(&mut self, message: &Message<'_>) -> Result<BlockNumber, AppendError> {
+        self.check_alive()?;
+        let len = self.checked_len(message)?;
+        if let Some(missing) = message.queues.iter().find(|id| !self.state.queues.contains(**id)) {
+            return Err(AppendError::UnknownQueue(*missing));
+        }
+        self.tail.make_room(len);
+        let block = self.tail.building_number();
+        self.references.clear();
+        for id in message.queues {
+            let queue = self
+                .state
+                .queues
+                .get_mut(*id)
+                .ok_or(AppendError::UnknownQueue(*id))?;
+            self.references
+                .push((*id, Seq::new(queue.next_seq), message.expires_ms.unwrap_or(0)));
+            queue.next_seq += 1;
+            queue.newest_block = block;
+        }
+        let parts = MessageParts {
+            persistence: message.persistence,
+            priority: message.priority,
+            message_id: self.state.next_message_id,
+            timestamp_ms: message.timestamp_ms,
+            properties: message.properties,
+            body: message.body,
+        };
+        self.state.next_message_id += 1;
+        let (building, pool) = self.tail.building();
+        building.message(self.references.iter().copied(), &parts, len, pool);
+        Ok(block)
+    }
+
+    /// Bytes that a message takes in the log.
+    #[must_use]
+    pub fn message_bytes(queues: usize, properties: usize, body: usize) -> u64 {
+        byte_count(pad8(record::message_len(queues, properties, body)))
+    }
+
+    /// Bytes of records that a single block can take, and so the limit of a transaction.
+    #[must_use]
+    pub fn transaction_bytes_max(&self) -> u64 {
+        // The lists that are collected beside the messages get a sixteenth.
+        (self.tail.block_bytes_max() - BLOCK_HEADER_BYTES) / 16 * 15
+    }
+
+    fn checked_len(&self, message: &Message<'_>) -> Result<usize, AppendError> {
+        let sum = |parts: &[&[u8]]| parts.iter().map(|part| part.len()).sum::<usize>();
+        let queues = message.queues.len();
+        let (properties, body) = (sum(message.properties), sum(message.body));
+        let bytes = Self::message_bytes(queues, properties, body);
+        let limit = self.transaction_bytes_max();
+        if bytes > limit || queues > REFERENCES_MAX {
+            return Err(AppendError::TooLarge { bytes, limit });
+        }
+        Ok(record::message_len(queues, properties, body))
+    }
+
+    /// Ends the life of leased entries. Durable when the returned block is; nobody needs to wait for it.
+    ///
+    /// # Errors
+    /// When there is no such queue, or the store is poisoned.
+    pub fn acknowledge(
+        &mut self,
+        queue: QueueId,
+        first: Seq,
+        count: u64,
+        reason: AckReason,
+        now: Now,
+    ) -> Result<BlockNumber, AppendError> {
+        self.check_alive()?;
+        if !self.state.queues.contains(queue) {
+            return Err(AppendError::UnknownQueue(queue));
+        }
+        self.tail.make_room(record::ranges_len(1));
+        let (building, _) = self.tail.building();
+        building.ack(reason, Range { queue, first, count }, now);
+        Ok(building.number())
+    }
+
+    /// Makes leased entries ready again, at their original place and marked as redelivered.
+    ///
+    /// # Errors
+    /// When there is no such queue, or the store is poisoned.
+    pub fn requeue(&mut self, id: QueueId, first: Seq, count: u64, now: Now) -> Result<(), AppendError> {
+        self.check_alive()?;
+        let queue = self
+            .state
+            .queues
+            .get_mut(id)
+            .ok_or(AppendError::UnknownQueue(id))?;
+        let end = first.get().saturating_add(count).min(queue.cursor);
+        let start = first.get().max(queue.floor);
+        if start < end {
+            let back = queue.requeued.insert_range(start..end);
+            queue.redelivered.insert_range(start..end);
+            queue.leased = queue.leased.saturating_sub(back);
+            self.tail.make_room(record::ranges_len(1));
+            self.tail.building().0.requeue(
+                Range {
+                    queue: id,
+                    first: Seq::new(start),
+                    count: end - start,
+                },
+                now,
+            );
+        }
+        Ok(())
+    }
+
+    /// Ends the life of everything that is ready, those entries included that are accepted and not yet
+    /// durable. Leased entries stay. Returns how many there were, and the block to wait for.
+    ///
+    /// # Errors
+    /// When there is no such queue, or the store is poisoned.
+    pub fn purge(&mut self, id: QueueId, now: Now) -> Result<(u64, BlockNumber), AppendError> {
+        self.check_alive()?;
+        let queue = self
+            .state
+            .queues
+            .get_mut(id)
+            .ok_or(AppendError::UnknownQueue(id))?;
+        let ready = queue.counts().ready;
+        // From here on these entries count as leased, by the purge itself.
+        let visible = queue.live - queue.leased;
+        queue.leased += visible;
+        let ranges = ranges_of(&std::mem::take(&mut queue.requeued))
+            .chain(std::iter::once((queue.cursor, queue.next_seq)))
+            .filter(|(start, end)| start < end)
+            .collect::<Vec<_>>();
+        queue.cursor = queue.next_seq;
+        let mut block = self.tail.building_number();
+        for (start, end) in ranges {
+            block = self.acknowledge(id, Seq::new(start), end - start, AckReason::Purged, now)?;
+        }
+        self.tail.building().0.set_urgent();
+        Ok((ready, block))
+    }
+
+    /// Everything that `apply` appends becomes durable together or not at all. `bytes` is the sum of
+    /// [`Shard::message_bytes`] of what it will publish, plus 24 for each acknowledged range.
+    ///
+    /// # Errors
+    /// When it is too large for one block, or the store is poisoned; `apply` was not called then.
+    pub fn transaction<R>(
+        &mut self,
+        bytes: u64,
+        apply: impl FnOnce(&mut Self) -> R,
+    ) -> Result<(R, BlockNumber), AppendError> {
+        self.check_alive()?;
+        let limit = self.transaction_bytes_max();
+        if bytes > limit {
+            return Err(AppendError::TooLarge { bytes, limit });
+        }
+        self.tail.hold_open();
+        let result = apply(self);
+        let block = self.tail.building_number();
+        self.tail.release();
+        Ok((result, block))
+    }
+
+    /// How many entries the queue holds.
+    #[must_use]
+    pub fn counts(&self, queue: QueueId) -> Option<Counts> {
+        self.state.queues.get(queue).map(Queue::counts)
+    }
+
+    /// All queues: id, durability and description.
+    pub fn queues(&self) -> impl Iterator<Item = (QueueId, QueueDurability, &[u8])> {
+        self.state
+            .queues
+            .iter()
+            .map(|queue| (queue.id, queue.durability, &*queue.meta))
+    }
+
+    /// The block that takes what is appended now.
+    #[must_use]
+    pub const fn building(&self) -> BlockNumber {
+        self.tail.building_number()
+    }
+
+    /// Proof for everything that is durable.
+    #[must_use]
+    pub const fn durable(&self) -> Durable {
+        self.tail.durable()
+    }
+
+    /// Why nothing is taken any more, if that is so.
+    #[must_use]
+    pub const fn poisoned(&self) -> Option<&PoisonCause> {
+        self.poisoned.as_ref()
+    }
+
+    fn check_alive(&self) -> Result<(), AppendError> {
+        match &self.poisoned {
+            Some(cause) => Err(AppendError::Poisoned(cause.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The next write that should be performed.
+    pub(crate) fn next_write(&mut self, now: Now, take: Take) -> Next<D> {
+        if self.poisoned.is_some() {
+            return Next::Nothing;
+        }
+        let before = self.tail.segment().number;
+        let next = self.tail.take(now, take);
+        if self.tail.segment().number != before {
+            self.enter_segment();
+        }
+        next
+    }
+
+    /// Applies a block whose write has returned. The queues that it touched are then in `state.touched`.
+    pub(crate) fn complete(&mut self, written: Written, now: Now) -> Result<(), PoisonCause> {
+        let block = written.block;
+        if let Err(source) = written.result {
+            let cause = PoisonCause::new(
+                "writing a block",
+                crate::segments::segment_path(block.header.segment),
+                source,
+            );
+            self.poisoned = Some(cause.clone());
+            return Err(cause);
+        }
+        self.apply_block(block, now)
+            .inspect_err(|cause| self.poisoned = Some(cause.clone()))
+    }
+
+    fn apply_block(&mut self, block: SealedBlock, now: Now) -> Result<(), PoisonCause> {
+        let payload_lsn = block.header.lsn.plus(BLOCK_HEADER_BYTES);
+        self.state
+            .apply_payload(block.payload(), payload_lsn, block.header.segment)?;
+        if let Some(segment) = self.state.segments.last_mut() {
+            segment.end = block.header.end();
+        }
+        // Only now: whoever sees the new watermark also finds what it covers.
+        self.tail.written(&block, now);
+        self.ring.push(Arc::new(block), &mut self.tail.pool);
+        Ok(())
+    }
+
+    /// Where the log ends.
+    pub(crate) const fn end(&self) -> Lsn {
+        self.tail.end()
+    }
+}
+
+fn bare<'a>(
+    action: QueueAction,
+    id: QueueId,
+    durability: QueueDurability,
+    meta: &'a [u8],
+) -> QueueRecord<'a> {
+    QueueRecord {
+        action,
+        transient: durability == QueueDurability::Transient,
+        id,
+        next_seq: Seq::new(0),
+        floor: Seq::new(0),
+        delivery_mark: Seq::new(0),
+        acked: b"",
+        redelivered: b"",
+        meta,
+    }
+}
+
+/// The members of a set as ranges, start inclusive, end exclusive.
+pub(crate) fn ranges_of(set: &roaring::RoaringTreemap) -> impl Iterator<Item = (u64, u64)> {
+    let mut members = set.iter().peekable();
+    std::iter::from_fn(move || {
+        let start = members.next()?;
+        let mut end = start + 1;
+        while members.next_if_eq(&end).is_some() {
+            end += 1;
+        }
+        Some((start, end))
+    })
+}

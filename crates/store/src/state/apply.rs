@@ -1,0 +1,289 @@
+//! What each record does to the state.
+
+use super::{Gap, State, damaged_index, index_failure};
+use crate::disk::Disk;
+use crate::error::PoisonCause;
+use crate::format::record::{
+    self, MessageRecord, Persistence, QueueAction, QueueRecord, Range, RangesKind, Record,
+};
+use crate::format::{byte_count, disk_len, pad8};
+use crate::ids::{Lsn, QueueId, SegmentNumber, Seq};
+use crate::index::page::{self, ENTRIES, Entry};
+use crate::queue::{Queue, QueueDurability};
+use roaring::RoaringTreemap;
+
+impl<D: Disk> State<D> {
+    /// Applies all records of a block's payload, which begins at `lsn` in `segment`.
+    pub(crate) fn apply_payload(
+        &mut self,
+        payload: &[u8],
+        lsn: Lsn,
+        segment: SegmentNumber,
+    ) -> Result<(), PoisonCause> {
+        let mut at = 0;
+        while let Some((len, _)) = record::peek(&payload[at..]) {
+            self.apply_record(&payload[at..at + len], lsn.plus(byte_count(at)), segment)?;
+            at += pad8(len);
+            if at >= payload.len() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies the record of exactly these bytes.
+    pub(crate) fn apply_record(
+        &mut self,
+        bytes: &[u8],
+        lsn: Lsn,
+        segment: SegmentNumber,
+    ) -> Result<(), PoisonCause> {
+        match record::decode(bytes) {
+            Some(Record::Message(message)) => {
+                self.apply_message(&message, lsn, disk_len(bytes.len()), segment)
+            }
+            Some(Record::Ranges { kind, ranges }) => ranges
+                .iter()
+                .try_for_each(|range| self.apply_range(kind, range, segment)),
+            Some(Record::Queue(record)) => {
+                self.apply_queue(&record, segment);
+                Ok(())
+            }
+            // A MARK changes nothing; what is intact and yet unreadable was written by a later version, whose
+            // segments carry a feature bit that this one refuses.
+            Some(Record::Mark { .. }) | None => Ok(()),
+        }
+    }
+
+    fn apply_message(
+        &mut self,
+        message: &MessageRecord<'_>,
+        lsn: Lsn,
+        len: u32,
+        segment: SegmentNumber,
+    ) -> Result<(), PoisonCause> {
+        let transient = message.persistence == Persistence::Transient;
+        let mut entered = 0;
+        for reference in message.references() {
+            let Some(queue) = self.queues.get_mut(reference.queue) else {
+                continue;
+            };
+            let seq = reference.seq.get();
+            if queue.is_dead(seq) {
+                continue;
+            }
+            let expires_ms = reference.expires_ms;
+            let entry = Entry {
+                lsn,
+                len,
+                transient,
+                priority: message.priority,
+                expires_ms,
+            };
+            let (queue_id, page_number) = (queue.id, page::page_of(reference.seq));
+            let slot = queue.page_slot(seq);
+            let bytes = match slot {
+                Some(number) => self.pages.writable(number),
+                None => self
+                    .pages
+                    .take()
+                    .map_err(super::PageError::Io)
+                    .and_then(|number| {
+                        let number = slot.insert(number);
+                        self.pages.writable(number)
+                    }),
+            };
+            let bytes = bytes.map_err(index_failure)?;
+            if page::owner(bytes) != (queue_id, Seq::new(page_number * ENTRIES)) {
+                page::format(bytes, queue_id, page_number);
+            } else if page::entry(bytes, reference.seq).len != 0 && seq < queue.visible_end {
+                continue;
+            }
+            page::put(bytes, reference.seq, &entry);
+            if seq > queue.visible_end {
+                self.gaps.push(Gap {
+                    queue: queue_id,
+                    first: queue.visible_end,
+                    end: seq,
+                });
+            }
+            queue.visible_end = queue.visible_end.max(seq + 1);
+            queue.next_seq = queue.next_seq.max(seq + 1);
+            queue.live += 1;
+            queue.transient_live += u64::from(transient);
+            // Purged between its acceptance and its durability: nobody may lease it any more.
+            queue.leased += u64::from(seq < queue.cursor);
+            queue.add_live(segment, 1);
+            entered += 1;
+            if self.touched.last() != Some(&queue_id) {
+                self.touched.push(queue_id);
+            }
+        }
+        if entered > 0
+            && let Some(segment) = self.segments.get_mut(segment)
+        {
+            segment.live += entered;
+        }
+        self.next_message_id = self.next_message_id.max(message.message_id + 1);
+        Ok(())
+    }
+
+    fn apply_range(
+        &mut self,
+        kind: RangesKind,
+        range: Range,
+        segment: SegmentNumber,
+    ) -> Result<(), PoisonCause> {
+        if let Some(segment) = self.segments.get_mut(segment)
+            && self.queues.contains(range.queue)
+        {
+            segment.control.insert(range.queue);
+        }
+        match kind {
+            RangesKind::Ack(_) => self.apply_ack(range),
+            RangesKind::Requeue => Ok(()),
+            RangesKind::Delivered => {
+                if let Some(queue) = self.queues.get_mut(range.queue) {
+                    queue.mark = queue.mark.max(range.first.get());
+                    if queue.mark_asked.is_some_and(|(asked, _)| asked <= queue.mark) {
+                        queue.mark_asked = None;
+                    }
+                    self.touched.push(range.queue);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn apply_ack(&mut self, range: Range) -> Result<(), PoisonCause> {
+        let Some(queue) = self.queues.get_mut(range.queue) else {
+            return Ok(());
+        };
+        let end = range.first.get().saturating_add(range.count);
+        let mut seq = range.first.get().max(queue.floor);
+        while seq < end {
+            let stop = end.min((seq / ENTRIES + 1) * ENTRIES);
+            match queue.page(seq) {
+                Some(number) => {
+                    let bytes = self.pages.read(number).map_err(damaged_index)?;
+                    count_dead(queue, bytes, seq..stop, &mut self.segments);
+                    seq = stop;
+                }
+                // Nothing is known there: the next page that exists is where to go on.
+                None => seq = queue.next_page_start(stop, end),
+            }
+        }
+        queue.bury(range.first.get(), range.count);
+        Self::release_dead_pages(&mut self.pages, queue);
+        Ok(())
+    }
+
+    fn apply_queue(&mut self, record: &QueueRecord<'_>, segment: SegmentNumber) {
+        if let Some(segment) = self.segments.get_mut(segment) {
+            segment.control.insert(record.id);
+        }
+        match record.action {
+            QueueAction::Delete => {
+                self.tombstones.insert(record.id);
+                self.drop_queue(record.id);
+            }
+            QueueAction::Create | QueueAction::State => {
+                if self.tombstones.contains(&record.id) {
+                    return;
+                }
+                if !self.queues.contains(record.id) {
+                    let durability = if record.transient {
+                        QueueDurability::Transient
+                    } else {
+                        QueueDurability::Durable
+                    };
+                    self.queues.insert(Queue::new(record.id, durability, record.meta));
+                }
+                if record.action == QueueAction::State {
+                    self.apply_state(record);
+                }
+            }
+        }
+    }
+
+    fn apply_state(&mut self, record: &QueueRecord<'_>) {
+        let Some(queue) = self.queues.get_mut(record.id) else {
+            return;
+        };
+        queue.next_seq = queue.next_seq.max(record.next_seq.get());
+        queue.mark = queue.mark.max(record.delivery_mark.get());
+        // In a running store all of this is applied already; a rebuild from the log learns it here, before or
+        // after the messages that it speaks of, and `bury` bears both.
+        if queue.floor < record.floor.get() {
+            let first = queue.floor;
+            queue.bury(first, record.floor.get() - first);
+        }
+        if let Ok(acked) = RoaringTreemap::deserialize_from(record.acked) {
+            for seq in acked.iter().filter(|seq| *seq >= queue.floor) {
+                queue.acked.insert(seq);
+            }
+        }
+        if let Ok(redelivered) = RoaringTreemap::deserialize_from(record.redelivered) {
+            queue.redelivered |= redelivered;
+        }
+    }
+
+    /// Forgets a queue and all its entries: costs its segments and pages, not its messages.
+    pub(crate) fn drop_queue(&mut self, id: QueueId) {
+        let Some(queue) = self.queues.remove(id) else {
+            return;
+        };
+        for (number, live) in queue.segments {
+            if let Some(segment) = self.segments.get_mut(number) {
+                segment.live = segment.live.saturating_sub(live);
+            }
+        }
+        for page in queue.pages.into_iter().flatten() {
+            self.pages.release(page);
+        }
+    }
+}
+
+/// Takes the entries of `range`, which lie in one page, out of all counts.
+fn count_dead<D: Disk>(
+    queue: &mut Queue,
+    page: &[u8],
+    range: std::ops::Range<u64>,
+    segments: &mut crate::segments::Segments<D>,
+) {
+    let mut run: Option<(usize, u64)> = None;
+    for seq in range {
+        let entry = page::entry(page, Seq::new(seq));
+        if entry.len == 0 || queue.is_dead(seq) {
+            continue;
+        }
+        queue.live -= 1;
+        queue.transient_live -= u64::from(entry.transient);
+        queue.leased -= u64::from(seq < queue.cursor);
+        let place = match run {
+            Some((index, _)) if segments.holds(index, entry.lsn) => Some(index),
+            _ => segments.index_of(entry.lsn),
+        };
+        run = match (run, place) {
+            (Some((index, count)), Some(place)) if index == place => Some((index, count + 1)),
+            (previous, place) => {
+                settle(queue, segments, previous);
+                place.map(|index| (index, 1))
+            }
+        };
+    }
+    settle(queue, segments, run);
+}
+
+fn settle<D: Disk>(
+    queue: &mut Queue,
+    segments: &mut crate::segments::Segments<D>,
+    run: Option<(usize, u64)>,
+) {
+    if let Some((index, count)) = run {
+        let segment = segments.at_mut(index);
+        segment.live = segment.live.saturating_sub(count);
+        let number = segment.file.number;
+        queue.remove_live(number, count);
+    }
+}

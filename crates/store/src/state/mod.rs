@@ -1,0 +1,104 @@
+//! What the log says, applied: queues, index and the accounting of segments.
+//!
+//! Invariants:
+//! - Only durable records are applied, strictly in the order of the log.
+//! - Applying is a deterministic function of state and record: the running store and recovery share it.
+
+mod apply;
+mod table;
+
+use crate::disk::Disk;
+use crate::error::PoisonCause;
+use crate::ids::{Lsn, QueueId};
+use crate::index::page::{self, Entry};
+use crate::index::pages::{DamagedPage, INDEX_DIR, PageError, PageNumber, Pages};
+use crate::queue::Queue;
+use crate::segments::Segments;
+use hashbrown::HashSet;
+use std::io;
+pub(crate) use table::QueueTable;
+
+/// The applied state of a shard.
+pub(crate) struct State<D: Disk> {
+    pub queues: QueueTable,
+    /// Deleted queues of which the log may still hold messages.
+    pub tombstones: HashSet<QueueId>,
+    pub pages: Pages<D>,
+    pub segments: Segments<D>,
+    /// Queues that got messages or a delivery mark since this was last emptied.
+    pub touched: Vec<QueueId>,
+    /// Gaps met while messages were applied: entries that the log does not hold (any more).
+    pub gaps: Vec<Gap>,
+    /// The next message id.
+    pub next_message_id: u64,
+}
+
+/// Entries of a queue that were skipped by the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Gap {
+    pub queue: QueueId,
+    pub first: u64,
+    pub end: u64,
+}
+
+impl<D: Disk> State<D> {
+    pub(crate) fn new(pages: Pages<D>) -> Self {
+        Self {
+            queues: QueueTable::default(),
+            tombstones: HashSet::new(),
+            pages,
+            segments: Segments::new(),
+            touched: Vec::new(),
+            gaps: Vec::new(),
+            next_message_id: 0,
+        }
+    }
+
+    /// The index entry of `seq`; length 0 when there is none.
+    pub(crate) fn entry(pages: &mut Pages<D>, queue: &Queue, seq: u64) -> Result<Entry, DamagedPage> {
+        match queue.page(seq) {
+            Some(number) => Ok(page::entry(pages.read(number)?, crate::ids::Seq::new(seq))),
+            None => Ok(Entry {
+                lsn: Lsn::new(0),
+                len: 0,
+                transient: false,
+                priority: 0,
+                expires_ms: 0,
+            }),
+        }
+    }
+
+    /// Lets go of the pages whose entries are all dead.
+    pub(crate) fn release_dead_pages(pages: &mut Pages<D>, queue: &mut Queue) {
+        let alive = page::page_of(crate::ids::Seq::new(queue.floor));
+        while queue.first_page < alive {
+            let Some(page) = queue.pages.pop_front() else {
+                break;
+            };
+            queue.first_page += 1;
+            if let Some(page) = page {
+                pages.release(page);
+            }
+        }
+    }
+}
+
+/// An index that cannot be used stops the store; the log is unharmed and rebuilds it.
+pub(crate) fn index_failure(error: PageError) -> PoisonCause {
+    match error {
+        PageError::Damaged(page) => damaged_index(page),
+        PageError::Io(source) => PoisonCause::new("growing the index", INDEX_DIR, source),
+    }
+}
+
+/// The cause that makes the next open rebuild the index from the log.
+pub(crate) fn damaged_index(DamagedPage(page): DamagedPage) -> PoisonCause {
+    let number: PageNumber = page;
+    let problem = io::Error::new(io::ErrorKind::InvalidData, DamagedIndex(number));
+    PoisonCause::new("checking an index page", INDEX_DIR, problem)
+}
+
+/// Marks an I/O error as damage of the derived index.
+#[derive(Debug, thiserror::Error)]
+#[error("index page {0} does not match its checkpoint; the next start rebuilds the index from the log")]
+pub(crate) struct DamagedIndex(PageNumber);

@@ -1,0 +1,98 @@
+//! The two threads of a running store.
+
+use super::{Inner, Store};
+use crate::disk::Disk;
+use crate::follower::Follower;
+use crate::limits;
+use crate::shard::CheckpointWish;
+use crate::tail::{Next, Take};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+/// The housekeeper looks around this often even when nobody calls it.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(500);
+
+impl<D: Disk, F: Follower<D>> Store<D, F> {
+    /// Starts the journal thread and the housekeeper.
+    ///
+    /// # Errors
+    /// When the system grants no thread.
+    pub fn start(&self) -> io::Result<()> {
+        if self.inner.started.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let mut threads = self.inner.threads.lock().expect("no holder of this lock panics");
+        let inner = Arc::clone(&self.inner);
+        threads.push(
+            thread::Builder::new()
+                .name("journal".to_owned())
+                .spawn(move || inner.write_until_closed())?,
+        );
+        let inner = Arc::clone(&self.inner);
+        threads.push(
+            thread::Builder::new()
+                .name("housekeeper".to_owned())
+                .spawn(move || inner.keep_house())?,
+        );
+        Ok(())
+    }
+}
+
+impl<D: Disk, F: Follower<D>> Inner<D, F> {
+    fn write_until_closed(&self) {
+        loop {
+            let now = self.disk.now();
+            let mut locked = self.lock();
+            locked.shard.tail.mark_if_idle(now);
+            match locked.shard.next_write(now, Take::Due) {
+                Next::Write(job) => {
+                    drop(locked);
+                    let written = self.timed(|| job.perform());
+                    self.complete(written);
+                    continue;
+                }
+                Next::NeedsSegment => self.chores.notify_one(),
+                Next::Nothing => {}
+            }
+            if locked.closing && locked.shard.tail.is_idle() {
+                return;
+            }
+            if locked.closing && locked.shard.poisoned().is_some() {
+                return;
+            }
+            let due = locked.shard.tail.due_at_ms();
+            let sleep_ms = match due {
+                _ if locked.closing => 1,
+                Some(due) => due.saturating_sub(now.mono_ms).max(1),
+                None => u64::MAX,
+            };
+            locked.journal_sleeps_until = Some(due.unwrap_or(u64::MAX));
+            let mut woken = if sleep_ms == u64::MAX {
+                self.work.wait(locked).expect("no holder of this lock panics")
+            } else {
+                let timeout = Duration::from_millis(sleep_ms.min(limits::CHECKPOINT_MS));
+                self.work
+                    .wait_timeout(locked, timeout)
+                    .expect("no holder of this lock panics")
+                    .0
+            };
+            woken.journal_sleeps_until = None;
+        }
+    }
+
+    fn keep_house(&self) {
+        loop {
+            while self.chore(CheckpointWish::WhenDue) {}
+            let mut locked = self.lock();
+            if locked.closing {
+                return;
+            }
+            locked.housekeeper_sleeps = true;
+            let woken = self.chores.wait_timeout(locked, HOUSEKEEPING_INTERVAL);
+            woken.expect("no holder of this lock panics").0.housekeeper_sleeps = false;
+        }
+    }
+}

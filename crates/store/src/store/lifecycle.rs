@@ -1,0 +1,213 @@
+//! Opening and closing.
+
+use super::{Inner, Locked, Store};
+use crate::catalog::{Catalog, CatalogOptions};
+use crate::checksum::Salt;
+use crate::disk::Disk;
+use crate::error::{OpenError, PoisonCause};
+use crate::follower::Follower;
+use crate::ids::Epoch;
+use crate::index::pages::INDEX_DIR;
+use crate::meta::{META_NAME, Meta, MetaError, MetaFile, Shutdown};
+use crate::options::Options;
+use crate::recovery::{self, Identity};
+use crate::report::RecoveryReport;
+use crate::segments::JOURNAL_DIR;
+use crate::shard::CheckpointWish;
+use crate::{catalog, checkpoint};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+impl<D: Disk, F: Follower<D>> Store<D, F> {
+    /// Opens the store in a data directory, and makes one if there is none. Recovers what a crash left; the
+    /// report says what was found. No thread runs before [`Store::start`].
+    ///
+    /// # Errors
+    /// When another process holds the directory, it was written by another version, or the disk refuses.
+    pub fn open(disk: D, options: Options, follower: F) -> Result<(Self, RecoveryReport), OpenError> {
+        options.check().map_err(OpenError::Options)?;
+        let lock = disk.lock()?;
+        let now = disk.now();
+        let mut report = RecoveryReport::default();
+        make_directories(&disk)?;
+        let mut meta = open_meta(&disk, &mut report)?;
+        let was_clean = meta.meta().shutdown == Shutdown::Clean;
+        let identity = Identity {
+            store: meta.meta().store,
+            epoch: Epoch::new(meta.meta().epoch).next(),
+        };
+        let raised = Meta {
+            store: identity.store,
+            epoch: identity.epoch.get(),
+            shutdown: Shutdown::Unclean,
+        };
+        meta.write(raised).map_err(OpenError::io("writing", META_NAME))?;
+        let (catalog, found) =
+            Catalog::open(disk.clone(), identity.store, CatalogOptions::default()).map_err(catalog_error)?;
+        report.catalog = found;
+        report.epoch = identity.epoch.get();
+        let opened = recovery::open_shard(&disk, &options, identity, was_clean, now, &mut report)?;
+        report.elapsed_ms = disk.now().mono_ms.saturating_sub(now.mono_ms);
+        let files = opened.shard.state.segments.files();
+        let locked = Locked {
+            shard: opened.shard,
+            follower,
+            journal_sleeps_until: None,
+            housekeeper_sleeps: false,
+            waiters: 0,
+            closing: false,
+        };
+        let inner = Inner {
+            disk,
+            locked: Mutex::new(locked),
+            work: Condvar::new(),
+            chores: Condvar::new(),
+            applied: Condvar::new(),
+            catalog: Mutex::new(catalog),
+            meta: Mutex::new(meta),
+            files,
+            salt: Salt::of(identity.store),
+            next_queue_id: AtomicU64::new(opened.next_queue_id),
+            write_us: AtomicU64::new(0),
+            started: AtomicBool::new(false),
+            threads: Mutex::new(Vec::new()),
+            lock: Mutex::new(Some(lock)),
+        };
+        Ok((
+            Self {
+                inner: Arc::new(inner),
+            },
+            report,
+        ))
+    }
+
+    /// An orderly stop: writes what waits, stops the threads, takes a last checkpoint, marks the store clean
+    /// and lets go of the directory. Whoever still holds a handle finds a store that takes nothing.
+    ///
+    /// # Errors
+    /// When the store was poisoned: it was stopped all the same, and the next open recovers.
+    pub fn close(&self) -> Result<(), PoisonCause> {
+        let inner = &self.inner;
+        inner.lock().closing = true;
+        inner.work.notify_all();
+        inner.chores.notify_all();
+        let threads = std::mem::take(&mut *inner.threads.lock().expect("no holder of this lock panics"));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store had panicked");
+            }
+        }
+        inner.started.store(false, Ordering::SeqCst);
+        while !inner.lock().shard.tail.is_idle() && inner.lock().shard.poisoned().is_none() {
+            inner.step(CheckpointWish::WhenDue);
+        }
+        inner.chore_until_clean();
+        let result = inner.mark_closed();
+        inner.lock.lock().expect("no holder of this lock panics").take();
+        result
+    }
+}
+
+impl<D: Disk, F: Follower<D>> Inner<D, F> {
+    /// Does what is due, then takes the checkpoint that says that the store was stopped in order.
+    fn chore_until_clean(&self) {
+        let before = self.lock().shard.chores.clean_checkpoints;
+        while self.lock().shard.poisoned().is_none() && self.lock().shard.chores.clean_checkpoints == before {
+            if !self.chore(CheckpointWish::Clean) {
+                return;
+            }
+        }
+    }
+
+    fn mark_closed(&self) -> Result<(), PoisonCause> {
+        let mut locked = self.lock();
+        if let Some(cause) = locked.shard.poisoned() {
+            return Err(cause.clone());
+        }
+        let closed = PoisonCause::new("using a closed store", "", std::io::Error::other("it was closed"));
+        locked.shard.poisoned = Some(closed);
+        drop(locked);
+        let mut meta = self.meta.lock().expect("no holder of this lock panics");
+        let clean = Meta {
+            shutdown: Shutdown::Clean,
+            ..meta.meta()
+        };
+        meta.write(clean)
+            .map_err(|error| PoisonCause::new("marking the store clean", META_NAME, error))
+    }
+}
+
+fn make_directories<D: Disk>(disk: &D) -> Result<(), OpenError> {
+    for (dir, parent) in [
+        ("", ""),
+        (checkpoint::SHARD_DIR, ""),
+        (JOURNAL_DIR, checkpoint::SHARD_DIR),
+        (INDEX_DIR, checkpoint::SHARD_DIR),
+    ] {
+        if !dir.is_empty() {
+            disk.create_dir(dir).map_err(OpenError::io("creating", dir))?;
+            disk.sync_dir(parent).map_err(OpenError::io("syncing", parent))?;
+        }
+    }
+    Ok(())
+}
+
+fn open_meta<D: Disk>(disk: &D, report: &mut RecoveryReport) -> Result<MetaFile<D>, OpenError> {
+    let problem = match MetaFile::open(disk) {
+        Ok(meta) => return Ok(meta),
+        Err(MetaError::Io(source)) => {
+            return Err(OpenError::Io {
+                what: "reading",
+                file: META_NAME.to_owned(),
+                source,
+            });
+        }
+        Err(problem @ MetaError::OtherVersion { .. }) => {
+            return Err(OpenError::Format {
+                file: META_NAME.to_owned(),
+                problem: problem.to_string(),
+            });
+        }
+        Err(problem) => problem,
+    };
+    // META can be lost, for a name that was not synced is; everything in it stands elsewhere too.
+    let known = recovery::identity(disk).map_err(OpenError::io("reading", JOURNAL_DIR))?;
+    let catalog_store = catalog::store_of(disk).map_err(OpenError::io("reading", catalog::CATALOG_NAME))?;
+    let meta = match (known, catalog_store) {
+        (Some((store, epoch)), _) => Meta {
+            store,
+            epoch: epoch.get(),
+            shutdown: Shutdown::Unclean,
+        },
+        (None, Some(store)) => Meta {
+            store,
+            epoch: 0,
+            shutdown: Shutdown::Unclean,
+        },
+        (None, None) if matches!(problem, MetaError::Missing) => {
+            report.created = true;
+            Meta {
+                store: disk.random(),
+                epoch: 0,
+                shutdown: Shutdown::Clean,
+            }
+        }
+        (None, None) => {
+            let problem = format!(
+                "{problem}, and no segment tells what it said; if the directory holds no data, remove it"
+            );
+            return Err(OpenError::Format {
+                file: META_NAME.to_owned(),
+                problem,
+            });
+        }
+    };
+    MetaFile::create(disk, meta).map_err(OpenError::io("writing", META_NAME))
+}
+
+fn catalog_error(error: catalog::CatalogOpenError) -> OpenError {
+    OpenError::Format {
+        file: catalog::CATALOG_NAME.to_owned(),
+        problem: error.to_string(),
+    }
+}

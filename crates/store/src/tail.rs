@@ -1,0 +1,315 @@
+//! The tail of the log: what is accepted and waits, and the one write that may be under way.
+//!
+//! Invariants:
+//! - At most one write is under way (depth 1), whoever performs it; blocks get their place only when the
+//!   one before is durable, so block numbers and addresses rise together.
+//! - `durable` moves only when a synced write returned success; after a failure nothing is taken any more.
+//! - `waiting` holds closed-for-appends blocks, oldest first, all older than `building`.
+
+use crate::builder::{BlockBuilder, Place, PlacedBlock, SealedBlock};
+use crate::checksum::Salt;
+use crate::disk::{Disk, DiskFile, Now};
+use crate::ids::{BlockNumber, Durable, Epoch, Lsn};
+use crate::limits::{self, LAZY_COMMIT_MS, WAITING_BYTES_MAX};
+use crate::pool::BufferPool;
+use crate::segments::SegmentFile;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+/// Whether a block that nobody waits for is written now or when it is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Take {
+    /// Only what somebody waits for, and what has waited long enough.
+    Due,
+    /// Whatever there is.
+    All,
+}
+
+/// What has to be done before the next block can be on its way.
+pub(crate) enum Next<D: Disk> {
+    /// Write this block.
+    Write(WriteJob<D>),
+    /// Prepare a segment; the block waits.
+    NeedsSegment,
+    /// Nothing is due.
+    Nothing,
+}
+
+/// A block on its way to the disk.
+pub(crate) struct WriteJob<D: Disk> {
+    block: PlacedBlock,
+    file: Arc<SegmentFile<D::File>>,
+    salt: Salt,
+}
+
+impl<D: Disk> WriteJob<D> {
+    /// Computes the checksums, writes and syncs. To be called without the shard's lock.
+    pub(crate) fn perform(self) -> Written {
+        let block = self.block.seal(self.salt);
+        let result = self.file.file.write_synced_at(block.bytes(), block.offset);
+        Written { block, result }
+    }
+}
+
+/// A block whose write has returned.
+pub(crate) struct Written {
+    pub block: SealedBlock,
+    pub result: io::Result<()>,
+}
+
+/// Where the log ends, as recovery left it or a fresh store begins.
+pub(crate) struct TailStart<D: Disk> {
+    pub file: Arc<SegmentFile<D::File>>,
+    pub end: Lsn,
+    pub previous_crc: u32,
+    pub last_block: BlockNumber,
+    pub max_timestamp_ms: u64,
+}
+
+pub(crate) struct Tail<D: Disk> {
+    salt: Salt,
+    epoch: Epoch,
+    block_bytes_soft: u64,
+    pub pool: BufferPool,
+    building: BlockBuilder,
+    waiting: VecDeque<BlockBuilder>,
+    waiting_bytes: u64,
+    writing: bool,
+    held_open: bool,
+    file: Arc<SegmentFile<D::File>>,
+    next_file: Option<Arc<SegmentFile<D::File>>>,
+    end: Lsn,
+    previous_crc: u32,
+    durable: Durable,
+    max_timestamp_ms: u64,
+    /// Whether the last block of the log is a MARK, so that all data before it is covered.
+    marked: bool,
+    last_write_ms: u64,
+}
+
+impl<D: Disk> Tail<D> {
+    pub(crate) fn new(
+        start: TailStart<D>,
+        salt: Salt,
+        epoch: Epoch,
+        block_bytes_soft: u64,
+        mut pool: BufferPool,
+    ) -> Self {
+        let building = BlockBuilder::new(start.last_block.next(), pool.take(0));
+        Self {
+            salt,
+            epoch,
+            block_bytes_soft,
+            pool,
+            building,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            writing: false,
+            held_open: false,
+            file: start.file,
+            next_file: None,
+            end: start.end,
+            previous_crc: start.previous_crc,
+            durable: Durable::up_to(start.last_block),
+            max_timestamp_ms: start.max_timestamp_ms,
+            marked: true,
+            last_write_ms: 0,
+        }
+    }
+
+    pub(crate) const fn durable(&self) -> Durable {
+        self.durable
+    }
+
+    pub(crate) const fn end(&self) -> Lsn {
+        self.end
+    }
+
+    /// What the next block's header says of the one before: its checksum and its newest timestamp.
+    pub(crate) const fn chain(&self) -> (u32, u64) {
+        (self.previous_crc, self.max_timestamp_ms)
+    }
+
+    pub(crate) const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    pub(crate) const fn salt(&self) -> Salt {
+        self.salt
+    }
+
+    pub(crate) fn building(&mut self) -> (&mut BlockBuilder, &mut BufferPool) {
+        (&mut self.building, &mut self.pool)
+    }
+
+    pub(crate) const fn building_number(&self) -> BlockNumber {
+        self.building.number()
+    }
+
+    pub(crate) const fn is_writing(&self) -> bool {
+        self.writing
+    }
+
+    pub(crate) const fn segment(&self) -> &Arc<SegmentFile<D::File>> {
+        &self.file
+    }
+
+    pub(crate) const fn has_next_segment(&self) -> bool {
+        self.next_file.is_some()
+    }
+
+    pub(crate) fn set_next_segment(&mut self, file: Arc<SegmentFile<D::File>>) {
+        self.next_file = Some(file);
+    }
+
+    /// The largest block that fits into an empty segment.
+    pub(crate) fn block_bytes_max(&self) -> u64 {
+        self.file.bytes - limits::SEGMENT_HEADER_BYTES
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting_bytes + self.building.disk_len() < WAITING_BYTES_MAX
+    }
+
+    /// Whether anything is accepted that is not durable yet.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.writing && self.waiting.is_empty() && self.building.is_empty()
+    }
+
+    /// Makes room for `more` bytes of records in the block being built.
+    pub(crate) fn make_room(&mut self, more: usize) {
+        let full = self.building.disk_len_with(more) > self.block_bytes_soft;
+        if full && !self.held_open && !self.building.is_empty() {
+            self.rotate();
+        }
+    }
+
+    /// From here on everything goes into one block, until [`Tail::release`].
+    pub(crate) fn hold_open(&mut self) {
+        if !self.building.is_empty() {
+            self.rotate();
+        }
+        self.held_open = true;
+    }
+
+    pub(crate) fn release(&mut self) {
+        self.held_open = false;
+        self.building.set_urgent();
+        self.make_room(0);
+    }
+
+    fn rotate(&mut self) {
+        let number = self.building.number().next();
+        let fresh = BlockBuilder::new(number, self.pool.take(0));
+        let full = std::mem::replace(&mut self.building, fresh);
+        self.waiting_bytes += full.disk_len();
+        self.waiting.push_back(full);
+    }
+
+    /// When (monotonic ms) the journal should look again even if nobody wakes it.
+    pub(crate) fn due_at_ms(&self) -> Option<u64> {
+        if self.writing {
+            return None;
+        }
+        if let Some(since) = self.building.lazy_since_ms() {
+            return Some(since + LAZY_COMMIT_MS);
+        }
+        (!self.marked).then(|| self.last_write_ms + limits::IDLE_MARK_MS)
+    }
+
+    /// Whether a write could begin now.
+    pub(crate) fn has_due(&self, now: Now) -> bool {
+        !self.writing && (!self.waiting.is_empty() || self.is_due(now, Take::Due))
+    }
+
+    /// Somebody waits for what is being built.
+    pub(crate) fn set_urgent(&mut self) {
+        if !self.building.is_empty() {
+            self.building.set_urgent();
+        }
+    }
+
+    fn is_due(&self, now: Now, take: Take) -> bool {
+        !self.building.is_empty()
+            && (take == Take::All
+                || self.building.is_urgent()
+                || self
+                    .building
+                    .lazy_since_ms()
+                    .is_some_and(|since| now.mono_ms >= since + LAZY_COMMIT_MS))
+    }
+
+    /// Adds a MARK block when the log has been idle for long enough.
+    pub(crate) fn mark_if_idle(&mut self, now: Now) {
+        let idle_for = now.mono_ms.saturating_sub(self.last_write_ms);
+        if self.is_idle() && !self.marked && idle_for >= limits::IDLE_MARK_MS {
+            self.building.mark(now, &mut self.pool);
+        }
+    }
+
+    /// Takes the next block that should be written. The caller performs it and reports with
+    /// [`Tail::written`]; until then nothing else is handed out.
+    pub(crate) fn take(&mut self, now: Now, take: Take) -> Next<D> {
+        if self.writing {
+            return Next::Nothing;
+        }
+        if self.waiting.is_empty() {
+            if !self.is_due(now, take) {
+                return Next::Nothing;
+            }
+            self.rotate();
+        }
+        let Some(front) = self.waiting.front_mut() else {
+            return Next::Nothing;
+        };
+        // Closing twice adds nothing, so a block that has to wait for a segment stays as it is.
+        let counted = front.disk_len();
+        front.close(&mut self.pool);
+        self.waiting_bytes = self.waiting_bytes - counted + front.disk_len();
+        let block_bytes = front.disk_len();
+        if self.file.offset(self.end) + block_bytes > self.file.bytes {
+            let Some(next) = self.next_file.take() else {
+                return Next::NeedsSegment;
+            };
+            self.end = next.first_lsn.plus(limits::SEGMENT_HEADER_BYTES);
+            self.file = next;
+        }
+        let Some(builder) = self.waiting.pop_front() else {
+            return Next::Nothing;
+        };
+        self.waiting_bytes -= block_bytes;
+        self.writing = true;
+        self.marked = builder.is_mark();
+        let place = Place {
+            segment: self.file.number,
+            offset: self.file.offset(self.end),
+            lsn: self.end,
+            durable_lsn: self.end,
+            previous_crc: self.previous_crc,
+            epoch: self.epoch,
+            max_timestamp_ms: self.max_timestamp_ms,
+        };
+        Next::Write(WriteJob {
+            block: builder.place(place),
+            file: Arc::clone(&self.file),
+            salt: self.salt,
+        })
+    }
+
+    /// The write under way returned success: everything up to this block is durable.
+    pub(crate) fn written(&mut self, block: &SealedBlock, now: Now) -> Durable {
+        assert!(self.writing, "only a write that was handed out can return");
+        assert!(
+            block.header.lsn == self.end,
+            "blocks become durable in the order of the log"
+        );
+        self.writing = false;
+        self.end = block.header.end();
+        self.previous_crc = block.header_crc;
+        self.max_timestamp_ms = block.header.max_timestamp_ms;
+        self.last_write_ms = now.mono_ms;
+        self.durable = Durable::up_to(block.header.number);
+        self.durable
+    }
+}
