@@ -1,0 +1,150 @@
+//! Users and permissions at one moment: a value, pure.
+//!
+//! Invariant: every permission belongs to a user that exists. (Which virtual hosts exist is not known here.)
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Action, AuthError, Denied, Login, Operation, PasswordHash, Peer, Permission, Target, User};
+
+/// Users that may only come from this machine: their password is known to everybody.
+const LOOPBACK_ONLY: &[&str] = &["guest"];
+
+/// All users and permissions.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    users: BTreeMap<Arc<str>, Account>,
+}
+
+#[derive(Clone, Debug)]
+struct Account {
+    user: User,
+    tags: Arc<[String]>,
+    permissions: BTreeMap<Arc<str>, Arc<Permission>>,
+}
+
+impl Directory {
+    /// Checks a password.
+    ///
+    /// # Errors
+    /// When user and password do not fit, or the user may not come from there.
+    pub fn authenticate(&self, user: &str, password: &[u8], peer: Peer) -> Result<Login, AuthError> {
+        let found = self.users.get_key_value(user);
+        let right = match found.and_then(|(_, account)| account.user.password.as_ref()) {
+            Some(stored) => stored.verify(password),
+            None => PasswordHash::verify_nobody(password),
+        };
+        let (name, account) = found.filter(|_| right).ok_or(AuthError::Wrong)?;
+        // Only after the password: otherwise the answer would tell a stranger that the user exists.
+        if peer == Peer::Remote && LOOPBACK_ONLY.contains(&user) {
+            return Err(AuthError::LoopbackOnly);
+        }
+        Ok(Login::new(Arc::clone(name), Arc::clone(&account.tags)))
+    }
+
+    /// Whether the user has any permission in the virtual host.
+    pub fn may_enter(&self, user: &str, vhost: &str) -> bool {
+        self.permission(user, vhost).is_some()
+    }
+
+    /// Whether the user may do this.
+    ///
+    /// # Errors
+    /// The first permission that is missing.
+    pub fn check(&self, user: &str, vhost: &str, action: Action<'_>) -> Result<(), Denied> {
+        for (operation, target) in action.requirements() {
+            if !self.allows(user, vhost, operation, target) {
+                return Err(Denied::new(operation, target, vhost, user));
+            }
+        }
+        Ok(())
+    }
+
+    /// One cell of the table: whether the user has this permission on this target.
+    pub fn allows(&self, user: &str, vhost: &str, operation: Operation, target: Target<'_>) -> bool {
+        let Some(permission) = self.permission(user, vhost) else {
+            return false;
+        };
+        let pattern = match operation {
+            Operation::Configure => &permission.configure,
+            Operation::Write => &permission.write,
+            Operation::Read => &permission.read,
+        };
+        pattern.matches(&target.checked_name())
+    }
+
+    /// The user of this name.
+    pub fn user(&self, name: &str) -> Option<&User> {
+        self.users.get(name).map(|account| &account.user)
+    }
+
+    /// All users, by name.
+    pub fn users(&self) -> impl Iterator<Item = &User> {
+        self.users.values().map(|account| &account.user)
+    }
+
+    /// What the user may do in the virtual host.
+    pub fn permission(&self, user: &str, vhost: &str) -> Option<&Permission> {
+        self.users
+            .get(user)?
+            .permissions
+            .get(vhost)
+            .map(|permission| &**permission)
+    }
+
+    /// All permissions, by user and virtual host.
+    pub fn permissions(&self) -> impl Iterator<Item = &Permission> {
+        self.users
+            .values()
+            .flat_map(|account| account.permissions.values())
+            .map(|permission| &**permission)
+    }
+
+    /// Adds a user, or replaces one and keeps the permissions.
+    pub(super) fn put_user(&mut self, user: User) {
+        let tags = user.tags.clone().into();
+        match self.users.get_mut(user.name.as_str()) {
+            Some(account) => {
+                account.user = user;
+                account.tags = tags;
+            }
+            None => {
+                let name = user.name.as_str().into();
+                self.users.insert(
+                    name,
+                    Account {
+                        user,
+                        tags,
+                        permissions: BTreeMap::new(),
+                    },
+                );
+            }
+        }
+    }
+
+    /// Removes a user with all permissions.
+    pub(super) fn delete_user(&mut self, name: &str) {
+        self.users.remove(name);
+    }
+
+    /// Sets a permission; false if there is no such user.
+    pub(super) fn put_permission(&mut self, permission: Permission) -> bool {
+        let Some(account) = self.users.get_mut(permission.user.as_str()) else {
+            return false;
+        };
+        account
+            .permissions
+            .insert(permission.vhost.as_str().into(), Arc::new(permission));
+        true
+    }
+
+    /// Removes a permission.
+    pub(super) fn delete_permission(&mut self, user: &str, vhost: &str) {
+        if let Some(account) = self.users.get_mut(user) {
+            account.permissions.remove(vhost);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
