@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod broker_process;
+pub mod crash;
 pub mod interop;
 pub mod random;
 pub mod report;

@@ -51,6 +51,11 @@ impl Report {
         }
     }
 
+    /// Whether everything is as it should be.
+    pub fn is_good(&self) -> bool {
+        self.failed == 0
+    }
+
     /// Writes it to stdout, and says with which code to leave.
     pub fn close(&self, output: Output) -> ExitCode {
         match output {

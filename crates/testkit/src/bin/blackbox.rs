@@ -6,6 +6,7 @@
 
 use clap::{Parser, Subcommand};
 use logpond_testkit::broker_process::Launch;
+use logpond_testkit::crash::{self, CampaignOptions};
 use logpond_testkit::interop;
 use logpond_testkit::report::{Output, Report};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,27 @@ enum Command {
         #[arg(long, default_value = "")]
         only: String,
     },
+    /// SIGKILL under load, again and again.
+    Crash {
+        /// Kills that reach the thresholds.
+        #[arg(long, default_value_t = 200)]
+        kills: u32,
+        /// What everything random is made from; the time when not given.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Messages confirmed since the broker's start, before it is killed.
+        #[arg(long, default_value_t = 10_000)]
+        confirmed: u64,
+        /// Messages in flight when it is killed.
+        #[arg(long, default_value_t = 1_000)]
+        in_flight: u64,
+        /// Size of the broker's segments.
+        #[arg(long, default_value_t = 4 << 20)]
+        segment_bytes: u64,
+        /// Keep the data directory even when nothing is wrong.
+        #[arg(long)]
+        keep: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -57,6 +79,22 @@ fn run(arguments: &Arguments) -> anyhow::Result<Report> {
                 None => interop_with_own_broker(&folder, only),
             }
         }
+        &Command::Crash {
+            kills,
+            seed,
+            confirmed,
+            in_flight,
+            segment_bytes,
+            keep,
+        } => crash::run(&CampaignOptions {
+            kills,
+            seed: seed.unwrap_or_else(seed_of_now),
+            confirmed_min: confirmed,
+            in_flight_min: in_flight,
+            segment_bytes,
+            folder: folder(&arguments.work, "crash")?,
+            keep,
+        }),
     }
 }
 
@@ -66,6 +104,13 @@ fn interop_with_own_broker(folder: &Path, only: &str) -> anyhow::Result<Report> 
     let report = interop::run(&broker.url(), folder, only)?;
     broker.stop()?;
     Ok(report)
+}
+
+fn seed_of_now() -> u64 {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    now.as_secs()
 }
 
 fn folder(work: &Path, name: &str) -> anyhow::Result<PathBuf> {
