@@ -178,13 +178,15 @@ impl<D: Disk> Clone for SegmentFiles<D> {
 }
 
 impl<D: Disk> SegmentFiles<D> {
-    /// The segment that holds the byte at `lsn`; `None` when it was recycled.
-    pub(crate) fn find(&self, lsn: Lsn) -> Option<Arc<SegmentFile<D::File>>> {
+    /// The segment that holds the byte at `lsn`, and the address where its part of the log ends: a later
+    /// epoch may have cut it short. `None` when it was recycled.
+    pub(crate) fn find(&self, lsn: Lsn) -> Option<(Arc<SegmentFile<D::File>>, Lsn)> {
         let files = self.0.read().expect("no holder of this lock panics");
-        let at = files
-            .partition_point(|file| file.first_lsn <= lsn)
-            .checked_sub(1)?;
-        (files[at].offset(lsn) < files[at].bytes).then(|| Arc::clone(&files[at]))
+        let after = files.partition_point(|file| file.first_lsn <= lsn);
+        let file = &files[after.checked_sub(1)?];
+        let end = file.first_lsn.plus(file.bytes);
+        let limit = files.get(after).map_or(end, |next| next.first_lsn.min(end));
+        (lsn < limit).then(|| (Arc::clone(file), limit))
     }
 }
 
