@@ -1,52 +1,26 @@
 //! The broker: everything that outlives a connection.
+//!
+//! Invariants:
+//! - Locks are taken in one order: administration, virtual hosts, catalog, shard; and nobody waits for the
+//!   disk while holding the shard.
+//! - Wakers are fired, and abandoned queues deleted, after the shard's lock was released.
+//!
+//! Elsewhere: declaring and deleting (`admin`), what happens at the start (`startup`).
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::Waker;
 
 use logpond_store::disk::{Disk, Now};
+use logpond_store::{BlockNumber, Guard, Store};
 
-use crate::auth::Login;
+use crate::auth::{Accounts, AuthError, Login, Peer};
+use crate::errors::{Answer, storage_failed};
+use crate::options::BrokerOptions;
 use crate::session::Session;
-
-/// What can be set when a broker is opened.
-#[derive(Clone, Debug)]
-pub struct BrokerOptions {
-    /// Largest message body that is accepted.
-    pub message_bytes_max: u64,
-    /// The first user's name, when the data directory is new.
-    pub default_user: String,
-    /// The first user's password.
-    pub default_password: String,
-    /// The first virtual host.
-    pub default_vhost: String,
-}
-
-impl Default for BrokerOptions {
-    fn default() -> Self {
-        Self {
-            message_bytes_max: 16 << 20,
-            default_user: "guest".into(),
-            default_password: "guest".into(),
-            default_vhost: "/".into(),
-        }
-    }
-}
-
-/// What was found at the start.
-#[derive(Clone, Debug, Default)]
-pub struct StartReport {
-    /// Entries of the catalog or queues of the journal that fit nothing, in words.
-    pub warnings: Vec<String>,
-}
-
-/// Why a broker could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The store could not be opened.
-    #[error("{0}")]
-    Store(String),
-}
+use crate::startup::{self, OpenError, StartReport};
+use crate::state::BrokerState;
+use crate::topology::Vhost;
 
 /// Why a login could not open a virtual host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,8 +41,12 @@ pub enum ConnectError {
 
 /// The broker: virtual hosts, exchanges and queues on one store.
 pub struct Broker<D: Disk> {
-    disk: D,
-    options: BrokerOptions,
+    pub(crate) disk: D,
+    pub(crate) store: Store<D, BrokerState>,
+    pub(crate) options: BrokerOptions,
+    pub(crate) accounts: Accounts,
+    pub(crate) vhosts: RwLock<BTreeMap<Arc<str>, Arc<Vhost>>>,
+    administration: Mutex<()>,
 }
 
 impl<D: Disk> Broker<D> {
@@ -76,8 +54,25 @@ impl<D: Disk> Broker<D> {
     ///
     /// # Errors
     /// When the store or its catalog cannot be opened.
-    pub fn open(disk: D, options: BrokerOptions, _now: Now) -> Result<(Arc<Self>, StartReport), OpenError> {
-        Ok((Arc::new(Self { disk, options }), StartReport::default()))
+    pub fn open(disk: D, options: BrokerOptions) -> Result<(Arc<Self>, StartReport), OpenError> {
+        let started = startup::start(&disk, &options)?;
+        let broker = Self {
+            disk,
+            store: started.store,
+            options,
+            accounts: started.accounts,
+            vhosts: RwLock::new(started.vhosts),
+            administration: Mutex::new(()),
+        };
+        Ok((Arc::new(broker), started.report))
+    }
+
+    /// Starts the store's threads. A simulation steps the store itself instead.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(&self) -> std::io::Result<()> {
+        self.store.start()
     }
 
     /// The largest message body that is accepted.
@@ -85,17 +80,32 @@ impl<D: Disk> Broker<D> {
         self.options.message_bytes_max
     }
 
-    /// Starts the store's threads. A simulation steps the store itself instead.
-    pub fn start(&self) {
-        let _ = &self.disk;
+    /// Users and permissions.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// One unit of the store's pending work, for simulations; false if there was none.
+    pub fn step(&self) -> bool {
+        self.store.step()
     }
 
     /// Syncs everything and marks the store as cleanly closed.
     ///
     /// # Errors
     /// When the store could not be written.
-    pub fn close(&self, _now: Now) -> Result<(), OpenError> {
-        Ok(())
+    pub fn close(&self) -> Result<(), OpenError> {
+        self.store
+            .close()
+            .map_err(|cause| OpenError::Close(cause.to_string()))
+    }
+
+    /// Checks a password.
+    ///
+    /// # Errors
+    /// When user and password do not fit, or the user may not come from there.
+    pub fn authenticate(&self, user: &str, password: &[u8], peer: Peer) -> Result<Login, AuthError> {
+        self.accounts.authenticate(user, password, peer)
     }
 
     /// Opens a virtual host for a connection. `waker` is woken when [`Session::poll`] has something.
@@ -104,10 +114,62 @@ impl<D: Disk> Broker<D> {
     /// When there is no such virtual host, or the user may not use it.
     pub fn connect(
         self: &Arc<Self>,
-        _login: &Login,
+        login: &Login,
         vhost: &str,
-        _waker: Waker,
+        waker: Waker,
     ) -> Result<Session<D>, ConnectError> {
-        Err(ConnectError::UnknownVhost(vhost.to_owned()))
+        let found = self
+            .vhost(vhost)
+            .ok_or_else(|| ConnectError::UnknownVhost(vhost.to_owned()))?;
+        if !self.accounts.may_enter(login.user(), vhost) {
+            let (vhost, user) = (vhost.to_owned(), login.user().as_ref().to_owned());
+            return Err(ConnectError::Refused { vhost, user });
+        }
+        Ok(Session::new(Arc::clone(self), found, login.clone(), waker))
+    }
+
+    pub(crate) fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
+        self.vhosts
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
+    }
+
+    /// One administrative change at a time.
+    pub(crate) fn administer(&self) -> MutexGuard<'_, ()> {
+        self.administration.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Releases the shard: fires wakers, has appended records committed, deletes abandoned queues.
+    pub(crate) fn release(&self, mut guard: Guard<'_, D, BrokerState>, appended: usize, now: Now) {
+        let (_, state) = guard.parts();
+        let mut wakers = std::mem::take(&mut state.wakers);
+        let abandoned = std::mem::take(&mut state.abandoned);
+        drop(guard);
+        for waker in wakers.drain(..) {
+            waker.wake();
+        }
+        if appended > 0 {
+            self.store.commit(appended);
+        }
+        for queue in abandoned {
+            self.delete_abandoned(queue, now);
+        }
+    }
+
+    /// Returns when `block` is durable.
+    pub(crate) fn wait_durable(&self, block: BlockNumber) -> Answer<()> {
+        self.store.wait_durable(block).map(|_| ()).map_err(storage_failed)
+    }
+
+    /// A name that nobody else has.
+    pub(crate) fn unique_name(&self, prefix: &str) -> String {
+        use base64::Engine;
+        let random = self.disk.random().to_be_bytes();
+        format!(
+            "{prefix}{}",
+            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random)
+        )
     }
 }

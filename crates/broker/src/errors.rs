@@ -113,3 +113,26 @@ impl AmqpError {
         Self::connection(ReplyCode::NotImplemented, feature)
     }
 }
+
+/// What a request is answered with.
+pub type Answer<T> = Result<T, AmqpError>;
+
+/// The storage failed: the request's effect is unknown, so the connection ends.
+pub(crate) fn storage_failed(cause: impl fmt::Display) -> AmqpError {
+    AmqpError::connection(ReplyCode::InternalError, format_args!("storage: {cause}"))
+}
+
+/// 404 in RabbitMQ's words.
+pub(crate) fn not_found(resource: impl fmt::Display) -> AmqpError {
+    AmqpError::channel(ReplyCode::NotFound, format_args!("no {resource}"))
+}
+
+/// 406 with this text.
+pub(crate) fn precondition_failed(text: impl fmt::Display) -> AmqpError {
+    AmqpError::channel(ReplyCode::PreconditionFailed, text)
+}
+
+/// 403 with this text.
+pub(crate) fn access_refused(text: impl fmt::Display) -> AmqpError {
+    AmqpError::channel(ReplyCode::AccessRefused, text)
+}

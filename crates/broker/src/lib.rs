@@ -5,20 +5,43 @@
 
 #![forbid(unsafe_code)]
 
+mod admin;
+mod arguments;
 pub mod auth;
 mod broker;
 mod command;
+mod confirms;
+mod consumer;
+mod dispatch;
 mod effect;
+mod entries;
+mod envelope;
+mod equivalence;
 mod errors;
+mod limits;
+mod options;
+mod outbox;
+mod properties;
+mod queue;
+mod registry;
+mod resource;
+mod routes;
 mod session;
+mod startup;
+mod state;
+mod table;
+mod topology;
+mod unacked;
 
-pub use broker::{Broker, BrokerOptions, ConnectError, OpenError, StartReport};
+pub use broker::{Broker, ConnectError};
 pub use command::{
     Binding, Body, ChannelId, Command, Consume, ExchangeDeclare, Extent, GiveBack, Publish, Qos,
     QueueDeclare, QueueDelete,
 };
 pub use effect::{Confirm, Delivery, EffectSink, Flow, Polled, Returned};
-pub use errors::{AmqpError, ReplyCode, Scope};
+pub use errors::{AmqpError, Answer, ReplyCode, Scope};
 pub use logpond_routing::{Arguments, Value};
 pub use logpond_store::disk::{Disk, Now};
+pub use options::BrokerOptions;
 pub use session::{QueueDeclared, Session};
+pub use startup::{OpenError, StartReport};

@@ -1,13 +1,48 @@
-//! One client connection's view of the broker.
+//! One client connection's view of the broker: its channels, its consumers, what is on its way to it.
+//!
+//! Invariants:
+//! - A session belongs to one task; what others do to it waits in its outbox under the shard's lock.
+//! - An error that closes a channel has closed it in here before the caller hears of it.
+//! - When a session ends, however it ends, everything unacknowledged is back in its queues, and what
+//!   belonged to it alone is deleted.
+//!
+//! Elsewhere: `publish`, `settle` (acknowledgements), `deliver` (what comes out), `get`, `consume`, `admin`
+//! (declarations), `transaction`.
+
+mod admin;
+mod channel;
+mod consume;
+mod deliver;
+mod get;
+mod locked;
+mod publish;
+mod settle;
+mod transaction;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
+use std::task::Waker;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use logpond_store::Reader;
 use logpond_store::disk::{Disk, Now};
 
+use self::channel::{Channel, Channels, Mode};
+use self::deliver::Inbox;
+use self::locked::{Locked, Outcome};
+use crate::auth::{Action, Login};
 use crate::broker::Broker;
-use crate::command::{Binding, ChannelId, Command, Consume, ExchangeDeclare, Qos, QueueDeclare, QueueDelete};
-use crate::effect::{Delivery, EffectSink, Flow, Polled, Returned};
-use crate::errors::{AmqpError, ReplyCode};
+use crate::command::{Body, ChannelId, Command, GiveBack};
+use crate::consumer::ConsumerKey;
+use crate::effect::{Flow, Returned};
+use crate::errors::{AmqpError, Answer, ReplyCode, Scope, access_refused, precondition_failed};
+use crate::outbox::{SessionKey, SessionState};
+use crate::routes::RouteCache;
+use crate::topology::Vhost;
+use crate::unacked::Run;
 
 /// Answer to `queue.declare`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,215 +58,273 @@ pub struct QueueDeclared {
 /// One connection to one virtual host; owned by the connection's task. Dropping it is an unclean close.
 pub struct Session<D: Disk> {
     broker: Arc<Broker<D>>,
+    reader: Reader<D>,
+    core: Core,
+    last_now: Now,
 }
 
-type Answer<T> = Result<T, AmqpError>;
+/// A session without the broker and without the disk.
+struct Core {
+    vhost: Arc<Vhost>,
+    login: Login,
+    key: SessionKey,
+    channels: Channels,
+    /// The tags of the consumers, by key.
+    tags: HashMap<ConsumerKey, Arc<str>, FixedState>,
+    routes: RouteCache,
+    inbox: Inbox,
+    /// Channels with publishes that wait for their confirm, each once.
+    unconfirmed: Vec<ChannelId>,
+    /// Messages whose reading failed: leased until the session ends.
+    withheld: Vec<Run>,
+    /// Memory for runs that are being settled.
+    runs: Vec<Run>,
+    state: Life,
+}
 
-fn later<T>() -> Answer<T> {
-    Err(AmqpError::connection(ReplyCode::NotImplemented, "not yet"))
+/// Whether anything is still to be done for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Open,
+    /// A connection error was raised: commands are ignored.
+    Failed,
+    /// Everything was given back.
+    Ended,
+}
+
+impl Core {
+    fn channel(&mut self, id: ChannelId) -> Answer<&mut Channel> {
+        self.channels.get_mut(id).ok_or_else(not_open)
+    }
+}
+
+fn not_open() -> AmqpError {
+    AmqpError::connection(ReplyCode::ChannelError, "expected 'channel.open'")
 }
 
 impl<D: Disk> Session<D> {
+    pub(crate) fn new(broker: Arc<Broker<D>>, vhost: Arc<Vhost>, login: Login, waker: Waker) -> Self {
+        let key = broker
+            .store
+            .lock()
+            .parts()
+            .1
+            .sessions
+            .insert(SessionState::new(waker));
+        let core = Core {
+            vhost,
+            login,
+            key,
+            channels: Channels::default(),
+            tags: HashMap::default(),
+            routes: RouteCache::new(key.number()),
+            inbox: Inbox::default(),
+            unconfirmed: Vec::new(),
+            withheld: Vec::new(),
+            runs: Vec::new(),
+            state: Life::Open,
+        };
+        let reader = broker.store.reader();
+        Self {
+            broker,
+            reader,
+            core,
+            last_now: Now::default(),
+        }
+    }
+
     /// `channel.open`.
     ///
     /// # Errors
     /// 504 when it is open already.
-    pub fn open_channel(&mut self, _channel: ChannelId) -> Answer<()> {
-        let _ = &self.broker;
-        later()
+    pub fn open_channel(&mut self, channel: ChannelId) -> Answer<()> {
+        if self.core.channels.open(channel) {
+            return Ok(());
+        }
+        Err(self.fail(AmqpError::connection(
+            ReplyCode::ChannelError,
+            "second 'channel.open' seen",
+        )))
     }
 
     /// `channel.close`: what is unacknowledged goes back, consumers end. Also right for a channel that failed.
-    pub fn close_channel(&mut self, _channel: ChannelId, _now: Now) {}
+    pub fn close_channel(&mut self, channel: ChannelId, now: Now) {
+        self.last_now = now;
+        if self.core.channels.get(channel).is_none() {
+            return;
+        }
+        let mut locked = Locked::new(&self.broker, &mut self.core, now);
+        locked.end_channel(channel);
+        locked.release(0, now);
+    }
 
     /// Applies a batch of commands in order, under one lock. `parts` are the slices that [`Body::Parts`]
     /// refers to. `returned` is called for each mandatory message without a queue, `failed` for a channel or
     /// connection error; after one, later commands of that channel are ignored and the channel counts as closed.
-    ///
-    /// [`Body::Parts`]: crate::Body::Parts
     pub fn apply(
         &mut self,
-        _commands: &[Command<'_>],
-        _parts: &[&[u8]],
-        _now: Now,
-        _returned: &mut impl FnMut(&Returned<'_>),
-        _failed: &mut impl FnMut(ChannelId, AmqpError),
+        commands: &[Command<'_>],
+        parts: &[&[u8]],
+        now: Now,
+        returned: &mut impl FnMut(&Returned<'_>),
+        failed: &mut impl FnMut(ChannelId, AmqpError),
     ) -> Flow {
-        Flow::Continue
-    }
-
-    /// Hands over what is due: confirms, deliveries, cancellations; stops after about `bytes_max` bytes.
-    pub fn poll(&mut self, _bytes_max: usize, _sink: &mut impl EffectSink, _now: Now) -> Polled {
-        Polled {
-            more: false,
-            flow: Flow::Continue,
+        self.last_now = now;
+        if self.core.state != Life::Open || commands.is_empty() {
+            return Flow::Continue;
         }
+        let mut locked = Locked::new(&self.broker, &mut self.core, now);
+        locked.is_looking();
+        let mut published = 0;
+        for command in commands {
+            let outcome = match command {
+                Command::Publish(publish) => {
+                    published += 1;
+                    locked.publish(publish, parts, now, returned)
+                }
+                Command::Ack { channel, tag, extent } => {
+                    locked.settle_tags(*channel, *tag, *extent, Outcome::Acked)
+                }
+                Command::Nack {
+                    channel,
+                    tag,
+                    extent,
+                    give_back,
+                } => {
+                    let outcome = match give_back {
+                        GiveBack::Requeue => Outcome::Requeued,
+                        GiveBack::Drop => Outcome::Dropped,
+                    };
+                    locked.settle_tags(*channel, *tag, *extent, outcome)
+                }
+            };
+            if let Err(error) = outcome {
+                let scope = error.scope;
+                locked.end_channel(command.channel());
+                failed(command.channel(), error);
+                if scope == Scope::Connection {
+                    locked.core.state = Life::Failed;
+                    break;
+                }
+            }
+        }
+        let flow = locked.ask_for_room();
+        locked.release(published, now);
+        flow
     }
 
-    /// `exchange.declare`.
-    ///
-    /// # Errors
-    /// Those of RabbitMQ.
-    pub fn exchange_declare(&mut self, _: ChannelId, _: &ExchangeDeclare<'_>, _: Now) -> Answer<()> {
-        later()
-    }
-
-    /// `exchange.delete`.
-    ///
-    /// # Errors
-    /// Those of RabbitMQ.
-    pub fn exchange_delete(
-        &mut self,
-        _channel: ChannelId,
-        _name: &str,
-        _if_unused: bool,
-        _now: Now,
-    ) -> Answer<()> {
-        later()
-    }
-
-    /// `exchange.bind`.
-    ///
-    /// # Errors
-    /// Those of RabbitMQ.
-    pub fn exchange_bind(&mut self, _: ChannelId, _: &Binding<'_>, _: Now) -> Answer<()> {
-        later()
-    }
-
-    /// `exchange.unbind`.
-    ///
-    /// # Errors
-    /// Those of RabbitMQ.
-    pub fn exchange_unbind(&mut self, _: ChannelId, _: &Binding<'_>, _: Now) -> Answer<()> {
-        later()
-    }
-
-    /// `queue.declare`.
-    ///
-    /// # Errors
-    /// Those of RabbitMQ.
-    pub fn queue_declare(&mut self, _: ChannelId, _: &QueueDeclare<'_>, _: Now) -> Answer<QueueDeclared> {
-        later()
-    }
-
-    /// `queue.bind`.
-    ///
-    /// # Errors
-    /// Those of RabbitMQ.
-    pub fn queue_bind(&mut self, _: ChannelId, _: &Binding<'_>, _: Now) -> Answer<()> {
-        later()
-    }
-
-    /// `queue.unbind`.
-    ///
-    /// # Errors
-    /// Those of RabbitMQ.
-    pub fn queue_unbind(&mut self, _: ChannelId, _: &Binding<'_>, _: Now) -> Answer<()> {
-        later()
-    }
-
-    /// `queue.purge`: how many messages went.
-    ///
-    /// # Errors
-    /// Those of RabbitMQ.
-    pub fn queue_purge(&mut self, _: ChannelId, _queue: &str, _: Now) -> Answer<u32> {
-        later()
-    }
-
-    /// `queue.delete`: how many messages went with it.
-    ///
-    /// # Errors
-    /// Those of RabbitMQ.
-    pub fn queue_delete(&mut self, _: ChannelId, _: &QueueDelete<'_>, _: Now) -> Answer<u32> {
-        later()
-    }
-
-    /// `basic.consume`: the consumer's tag. Deliveries come through [`Session::poll`] only.
-    ///
-    /// # Errors
-    /// Those of RabbitMQ.
-    pub fn consume(&mut self, _: ChannelId, _: &Consume<'_>, _: Now) -> Answer<Arc<str>> {
-        later()
-    }
-
-    /// `basic.cancel`; an unknown tag is no error.
-    ///
-    /// # Errors
-    /// 504 when the channel is not open.
-    pub fn cancel(&mut self, _: ChannelId, _tag: &str, _: Now) -> Answer<()> {
-        later()
-    }
-
-    /// `basic.get`: calls `deliver` with the message and the number of messages that remain ready, and says
-    /// whether there was one.
-    ///
-    /// # Errors
-    /// Those of RabbitMQ.
-    pub fn get(
-        &mut self,
-        _channel: ChannelId,
-        _queue: &str,
-        _no_ack: bool,
-        _now: Now,
-        _deliver: &mut impl FnMut(&Delivery<'_>, u32),
-    ) -> Answer<bool> {
-        later()
-    }
-
-    /// `basic.qos`.
-    ///
-    /// # Errors
-    /// 540 for a prefetch size.
-    pub fn qos(&mut self, _: ChannelId, _: Qos) -> Answer<()> {
-        later()
-    }
-
-    /// `basic.recover` and `basic.recover-async`.
+    /// `basic.recover` and `basic.recover-async`: everything outstanding on the channel goes back.
     ///
     /// # Errors
     /// 540 for `requeue=false`.
-    pub fn recover(&mut self, _: ChannelId, _requeue: bool, _: Now) -> Answer<()> {
-        later()
+    pub fn recover(&mut self, channel: ChannelId, requeue: bool, now: Now) -> Answer<()> {
+        self.on_channel(channel, now, |session| {
+            if !requeue {
+                return Err(AmqpError::not_implemented("requeue=false"));
+            }
+            let mut locked = Locked::new(&session.broker, &mut session.core, now);
+            locked.recover(channel);
+            locked.release(0, now);
+            Ok(())
+        })
     }
 
     /// `confirm.select`.
     ///
     /// # Errors
     /// 406 on a transactional channel.
-    pub fn confirm_select(&mut self, _: ChannelId) -> Answer<()> {
-        later()
-    }
-
-    /// `tx.select`.
-    ///
-    /// # Errors
-    /// 406 on a channel in confirm mode.
-    pub fn tx_select(&mut self, _: ChannelId) -> Answer<()> {
-        later()
-    }
-
-    /// `tx.commit`: returns when everything is durable. `returned` gets mandatory messages without a queue;
-    /// send them before commit-ok.
-    ///
-    /// # Errors
-    /// 406 when the channel is not transactional.
-    pub fn tx_commit(
-        &mut self,
-        _channel: ChannelId,
-        _now: Now,
-        _returned: &mut impl FnMut(&Returned<'_>),
-    ) -> Answer<()> {
-        later()
-    }
-
-    /// `tx.rollback`.
-    ///
-    /// # Errors
-    /// 406 when the channel is not transactional.
-    pub fn tx_rollback(&mut self, _: ChannelId, _: Now) -> Answer<()> {
-        later()
+    pub fn confirm_select(&mut self, channel: ChannelId, now: Now) -> Answer<()> {
+        self.on_channel(channel, now, |session| {
+            let mode = &mut session.core.channel(channel)?.mode;
+            match mode {
+                Mode::Transactional(_) => Err(precondition_failed("cannot switch from tx to confirm mode")),
+                Mode::Confirm(_) => Ok(()),
+                Mode::Plain => {
+                    *mode = Mode::Confirm(crate::confirms::Confirms::default());
+                    Ok(())
+                }
+            }
+        })
     }
 
     /// `connection.close`: everything unacknowledged goes back, exclusive queues go. Dropping does the same.
-    pub fn close(self, _now: Now) {}
+    pub fn close(mut self, now: Now) {
+        self.end(now);
+    }
+
+    fn end(&mut self, now: Now) {
+        if std::mem::replace(&mut self.core.state, Life::Ended) == Life::Ended {
+            return;
+        }
+        let key = self.core.key;
+        let mut locked = Locked::new(&self.broker, &mut self.core, now);
+        locked.settle_sent();
+        for channel in locked.core.channels.ids() {
+            locked.end_channel(channel);
+        }
+        for run in std::mem::take(&mut locked.core.withheld) {
+            locked.requeue(run);
+        }
+        let owned = locked
+            .state()
+            .sessions
+            .remove(key)
+            .map(|session| session.owned)
+            .unwrap_or_default();
+        locked.release(0, now);
+        if !owned.is_empty() {
+            self.broker.delete_owned(key, &owned, now);
+        }
+    }
+
+    /// Runs a method of an open channel; an error closes what it says before it is passed on.
+    fn on_channel<T>(
+        &mut self,
+        channel: ChannelId,
+        now: Now,
+        method: impl FnOnce(&mut Self) -> Answer<T>,
+    ) -> Answer<T> {
+        self.last_now = now;
+        if self.core.state != Life::Open {
+            return Err(AmqpError::connection(
+                ReplyCode::ChannelError,
+                "the connection has failed",
+            ));
+        }
+        let outcome = match self.core.channels.get(channel) {
+            Some(_) => method(self),
+            None => Err(not_open()),
+        };
+        outcome.map_err(|error| match error.scope {
+            Scope::Channel => {
+                self.close_channel(channel, now);
+                error
+            }
+            Scope::Connection => self.fail(error),
+        })
+    }
+
+    fn fail(&mut self, error: AmqpError) -> AmqpError {
+        self.core.state = Life::Failed;
+        error
+    }
+
+    /// Whether the user may do this.
+    fn authorise(&self, action: Action<'_>) -> Answer<()> {
+        authorise(&self.broker, &self.core, action)
+    }
+}
+
+fn authorise<D: Disk>(broker: &Broker<D>, core: &Core, action: Action<'_>) -> Answer<()> {
+    broker
+        .accounts
+        .check(core.login.user(), &core.vhost.name, action)
+        .map_err(access_refused)
+}
+
+impl<D: Disk> Drop for Session<D> {
+    fn drop(&mut self) {
+        let now = self.last_now;
+        self.end(now);
+    }
 }

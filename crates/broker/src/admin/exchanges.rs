@@ -1,0 +1,131 @@
+//! `exchange.declare` and `exchange.delete`.
+
+use logpond_routing::{ExchangeKind, ExchangeSpec, Name};
+use logpond_store::catalog::Changes;
+use logpond_store::disk::Disk;
+
+use crate::broker::Broker;
+use crate::command::ExchangeDeclare;
+use crate::entries::{ExchangeEntry, exchange_key};
+use crate::equivalence::{same_argument, same_field};
+use crate::errors::{AmqpError, Answer, access_refused, not_found, precondition_failed, storage_failed};
+use crate::resource::{Resource, without_line_breaks};
+use crate::topology::{Gone, Vhost};
+
+/// The one argument that exchanges have.
+pub(crate) const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
+
+impl<D: Disk> Broker<D> {
+    /// Declares an exchange, or checks that the existing one is the same.
+    pub(crate) fn declare_exchange(&self, vhost: &Vhost, request: &ExchangeDeclare<'_>) -> Answer<()> {
+        if request.name.is_empty() {
+            return Err(default_exchange());
+        }
+        let name = without_line_breaks(request.name);
+        let resource = Resource::exchange(name.as_bytes(), &vhost.name);
+        if request.passive {
+            let topology = vhost.topology();
+            return topology
+                .exchange(name.as_bytes())
+                .map(|_| ())
+                .ok_or_else(|| not_found(resource));
+        }
+        let spec = spec(request, &resource)?;
+        let _administration = self.administer();
+        if let Some(existing) = vhost.topology().exchange(name.as_bytes()) {
+            return same(&resource, &spec, existing.spec());
+        }
+        if name.starts_with("amq.") {
+            return Err(access_refused(format_args!(
+                "exchange name '{name}' contains reserved prefix 'amq.*'"
+            )));
+        }
+        if spec.durable {
+            let entry = ExchangeEntry {
+                vhost: vhost.name.as_ref().to_owned(),
+                name: name.as_ref().to_owned(),
+                spec: spec.clone(),
+            };
+            let key = exchange_key(&vhost.name, name.as_bytes());
+            self.store.catalog().put(&key, &entry).map_err(storage_failed)?;
+        }
+        vhost
+            .change(|routes| routes.declare_exchange(Name::from(name.as_ref()), spec))
+            .map_err(storage_failed)
+    }
+
+    /// Deletes an exchange; a missing one is no error.
+    pub(crate) fn delete_exchange(&self, vhost: &Vhost, name: &str, if_unused: bool) -> Answer<()> {
+        if name.is_empty() {
+            return Err(default_exchange());
+        }
+        let name = without_line_breaks(name);
+        let resource = Resource::exchange(name.as_bytes(), &vhost.name);
+        if name.starts_with("amq.") {
+            return Err(access_refused(format_args!(
+                "deletion of system {resource} not allowed"
+            )));
+        }
+        let _administration = self.administer();
+        let topology = vhost.topology();
+        if topology.exchange(name.as_bytes()).is_none() {
+            return Ok(());
+        }
+        if if_unused && topology.routes.bindings_from(name.as_bytes()).next().is_some() {
+            return Err(precondition_failed(format_args!("{resource} in use")));
+        }
+        let mut gone = Gone::default();
+        let Ok(()) = vhost.change(|routes| {
+            gone.delete_exchange(routes, Name::from(name.as_ref()));
+            Ok::<_, std::convert::Infallible>(())
+        });
+        let mut changes = Changes::default();
+        self.forget(vhost, &gone, &mut changes);
+        self.commit_definitions(changes)
+    }
+}
+
+/// What nobody may do with the default exchange.
+pub(super) fn default_exchange() -> AmqpError {
+    access_refused("operation not permitted on the default exchange")
+}
+
+fn spec(request: &ExchangeDeclare<'_>, resource: &Resource<'_>) -> Answer<ExchangeSpec> {
+    let kind = ExchangeKind::parse(request.kind.as_bytes())
+        .ok_or_else(|| precondition_failed(format_args!("unknown exchange type '{}'", request.kind)))?;
+    let alternate = match request.arguments.get(ALTERNATE_EXCHANGE) {
+        None => None,
+        Some(value) => Some(value.as_str_bytes().map(Name::from).ok_or_else(|| {
+            let kind = value.type_name();
+            precondition_failed(format_args!(
+                "invalid type '{kind}' for arg '{ALTERNATE_EXCHANGE}' in {resource}"
+            ))
+        })?),
+    };
+    Ok(ExchangeSpec {
+        kind,
+        durable: request.durable,
+        auto_delete: request.auto_delete,
+        internal: request.internal,
+        arguments: request.arguments.clone(),
+        alternate,
+    })
+}
+
+fn same(resource: &Resource<'_>, received: &ExchangeSpec, current: &ExchangeSpec) -> Answer<()> {
+    same_field("type", resource, &received.kind.as_str(), &current.kind.as_str())?;
+    same_field("durable", resource, &received.durable, &current.durable)?;
+    same_field(
+        "auto_delete",
+        resource,
+        &received.auto_delete,
+        &current.auto_delete,
+    )?;
+    same_field("internal", resource, &received.internal, &current.internal)?;
+    same_argument(
+        ALTERNATE_EXCHANGE,
+        resource,
+        &received.arguments,
+        &current.arguments,
+    )
+}

@@ -1,0 +1,311 @@
+//! `queue.declare` and `queue.delete`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use logpond_routing::Name;
+use logpond_store::catalog::Changes;
+use logpond_store::disk::{Disk, Now};
+use logpond_store::{Counts, Guard, QueueDurability, QueueId};
+
+use crate::arguments;
+use crate::broker::Broker;
+use crate::command::QueueDeclare;
+use crate::entries::{QueueEntry, queue_key};
+use crate::equivalence::same_field;
+use crate::errors::{
+    AmqpError, Answer, ReplyCode, access_refused, not_found, precondition_failed, storage_failed,
+};
+use crate::outbox::SessionKey;
+use crate::queue::{Queue, QueueKind, QueueSpec};
+use crate::resource::{Resource, without_line_breaks};
+use crate::session::QueueDeclared;
+use crate::state::BrokerState;
+use crate::topology::{Gone, Vhost, queue_ref};
+
+/// On which conditions a queue is to be deleted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deletion {
+    /// Only when it has no consumers.
+    pub if_unused: bool,
+    /// Only when it has no messages.
+    pub if_empty: bool,
+}
+
+impl<D: Disk> Broker<D> {
+    /// Looks a queue up for a session, which must not be locked out of it.
+    pub(crate) fn find_queue(
+        &self,
+        vhost: &Vhost,
+        state: &BrokerState,
+        name: &str,
+        asking: SessionKey,
+    ) -> Answer<Arc<QueueSpec>> {
+        let queue = vhost.topology().queue(name).and_then(|id| state.queues.get(&id));
+        let queue = queue.ok_or_else(|| not_found(Resource::queue(name, &vhost.name)))?;
+        check_owner(queue, Some(asking), Strictness::Lax)?;
+        Ok(Arc::clone(&queue.spec))
+    }
+
+    /// Declares a queue, or checks that the existing one is the same. `authorise` hears its name.
+    pub(crate) fn declare_queue(
+        &self,
+        vhost: &Vhost,
+        request: &QueueDeclare<'_>,
+        asking: Option<SessionKey>,
+        now: Now,
+        authorise: impl FnOnce(&str) -> Answer<()>,
+    ) -> Answer<QueueDeclared> {
+        let name = without_line_breaks(request.name);
+        if request.passive {
+            return self.declared_passively(vhost, &name, asking);
+        }
+        if name.starts_with("amq.") {
+            return Err(access_refused(format_args!(
+                "queue name '{name}' contains reserved prefix 'amq.*'"
+            )));
+        }
+        let name: Arc<str> = if name.is_empty() {
+            self.unique_name("amq.gen-").into()
+        } else {
+            name.as_ref().into()
+        };
+        authorise(&name)?;
+        let resource = Resource::queue(&name, &vhost.name);
+        let kind = arguments::queue_kind(&resource, request.arguments)?;
+        let owner = if request.exclusive { asking } else { None };
+        let _administration = self.administer();
+        if let Some(id) = vhost.topology().queue(&name) {
+            let mut guard = self.store.lock();
+            let (shard, state) = guard.parts();
+            let queue = state.queues.get(&id).ok_or_else(|| not_found(resource))?;
+            check_owner(queue, owner, Strictness::Strict)?;
+            check_same(&resource, request, kind, &queue.spec)?;
+            return Ok(declared(queue, shard.counts(id)));
+        }
+        check_kind(&resource, request, kind)?;
+        arguments::check(&resource, kind, request.arguments)?;
+        let spec = QueueSpec {
+            id: self.store.next_queue_id(),
+            vhost: Arc::clone(&vhost.name),
+            name,
+            kind,
+            durable: request.durable,
+            auto_delete: request.auto_delete,
+            exclusive: request.exclusive,
+            arguments: request.arguments.clone(),
+        };
+        self.create(vhost, spec, owner, now)
+    }
+
+    fn declared_passively(
+        &self,
+        vhost: &Vhost,
+        name: &str,
+        asking: Option<SessionKey>,
+    ) -> Answer<QueueDeclared> {
+        let mut guard = self.store.lock();
+        let (shard, state) = guard.parts();
+        let queue = vhost.topology().queue(name).and_then(|id| state.queues.get(&id));
+        let queue = queue.ok_or_else(|| not_found(Resource::queue(name, &vhost.name)))?;
+        check_owner(queue, asking, Strictness::Lax)?;
+        Ok(declared(queue, shard.counts(queue.spec.id)))
+    }
+
+    fn create(
+        &self,
+        vhost: &Vhost,
+        spec: QueueSpec,
+        owner: Option<SessionKey>,
+        now: Now,
+    ) -> Answer<QueueDeclared> {
+        let durability = if spec.is_kept() {
+            let key = queue_key(&vhost.name, &spec.name);
+            self.store
+                .catalog()
+                .put(&key, &QueueEntry::from(&spec))
+                .map_err(storage_failed)?;
+            QueueDurability::Durable
+        } else {
+            QueueDurability::Transient
+        };
+        let spec = Arc::new(spec);
+        let mut guard = self.store.lock();
+        let (shard, state) = guard.parts();
+        let block = shard
+            .create_queue(spec.id, durability, &spec.meta())
+            .map_err(storage_failed)?;
+        let queue = Queue::new(Arc::clone(&spec), owner);
+        let answer = declared(&queue, None);
+        state.queues.insert(spec.id, queue);
+        if let Some(session) = owner.and_then(|owner| state.sessions.get_mut(owner)) {
+            session.owned.push(spec.id);
+        }
+        let Ok(_) = vhost.change(|routes| {
+            Ok::<_, Infallible>(routes.add_queue(Name::from(spec.name.as_ref()), queue_ref(spec.id)))
+        });
+        self.release(guard, 1, now);
+        if durability == QueueDurability::Durable {
+            self.wait_durable(block)?;
+        }
+        Ok(answer)
+    }
+
+    /// Deletes a queue for a session (or for an administrator): how many messages went with it.
+    pub(crate) fn delete_queue(
+        &self,
+        vhost: &Vhost,
+        name: &str,
+        deletion: Deletion,
+        asking: Option<SessionKey>,
+        now: Now,
+    ) -> Answer<u32> {
+        let name = without_line_breaks(name);
+        let _administration = self.administer();
+        let mut guard = self.store.lock();
+        let (shard, state) = guard.parts();
+        let Some(queue) = vhost.topology().queue(&name).and_then(|id| state.queues.get(&id)) else {
+            return Ok(0);
+        };
+        if asking.is_some() {
+            check_owner(queue, asking, Strictness::Lax)?;
+        }
+        let counts = shard.counts(queue.spec.id).unwrap_or_default();
+        if deletion.if_unused && !queue.consumers.is_empty() {
+            return Err(precondition_failed(format_args!("{} in use", queue.spec)));
+        }
+        if deletion.if_empty && counts.ready > 0 {
+            return Err(precondition_failed(format_args!("{} not empty", queue.spec)));
+        }
+        let spec = Arc::clone(&queue.spec);
+        self.remove(guard, vhost, &spec, now)?;
+        Ok(count(counts.ready))
+    }
+
+    /// Deletes an auto-delete queue whose last consumer went, unless a new one came meanwhile.
+    pub(crate) fn delete_abandoned(&self, id: QueueId, now: Now) {
+        let _administration = self.administer();
+        let mut guard = self.store.lock();
+        let (_, state) = guard.parts();
+        let Some(queue) = state.queues.get(&id).filter(|queue| queue.consumers.is_empty()) else {
+            return;
+        };
+        let spec = Arc::clone(&queue.spec);
+        self.remove_and_log(guard, &spec, now);
+    }
+
+    /// Deletes the queues that belong to a session which ends.
+    pub(crate) fn delete_owned(&self, owner: SessionKey, queues: &[QueueId], now: Now) {
+        let _administration = self.administer();
+        for id in queues {
+            let mut guard = self.store.lock();
+            let (_, state) = guard.parts();
+            let Some(queue) = state.queues.get(id).filter(|queue| queue.owner == Some(owner)) else {
+                continue;
+            };
+            let spec = Arc::clone(&queue.spec);
+            self.remove_and_log(guard, &spec, now);
+        }
+    }
+
+    fn remove_and_log(&self, guard: Guard<'_, D, BrokerState>, spec: &QueueSpec, now: Now) {
+        let Some(vhost) = self.vhost(&spec.vhost) else {
+            return;
+        };
+        if let Err(error) = self.remove(guard, &vhost, spec, now) {
+            tracing::error!(queue = %spec, %error, "the queue could not be deleted");
+        }
+    }
+
+    /// Takes the queue out of the journal, the topology and, when that is durable, the catalog.
+    fn remove(
+        &self,
+        mut guard: Guard<'_, D, BrokerState>,
+        vhost: &Vhost,
+        spec: &QueueSpec,
+        now: Now,
+    ) -> Answer<()> {
+        let (shard, state) = guard.parts();
+        let block = shard.delete_queue(spec.id).map_err(storage_failed)?;
+        state.remove_queue(spec.id);
+        let mut gone = Gone::default();
+        let Ok(()) = vhost.change(|routes| {
+            let removed = routes.remove_queue(spec.name.as_bytes(), queue_ref(spec.id));
+            gone.follow(routes, removed);
+            Ok::<_, Infallible>(())
+        });
+        self.release(guard, 1, now);
+        let mut changes = Changes::default();
+        self.forget(vhost, &gone, &mut changes);
+        if spec.is_kept() {
+            self.wait_durable(block)?;
+            changes.delete(&queue_key(&vhost.name, &spec.name));
+        }
+        self.commit_definitions(changes)
+    }
+}
+
+/// Whether an exclusive declaration is asked of a queue that is not exclusive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strictness {
+    Strict,
+    Lax,
+}
+
+fn check_owner(queue: &Queue, asking: Option<SessionKey>, strictness: Strictness) -> Answer<()> {
+    if queue.owner == asking || (queue.owner.is_none() && strictness == Strictness::Lax) {
+        return Ok(());
+    }
+    Err(AmqpError::channel(
+        ReplyCode::ResourceLocked,
+        format_args!(
+            "cannot obtain exclusive access to locked {}. It could be originally declared on another \
+             connection or the exclusive property value does not match that of the original declaration.",
+            queue.spec
+        ),
+    ))
+}
+
+fn check_same(
+    resource: &Resource<'_>,
+    request: &QueueDeclare<'_>,
+    kind: QueueKind,
+    current: &QueueSpec,
+) -> Answer<()> {
+    same_field("durable", resource, &request.durable, &current.durable)?;
+    same_field(
+        "auto_delete",
+        resource,
+        &request.auto_delete,
+        &current.auto_delete,
+    )?;
+    same_field("x-queue-type", resource, &kind.as_str(), &current.kind.as_str())?;
+    arguments::same(resource, request.arguments, &current.arguments)
+}
+
+/// A quorum queue is made to stay.
+fn check_kind(resource: &Resource<'_>, request: &QueueDeclare<'_>, kind: QueueKind) -> Answer<()> {
+    let problem = match kind {
+        QueueKind::Classic => return Ok(()),
+        QueueKind::Quorum if !request.durable => "non-durable",
+        QueueKind::Quorum if request.auto_delete => "auto-delete",
+        QueueKind::Quorum if request.exclusive => "exclusive-owner",
+        QueueKind::Quorum => return Ok(()),
+    };
+    Err(precondition_failed(format_args!(
+        "invalid property '{problem}' for {resource}"
+    )))
+}
+
+fn declared(queue: &Queue, counts: Option<Counts>) -> QueueDeclared {
+    QueueDeclared {
+        name: Arc::clone(&queue.spec.name),
+        message_count: count(counts.unwrap_or_default().ready),
+        consumer_count: u32::try_from(queue.consumers.len()).unwrap_or(u32::MAX),
+    }
+}
+
+/// The wire counts in 32 bits.
+pub(crate) fn count(messages: u64) -> u32 {
+    u32::try_from(messages).unwrap_or(u32::MAX)
+}

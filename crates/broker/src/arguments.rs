@@ -1,0 +1,257 @@
+//! The arguments of `queue.declare`: which are known, what they may be, and which wait for their feature.
+//!
+//! Invariant: an argument that would change what happens to messages is either obeyed or refused by name,
+//! never ignored. Unknown arguments are accepted, as in RabbitMQ.
+
+use std::fmt;
+
+use logpond_routing::{Arguments, Value};
+
+use crate::equivalence::same_argument;
+use crate::errors::{AmqpError, Answer, precondition_failed};
+use crate::properties::MILLISECONDS_MAX;
+use crate::queue::QueueKind;
+
+/// The arguments that a second declaration must repeat.
+const COMPARED: &[&str] = &[
+    "x-expires",
+    "x-message-ttl",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-priority",
+    "x-overflow",
+    "x-queue-mode",
+    "x-single-active-consumer",
+    "x-delivery-limit",
+    "x-quorum-initial-group-size",
+    "x-queue-leader-locator",
+];
+
+/// How a known argument is checked.
+#[derive(Clone, Copy)]
+enum Check {
+    NotNegative,
+    Positive,
+    Milliseconds,
+    MillisecondsPositive,
+    Priority,
+    Integer,
+    Text,
+    Overflow,
+    Flag,
+}
+
+/// The known arguments and their checks. All of them change what happens to messages.
+const KNOWN: &[(&str, Check)] = &[
+    ("x-expires", Check::MillisecondsPositive),
+    ("x-message-ttl", Check::Milliseconds),
+    ("x-dead-letter-exchange", Check::Text),
+    ("x-dead-letter-routing-key", Check::Text),
+    ("x-dead-letter-strategy", Check::Text),
+    ("x-max-length", Check::NotNegative),
+    ("x-max-length-bytes", Check::NotNegative),
+    ("x-max-priority", Check::Priority),
+    ("x-overflow", Check::Overflow),
+    ("x-single-active-consumer", Check::Flag),
+    ("x-delivery-limit", Check::Integer),
+    ("x-consumer-disconnected-timeout", Check::Milliseconds),
+    ("x-consumer-timeout", Check::Positive),
+    ("x-max-age", Check::Text),
+    ("x-stream-max-segment-size-bytes", Check::NotNegative),
+];
+
+/// Those of them that only classic queues have.
+const CLASSIC_ONLY: &[&str] = &["x-max-priority", "x-queue-mode"];
+
+/// The kind of queue that the arguments ask for.
+///
+/// # Errors
+/// 406 for a kind that does not exist, 540 for one that comes later.
+pub(crate) fn queue_kind(resource: &impl fmt::Display, arguments: &Arguments) -> Answer<QueueKind> {
+    let Some(value) = arguments.get("x-queue-type") else {
+        return Ok(QueueKind::Classic);
+    };
+    match value.as_str_bytes() {
+        Some(b"classic") => Ok(QueueKind::Classic),
+        Some(b"quorum") => Ok(QueueKind::Quorum),
+        Some(b"stream") => Err(AmqpError::not_implemented("x-queue-type=stream")),
+        Some(other) => {
+            let problem = format!("\"unsupported queue type '{}'\"", String::from_utf8_lossy(other));
+            Err(invalid("x-queue-type", resource, &problem))
+        }
+        None => Err(invalid("x-queue-type", resource, &wrong_type("longstr", value))),
+    }
+}
+
+/// Checks what a new queue is declared with.
+///
+/// # Errors
+/// 406 for invalid values, 540 for arguments whose feature does not exist yet.
+pub(crate) fn check(resource: &impl fmt::Display, kind: QueueKind, arguments: &Arguments) -> Answer<()> {
+    if kind == QueueKind::Quorum {
+        for name in CLASSIC_ONLY {
+            if arguments.get(name).is_some() {
+                return Err(precondition_failed(format_args!(
+                    "invalid arg '{name}' for {resource} of queue type rabbit_quorum_queue"
+                )));
+            }
+        }
+    }
+    for (name, check) in KNOWN {
+        if let Some(value) = arguments.get(name)
+            && let Err(problem) = check.accepts(value)
+        {
+            return Err(invalid(name, resource, &problem));
+        }
+    }
+    if arguments.get("x-dead-letter-routing-key").is_some()
+        && arguments.get("x-dead-letter-exchange").is_none()
+    {
+        return Err(invalid(
+            "x-dead-letter-routing-key",
+            resource,
+            "routing_key_but_no_dlx_defined",
+        ));
+    }
+    for (name, _) in KNOWN {
+        if arguments.get(name).is_some_and(|value| !is_default(name, value)) {
+            return Err(AmqpError::not_implemented(name));
+        }
+    }
+    Ok(())
+}
+
+/// Compares the arguments of a declaration with those of the queue that exists.
+///
+/// # Errors
+/// 406 that names the first difference.
+pub(crate) fn same(resource: &impl fmt::Display, received: &Arguments, current: &Arguments) -> Answer<()> {
+    COMPARED
+        .iter()
+        .try_for_each(|name| same_argument(name, resource, received, current))
+}
+
+/// Values that ask for what happens anyway.
+fn is_default(name: &str, value: &Value) -> bool {
+    match name {
+        "x-overflow" => value.as_str_bytes() == Some(b"drop-head"),
+        "x-single-active-consumer" => *value == Value::Bool(false),
+        "x-delivery-limit" => value.as_integer() == Some(-1),
+        _ => false,
+    }
+}
+
+impl Check {
+    fn accepts(self, value: &Value) -> Result<(), String> {
+        match self {
+            Self::Text => value
+                .as_str_bytes()
+                .map(|_| ())
+                .ok_or_else(|| format!("{{unacceptable_type,{}}}", value.type_name())),
+            Self::Flag => match value {
+                Value::Bool(_) => Ok(()),
+                _ => Err(wrong_type("boolean", value)),
+            },
+            Self::Overflow => match value.as_str_bytes() {
+                Some(b"drop-head" | b"reject-publish" | b"reject-publish-dlx") => Ok(()),
+                _ => Err("invalid_overflow".to_owned()),
+            },
+            _ => self.accepts_number(value.as_integer().ok_or_else(|| wrong_type("integer", value))?),
+        }
+    }
+
+    fn accepts_number(self, number: i64) -> Result<(), String> {
+        let positive = matches!(self, Self::Positive | Self::MillisecondsPositive);
+        let milliseconds = matches!(self, Self::Milliseconds | Self::MillisecondsPositive);
+        if number < 0 && !matches!(self, Self::Integer) {
+            return Err(format!("{{value_negative,{number}}}"));
+        }
+        if number == 0 && positive {
+            return Err(format!("{{value_zero,{number}}}"));
+        }
+        if milliseconds && i128::from(number) > MILLISECONDS_MAX {
+            return Err(format!("{{value_too_big,{number}}}"));
+        }
+        if matches!(self, Self::Priority) && number > 255 {
+            return Err(format!("{{max_value_exceeded,{number}}}"));
+        }
+        Ok(())
+    }
+}
+
+fn wrong_type(expected: &str, value: &Value) -> String {
+    format!("\"expected {expected}, got {}\"", value.type_name())
+}
+
+fn invalid(name: &str, resource: &impl fmt::Display, problem: &str) -> AmqpError {
+    precondition_failed(format_args!("invalid arg '{name}' for {resource}: {problem}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::errors::{ReplyCode, Scope};
+
+    const QUEUE: &str = "queue 'q' in vhost '/'";
+
+    fn checked(name: &str, value: Value) -> Answer<()> {
+        let arguments: Arguments = [(name, value)].into_iter().collect();
+        let kind = queue_kind(&QUEUE, &arguments)?;
+        check(&QUEUE, kind, &arguments)
+    }
+
+    #[rstest]
+    #[case("x-max-length", Value::I32(-1), "{value_negative,-1}")]
+    #[case("x-max-length", Value::str("5"), "\"expected integer, got longstr\"")]
+    #[case("x-message-ttl", Value::I32(-1), "{value_negative,-1}")]
+    #[case("x-expires", Value::I32(0), "{value_zero,0}")]
+    #[case("x-max-priority", Value::I32(256), "{max_value_exceeded,256}")]
+    #[case("x-overflow", Value::str("what"), "invalid_overflow")]
+    #[case("x-queue-type", Value::str("what"), "\"unsupported queue type 'what'\"")]
+    #[case(
+        "x-dead-letter-routing-key",
+        Value::str("k"),
+        "routing_key_but_no_dlx_defined"
+    )]
+    #[case("x-max-length", Value::Bool(true), "\"expected integer, got bool\"")]
+    fn an_invalid_value_is_refused_in_rabbitmqs_words(
+        #[case] name: &str,
+        #[case] value: Value,
+        #[case] problem: &str,
+    ) {
+        let error = checked(name, value).unwrap_err();
+        assert_eq!(
+            error.text,
+            format!("PRECONDITION_FAILED - invalid arg '{name}' for {QUEUE}: {problem}")
+        );
+        assert_eq!(error.scope, Scope::Channel);
+    }
+
+    #[rstest]
+    #[case("x-max-length", Value::I32(10))]
+    #[case("x-message-ttl", Value::I64(1000))]
+    #[case("x-dead-letter-exchange", Value::str(""))]
+    #[case("x-single-active-consumer", Value::Bool(true))]
+    fn an_argument_whose_feature_is_missing_is_refused_by_name(#[case] name: &str, #[case] value: Value) {
+        let error = checked(name, value).unwrap_err();
+        assert_eq!(
+            (error.scope, error.code),
+            (Scope::Connection, ReplyCode::NotImplemented)
+        );
+        assert_eq!(error.text, format!("NOT_IMPLEMENTED - {name}"));
+    }
+
+    #[rstest]
+    #[case("x-unknown", Value::I32(1))]
+    #[case("x-queue-type", Value::str("quorum"))]
+    #[case("x-queue-mode", Value::str("lazy"))]
+    #[case("x-overflow", Value::str("drop-head"))]
+    fn what_changes_nothing_is_accepted(#[case] name: &str, #[case] value: Value) {
+        assert_eq!(checked(name, value), Ok(()));
+    }
+}

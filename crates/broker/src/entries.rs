@@ -1,0 +1,113 @@
+//! The catalog's entries: keys, and the types of their values.
+//!
+//! Invariant: the first byte of a key says of what kind the entry is; the rest identifies it.
+
+use logpond_routing::{Arguments, Binding, ExchangeSpec};
+use serde::{Deserialize, Serialize};
+
+use crate::queue::{QueueKind, QueueSpec};
+
+/// First byte of a virtual host's key.
+pub(crate) const VHOST: u8 = b'v';
+/// First byte of an exchange's key.
+pub(crate) const EXCHANGE: u8 = b'x';
+/// First byte of a queue's key.
+pub(crate) const QUEUE: u8 = b'q';
+/// First byte of a binding's key.
+pub(crate) const BINDING: u8 = b'b';
+
+/// A virtual host.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct VhostEntry {
+    pub name: String,
+}
+
+/// A durable exchange.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ExchangeEntry {
+    pub vhost: String,
+    pub name: String,
+    pub spec: ExchangeSpec,
+}
+
+/// A durable queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct QueueEntry {
+    pub id: u64,
+    pub vhost: String,
+    pub name: String,
+    pub kind: QueueKind,
+    pub auto_delete: bool,
+    pub arguments: Arguments,
+}
+
+impl From<&QueueSpec> for QueueEntry {
+    fn from(spec: &QueueSpec) -> Self {
+        Self {
+            id: spec.id.get(),
+            vhost: spec.vhost.as_ref().to_owned(),
+            name: spec.name.as_ref().to_owned(),
+            kind: spec.kind,
+            auto_delete: spec.auto_delete,
+            arguments: spec.arguments.clone(),
+        }
+    }
+}
+
+/// A binding between durable ends.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct BindingEntry {
+    pub vhost: String,
+    pub binding: Binding,
+}
+
+/// Key of a virtual host.
+pub(crate) fn vhost_key(name: &str) -> Vec<u8> {
+    key(VHOST, &[name.as_bytes()])
+}
+
+/// Key of an exchange.
+pub(crate) fn exchange_key(vhost: &str, name: &[u8]) -> Vec<u8> {
+    key(EXCHANGE, &[vhost.as_bytes(), name])
+}
+
+/// Key of a queue.
+pub(crate) fn queue_key(vhost: &str, name: &str) -> Vec<u8> {
+    key(QUEUE, &[vhost.as_bytes(), name.as_bytes()])
+}
+
+/// Key of a binding: its four parts.
+pub(crate) fn binding_key(vhost: &str, binding: &Binding) -> Vec<u8> {
+    let identity = serde_json::to_vec(&(&binding.destination, &binding.arguments))
+        .expect("a binding is made of strings, numbers and lists");
+    key(
+        BINDING,
+        &[
+            vhost.as_bytes(),
+            binding.source.as_bytes(),
+            binding.key.as_bytes(),
+            &identity,
+        ],
+    )
+}
+
+/// Each part carries its length, so that no two lists of parts give the same key.
+fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![kind];
+    for part in parts {
+        key.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{exchange_key, queue_key};
+
+    #[test]
+    fn names_that_run_into_each_other_have_different_keys() {
+        assert_ne!(queue_key("a", "bc"), queue_key("ab", "c"));
+        assert_ne!(queue_key("a", "b"), exchange_key("a", b"b"));
+    }
+}

@@ -1,0 +1,23 @@
+//! What the broker refuses to grow beyond.
+
+/// Messages that wait in one session's outbox. As many again may be in the hands of its `poll`.
+pub const OUTBOX_MESSAGES_MAX: usize = 4096;
+/// Bytes of the messages that wait in one session's outbox (one larger message is still taken).
+pub const OUTBOX_BYTES_MAX: u64 = 4 << 20;
+/// Blocks of the journal that one session's outbox keeps in memory.
+pub const OUTBOX_BLOCKS_MAX: usize = 16;
+/// Routes that one session remembers before it forgets all of them.
+pub const ROUTES_MAX: usize = 1024;
+/// Largest number of properties' bytes (flags, list, exchange and key) that a message may have.
+pub const PROPERTIES_BYTES_MAX: usize = 1 << 20;
+/// Messages and acknowledgements that one transaction collects.
+pub const TRANSACTION_COMMANDS_MAX: usize = 1 << 20;
+/// Bytes that one transaction collects.
+pub const TRANSACTION_BYTES_MAX: u64 = 128 << 20;
+/// How deep field tables may nest in headers.
+pub const TABLE_DEPTH_MAX: usize = 32;
+
+const _: () = assert!(
+    OUTBOX_MESSAGES_MAX <= 1 << 20,
+    "a swap of outboxes stays a short lock"
+);

@@ -1,0 +1,28 @@
+//! What can be set when a broker is opened.
+
+/// Settings of a broker; `default()` is right for production.
+#[derive(Clone, Debug)]
+pub struct BrokerOptions {
+    /// Largest message body that is accepted.
+    pub message_bytes_max: u64,
+    /// The first user's name, when the data directory is new.
+    pub default_user: String,
+    /// The first user's password.
+    pub default_password: String,
+    /// The first virtual host.
+    pub default_vhost: String,
+    /// Settings of the store.
+    pub store: logpond_store::Options,
+}
+
+impl Default for BrokerOptions {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 16 << 20,
+            default_user: "guest".into(),
+            default_password: "guest".into(),
+            default_vhost: "/".into(),
+            store: logpond_store::Options::default(),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What the broker reads of a message's AMQP properties: one pass over the raw flags and list.
+//!
+//! Invariant: every length is checked before it is followed; malformed bytes are an error, never a panic.
+//!
+//! Elsewhere: values of a header table (`table`).
+
+/// The properties that decide something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Properties<'a> {
+    /// The header table's fields, without its length.
+    pub headers: Option<&'a [u8]>,
+    /// 2 for persistent.
+    pub delivery_mode: Option<u8>,
+    /// As sent.
+    pub priority: Option<u8>,
+    /// Milliseconds, as text.
+    pub expiration: Option<&'a [u8]>,
+    /// Who claims to have sent it.
+    pub user_id: Option<&'a [u8]>,
+}
+
+/// The bytes are no property list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+const CONTENT_TYPE: u16 = 1 << 15;
+const CONTENT_ENCODING: u16 = 1 << 14;
+const HEADERS: u16 = 1 << 13;
+const DELIVERY_MODE: u16 = 1 << 12;
+const PRIORITY: u16 = 1 << 11;
+const CORRELATION_ID: u16 = 1 << 10;
+const REPLY_TO: u16 = 1 << 9;
+const EXPIRATION: u16 = 1 << 8;
+const MESSAGE_ID: u16 = 1 << 7;
+const TIMESTAMP: u16 = 1 << 6;
+const KIND: u16 = 1 << 5;
+const USER_ID: u16 = 1 << 4;
+const APP_ID: u16 = 1 << 3;
+const CLUSTER_ID: u16 = 1 << 2;
+/// A further word of flags follows.
+const MORE_FLAGS: u16 = 1;
+
+impl<'a> Properties<'a> {
+    /// Reads flags and list, which must end together with `raw`.
+    pub(crate) fn parse(raw: &'a [u8]) -> Result<Self, Malformed> {
+        let mut cursor = Cursor(raw);
+        let flags = cursor.flags()?;
+        let mut found = Self::default();
+        cursor.skip_string_if(flags & CONTENT_TYPE != 0)?;
+        cursor.skip_string_if(flags & CONTENT_ENCODING != 0)?;
+        if flags & HEADERS != 0 {
+            found.headers = Some(cursor.long_string()?);
+        }
+        if flags & DELIVERY_MODE != 0 {
+            found.delivery_mode = Some(cursor.octet()?);
+        }
+        if flags & PRIORITY != 0 {
+            found.priority = Some(cursor.octet()?);
+        }
+        cursor.skip_string_if(flags & CORRELATION_ID != 0)?;
+        cursor.skip_string_if(flags & REPLY_TO != 0)?;
+        if flags & EXPIRATION != 0 {
+            found.expiration = Some(cursor.short_string()?);
+        }
+        cursor.skip_string_if(flags & MESSAGE_ID != 0)?;
+        if flags & TIMESTAMP != 0 {
+            cursor.take(8)?;
+        }
+        cursor.skip_string_if(flags & KIND != 0)?;
+        if flags & USER_ID != 0 {
+            found.user_id = Some(cursor.short_string()?);
+        }
+        cursor.skip_string_if(flags & APP_ID != 0)?;
+        cursor.skip_string_if(flags & CLUSTER_ID != 0)?;
+        if cursor.0.is_empty() {
+            Ok(found)
+        } else {
+            Err(Malformed)
+        }
+    }
+
+    /// Whether the client asked for persistence.
+    pub(crate) fn is_persistent(&self) -> bool {
+        self.delivery_mode == Some(2)
+    }
+}
+
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn octet(&mut self) -> Result<u8, Malformed> {
+        Ok(self.take(1)?[0])
+    }
+
+    fn flags(&mut self) -> Result<u16, Malformed> {
+        let first = self.flag_word()?;
+        let mut word = first;
+        while word & MORE_FLAGS != 0 {
+            word = self.flag_word()?;
+        }
+        Ok(first)
+    }
+
+    fn flag_word(&mut self) -> Result<u16, Malformed> {
+        let bytes = self.take(2)?;
+        Ok(u16::from_be_bytes([bytes[0], bytes[1]]))
+    }
+
+    fn short_string(&mut self) -> Result<&'a [u8], Malformed> {
+        let len = usize::from(self.octet()?);
+        self.take(len)
+    }
+
+    fn skip_string_if(&mut self, present: bool) -> Result<(), Malformed> {
+        if present {
+            self.short_string()?;
+        }
+        Ok(())
+    }
+
+    fn long_string(&mut self) -> Result<&'a [u8], Malformed> {
+        let len = self.take(4)?;
+        let len = u32::from_be_bytes([len[0], len[1], len[2], len[3]]);
+        self.take(usize::try_from(len).map_err(|_| Malformed)?)
+    }
+}
+
+/// Why an `expiration` property is refused, in RabbitMQ's words; `None` if it is a valid one.
+pub(crate) fn expiration_problem(expiration: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(expiration);
+    match text.parse::<i128>() {
+        Ok(value) if value < 0 => Some(format!("invalid expiration '{text}': {{value_negative,{value}}}")),
+        Ok(value) if value > MILLISECONDS_MAX => {
+            Some(format!("invalid expiration '{text}': {{value_too_big,{value}}}"))
+        }
+        Ok(_) => None,
+        Err(_) => {
+            let digits = text
+                .trim_start_matches(['+', '-'])
+                .chars()
+                .take_while(char::is_ascii_digit)
+                .count();
+            let problem = if digits > 0 {
+                "{leftover_string,…}"
+            } else {
+                "no_integer"
+            };
+            let rest: String = text.trim_start_matches(['+', '-']).chars().skip(digits).collect();
+            Some(format!(
+                "invalid expiration '{text}': {}",
+                problem.replace('…', &format!("<<\"{rest}\">>"))
+            ))
+        }
+    }
+}
+
+/// The longest time that RabbitMQ's timers take: 100 years.
+pub(crate) const MILLISECONDS_MAX: i128 = 100 * 365 * 24 * 3600 * 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_decides_is_found_among_the_others() {
+        let mut raw = Vec::new();
+        raw.extend((CONTENT_TYPE | HEADERS | DELIVERY_MODE | PRIORITY | EXPIRATION | USER_ID).to_be_bytes());
+        raw.extend(b"\x04text");
+        raw.extend([0, 0, 0, 3]);
+        raw.extend(b"\x01at");
+        raw.extend([2, 9]);
+        raw.extend(b"\x0260\x05guest");
+        let found = Properties::parse(&raw).unwrap();
+        assert_eq!(found.headers, Some(b"\x01at".as_slice()));
+        assert!(found.is_persistent());
+        assert_eq!(found.priority, Some(9));
+        assert_eq!(found.expiration, Some(b"60".as_slice()));
+        assert_eq!(found.user_id, Some(b"guest".as_slice()));
+    }
+
+    #[test]
+    fn every_truncation_is_malformed_or_shorter_and_none_panics() {
+        let raw = [
+            0xff, 0xfc, 1, b'a', 1, b'b', 0, 0, 0, 0, 2, 1, 1, b'c', 1, b'd', 1, b'5', 1, b'e',
+        ];
+        for len in 0..raw.len() {
+            assert_eq!(Properties::parse(&raw[..len]), Err(Malformed));
+        }
+        assert_eq!(Properties::parse(&[0, 0]), Ok(Properties::default()));
+        assert_eq!(Properties::parse(&[0, 0, 0]), Err(Malformed));
+        assert_eq!(
+            Properties::parse(&[0x20, 0, 0xff, 0xff, 0xff, 0xff]),
+            Err(Malformed)
+        );
+    }
+
+    #[test]
+    fn a_bad_expiration_is_named_as_rabbitmq_names_it() {
+        assert_eq!(expiration_problem(b"60000"), None);
+        assert_eq!(
+            expiration_problem(b"abc").unwrap(),
+            "invalid expiration 'abc': no_integer"
+        );
+        assert_eq!(
+            expiration_problem(b"-1").unwrap(),
+            "invalid expiration '-1': {value_negative,-1}"
+        );
+    }
+}

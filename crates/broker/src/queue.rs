@@ -1,0 +1,102 @@
+//! A queue: what was declared, and who takes part in it now.
+//!
+//! Elsewhere: its messages (the store), its name in the default exchange and its bindings (`topology`).
+
+use std::fmt;
+use std::sync::Arc;
+
+use logpond_routing::Arguments;
+use logpond_store::{BlockNumber, QueueId};
+use serde::{Deserialize, Serialize};
+
+use crate::consumer::ConsumerKey;
+use crate::outbox::SessionKey;
+
+/// The kinds of queues that can be declared. Both are served by the same journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum QueueKind {
+    Classic,
+    Quorum,
+}
+
+impl QueueKind {
+    /// As in `x-queue-type`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Quorum => "quorum",
+        }
+    }
+}
+
+/// What was declared about a queue.
+#[derive(Clone, Debug)]
+pub(crate) struct QueueSpec {
+    pub id: QueueId,
+    pub vhost: Arc<str>,
+    pub name: Arc<str>,
+    pub kind: QueueKind,
+    pub durable: bool,
+    pub auto_delete: bool,
+    pub exclusive: bool,
+    pub arguments: Arguments,
+}
+
+impl QueueSpec {
+    /// Whether it is in the catalog and survives a restart. An exclusive queue ends with its connection, so
+    /// there is nothing to survive.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.durable && !self.exclusive
+    }
+
+    /// What the journal keeps beside the queue, so that it can be told even without the catalog.
+    pub(crate) fn meta(&self) -> Vec<u8> {
+        serde_json::to_vec(&(&*self.vhost, &*self.name, &self.arguments))
+            .expect("names and arguments are strings, numbers and lists")
+    }
+}
+
+/// As RabbitMQ's reply texts name it.
+impl fmt::Display for QueueSpec {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "queue '{}' in vhost '{}'", self.name, self.vhost)
+    }
+}
+
+/// A queue at run time.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pub spec: Arc<QueueSpec>,
+    /// The session that it belongs to alone.
+    pub owner: Option<SessionKey>,
+    pub consumers: Vec<ConsumerKey>,
+    /// Whose turn it is.
+    pub turn: usize,
+    /// A delivery waits for this block.
+    pub waits: Option<BlockNumber>,
+}
+
+impl Queue {
+    pub(crate) fn new(spec: Arc<QueueSpec>, owner: Option<SessionKey>) -> Self {
+        Self {
+            spec,
+            owner,
+            consumers: Vec::new(),
+            turn: 0,
+            waits: None,
+        }
+    }
+
+    /// Removes a consumer; the turn stays with whom it was.
+    pub(crate) fn remove_consumer(&mut self, key: ConsumerKey) {
+        if let Some(at) = self.consumers.iter().position(|&other| other == key) {
+            self.consumers.remove(at);
+            if at < self.turn {
+                self.turn -= 1;
+            }
+        }
+        if self.turn >= self.consumers.len() {
+            self.turn = 0;
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What a session remembers of routing: which queues an exchange and key lead to.
+//!
+//! Invariants:
+//! - A remembered route is used only with the topology and permissions it was found with.
+//! - Routes that depend on a message's headers are found anew each time.
+//! - At most `ROUTES_MAX` routes are remembered.
+
+use std::cell::Cell;
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use logpond_routing::{Arguments, HeaderSource, NoExchange, QueueRef, Routed, Scratch};
+use logpond_store::QueueId;
+
+use crate::limits::ROUTES_MAX;
+use crate::table;
+use crate::topology::{Topology, queue_id};
+
+/// The place of a route that is not remembered.
+const PASSING: usize = usize::MAX;
+
+/// Where messages with one address go.
+#[derive(Debug, Default)]
+pub(crate) struct Route {
+    exchange: Box<[u8]>,
+    key: Box<[u8]>,
+    pub queues: Vec<QueueId>,
+    /// Whether one of the queues survives a restart.
+    pub durable: bool,
+}
+
+/// The routes that a session found lately.
+pub(crate) struct RouteCache {
+    /// Versions of topology and permissions.
+    versions: (u64, u64),
+    routes: Vec<Route>,
+    by_address: HashTable<usize>,
+    hasher: FixedState,
+    last: usize,
+    /// A route that is not to be remembered.
+    passing: Route,
+    scratch: Scratch,
+    found: Vec<QueueRef>,
+}
+
+impl RouteCache {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            versions: (0, 0),
+            routes: Vec::new(),
+            by_address: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
+            last: 0,
+            passing: Route::default(),
+            scratch: Scratch::default(),
+            found: Vec::new(),
+        }
+    }
+
+    /// Forgets everything if it was found with other versions.
+    pub(crate) fn refresh(&mut self, versions: (u64, u64)) {
+        if self.versions != versions {
+            self.versions = versions;
+            self.forget();
+        }
+    }
+
+    /// The remembered route, if there is one.
+    pub(crate) fn recall(&mut self, exchange: &[u8], key: &[u8]) -> Option<usize> {
+        let is = |route: &Route| *route.key == *key && *route.exchange == *exchange;
+        if self.routes.get(self.last).is_some_and(is) {
+            return Some(self.last);
+        }
+        let hash = self.hash(exchange, key);
+        let at = *self.by_address.find(hash, |&at| is(&self.routes[at]))?;
+        self.last = at;
+        Some(at)
+    }
+
+    /// Finds the route, and remembers it if it holds for all messages with this address.
+    pub(crate) fn find(
+        &mut self,
+        topology: &Topology,
+        exchange: &[u8],
+        key: &[u8],
+        headers: Option<&[u8]>,
+        is_kept: impl Fn(QueueId) -> bool,
+    ) -> Result<usize, NoExchange> {
+        let headers = WatchedHeaders {
+            table: headers,
+            read: Cell::new(false),
+        };
+        let routed = topology
+            .routes
+            .route(exchange, &[key], &headers, &mut self.scratch, &mut self.found)?;
+        self.passing.queues.clear();
+        if routed == Routed::ToQueues {
+            self.passing
+                .queues
+                .extend(self.found.iter().map(|&queue| queue_id(queue)));
+        }
+        self.passing.durable = self.passing.queues.iter().any(|&queue| is_kept(queue));
+        if headers.read.get() {
+            return Ok(PASSING);
+        }
+        Ok(self.remember(exchange, key))
+    }
+
+    /// The route that `recall` or `find` gave last.
+    pub(crate) fn route(&self, at: usize) -> &Route {
+        if at == PASSING {
+            &self.passing
+        } else {
+            &self.routes[at]
+        }
+    }
+
+    fn remember(&mut self, exchange: &[u8], key: &[u8]) -> usize {
+        if self.routes.len() >= ROUTES_MAX {
+            self.forget();
+        }
+        let at = self.routes.len();
+        let found = std::mem::take(&mut self.passing);
+        self.routes.push(Route {
+            exchange: exchange.into(),
+            key: key.into(),
+            ..found
+        });
+        let hash = self.hash(exchange, key);
+        let (routes, hasher) = (&self.routes, &self.hasher);
+        self.by_address.insert_unique(hash, at, |&at| {
+            address_hash(hasher, &routes[at].exchange, &routes[at].key)
+        });
+        self.last = at;
+        at
+    }
+
+    fn forget(&mut self) {
+        self.routes.clear();
+        self.by_address.clear();
+        self.last = 0;
+    }
+
+    fn hash(&self, exchange: &[u8], key: &[u8]) -> u64 {
+        address_hash(&self.hasher, exchange, key)
+    }
+}
+
+fn address_hash(hasher: &FixedState, exchange: &[u8], key: &[u8]) -> u64 {
+    let mut state = hasher.build_hasher();
+    state.write(exchange);
+    state.write_usize(exchange.len());
+    state.write(key);
+    state.finish()
+}
+
+/// Headers that tell whether routing looked at them.
+struct WatchedHeaders<'a> {
+    table: Option<&'a [u8]>,
+    read: Cell<bool>,
+}
+
+impl HeaderSource for WatchedHeaders<'_> {
+    fn headers(&self) -> Arguments {
+        self.read.set(true);
+        self.table.map(table::arguments).unwrap_or_default()
+    }
+}

@@ -1,0 +1,267 @@
+//! What a session has for its client: confirms, deliveries, cancellations.
+//!
+//! Invariants:
+//! - Messages are read and encoded outside the lock; the lock is taken to fetch and to settle, per batch.
+//! - A delivery gets its tag when it is encoded, so tags ascend in the order of the wire.
+//! - A message for a consumer without acknowledgements is acknowledged after it was encoded, not before.
+
+use logpond_store::disk::{Disk, Now};
+use logpond_store::{Durable, Lease, ReadError, Seq};
+
+use super::channel::{Channels, Mode};
+use super::locked::Locked;
+use super::{Life, Session};
+use crate::consumer::AckMode;
+use crate::effect::{Confirm, Delivery, EffectSink, Flow, Polled};
+use crate::envelope::Envelope;
+use crate::errors::storage_failed;
+use crate::outbox::{Notice, OutRun, Outbox, Position};
+use crate::unacked::Run;
+
+/// What was fetched from the outbox and is being encoded.
+#[derive(Default)]
+pub(super) struct Inbox {
+    pub messages: Outbox,
+    pub at: Position,
+    /// Encoded messages of consumers that do not acknowledge.
+    pub sent: Vec<Run>,
+    /// Messages that could not be read, since their bytes are damaged.
+    pub damaged: Vec<Run>,
+    /// Messages that were purged or deleted on their way.
+    pub gone: Vec<Run>,
+    notices: Vec<Notice>,
+}
+
+impl Inbox {
+    /// The run to go on with.
+    fn current(&mut self) -> Option<OutRun> {
+        loop {
+            let run = *self.messages.runs.get(self.at.run)?;
+            if run.live && self.at.within < run.count {
+                return Some(run);
+            }
+            self.at.lease += run.count - self.at.within;
+            self.at.within = 0;
+            self.at.run += 1;
+        }
+    }
+}
+
+impl<D: Disk> Session<D> {
+    /// Hands over what is due: confirms, deliveries, cancellations; stops after about `bytes_max` bytes.
+    pub fn poll(&mut self, bytes_max: usize, sink: &mut impl EffectSink, now: Now) -> Polled {
+        self.last_now = now;
+        if self.core.state != Life::Open {
+            return Polled {
+                more: false,
+                flow: Flow::Continue,
+            };
+        }
+        let mut written = 0;
+        loop {
+            let flow = self.fetch(sink, now);
+            if self.core.state != Life::Open || self.core.inbox.current().is_none() {
+                return Polled { more: false, flow };
+            }
+            self.encode(bytes_max, &mut written, sink);
+            if self.core.inbox.current().is_some() {
+                return Polled { more: true, flow };
+            }
+        }
+    }
+
+    /// Settles what was sent, fetches what is due, and hands over notices and confirms.
+    fn fetch(&mut self, sink: &mut impl EffectSink, now: Now) -> Flow {
+        let mut locked = Locked::new(&self.broker, &mut self.core, now);
+        locked.settle_sent();
+        locked.flush();
+        let refilled = locked.swap_outboxes();
+        let durable = locked.shard().durable();
+        let poisoned = locked.state().poisoned.clone();
+        let flow = locked.ask_for_room();
+        locked.await_confirms(durable);
+        if refilled {
+            locked.refill();
+        }
+        locked.release(0, now);
+        if let Some(cause) = poisoned {
+            self.core.state = Life::Failed;
+            sink.closed(&storage_failed(cause));
+            return flow;
+        }
+        self.confirm(durable, sink);
+        self.notify(sink);
+        flow
+    }
+
+    fn confirm(&mut self, durable: Durable, sink: &mut impl EffectSink) {
+        let channels = &mut self.core.channels;
+        self.core.unconfirmed.retain(|&id| {
+            let Some(channel) = channels.get_mut(id) else {
+                return false;
+            };
+            let Mode::Confirm(confirms) = &mut channel.mode else {
+                return false;
+            };
+            if let Some((tag, extent)) = confirms.confirm(durable) {
+                sink.confirm(id, tag, extent, Confirm::Ack);
+            }
+            !confirms.is_empty()
+        });
+    }
+
+    fn notify(&mut self, sink: &mut impl EffectSink) {
+        for notice in self.core.inbox.notices.drain(..) {
+            let Notice::Cancelled {
+                channel,
+                consumer,
+                tag,
+            } = notice;
+            self.core.tags.remove(&consumer);
+            if let Some(open) = self.core.channels.get_mut(channel) {
+                open.consumers.remove(&tag);
+                sink.cancelled(channel, &tag);
+            }
+        }
+    }
+
+    fn encode(&mut self, bytes_max: usize, written: &mut usize, sink: &mut impl EffectSink) {
+        while *written < bytes_max
+            && let Some(run) = self.core.inbox.current()
+        {
+            let lease = self.core.inbox.messages.leases[self.core.inbox.at.lease];
+            *written += self.encode_one(&run, &lease, sink);
+            self.core.inbox.at.within += 1;
+            self.core.inbox.at.lease += 1;
+        }
+    }
+
+    fn encode_one(&mut self, run: &OutRun, lease: &Lease, sink: &mut impl EffectSink) -> usize {
+        let core = &mut self.core;
+        let message = match self
+            .reader
+            .message(run.queue, lease, &core.inbox.messages.sources)
+        {
+            Ok(message) => message,
+            Err(error) => {
+                core.unreadable(run, lease.seq, &error);
+                return 0;
+            }
+        };
+        let (Some(channel), Some(tag)) = (core.channels.get_mut(run.channel), core.tags.get(&run.consumer))
+        else {
+            // The consumer's queue was deleted while the message was on its way.
+            core.inbox.gone.push(one(run, lease.seq, 0));
+            return 0;
+        };
+        let envelope = Envelope::parse(message.properties).unwrap_or(Envelope::unknown());
+        let delivery_tag = channel.take_delivery_tag();
+        let sent = one(run, lease.seq, delivery_tag);
+        match run.ack_mode {
+            AckMode::Manual => channel.unacked.push(sent),
+            AckMode::Automatic => append(&mut core.inbox.sent, &sent),
+        }
+        sink.deliver(&Delivery {
+            channel: run.channel,
+            consumer_tag: tag,
+            delivery_tag,
+            redelivered: lease.redelivered,
+            exchange: envelope.exchange,
+            routing_key: envelope.routing_key,
+            properties: envelope.properties,
+            body: message.body,
+        })
+    }
+}
+
+fn append(runs: &mut Vec<Run>, next: &Run) {
+    if !runs.last_mut().is_some_and(|last| last.append(next)) {
+        runs.push(*next);
+    }
+}
+
+impl super::Core {
+    /// Sets a message aside that could not be read: what is gone is forgotten, what is damaged is dropped
+    /// and reported, what the disk refused stays leased until the session ends.
+    pub(super) fn unreadable(&mut self, run: &OutRun, seq: Seq, error: &ReadError) {
+        let lost = one(run, seq, 0);
+        match error {
+            ReadError::Gone => self.inbox.gone.push(lost),
+            ReadError::Damaged { .. } => {
+                tracing::error!(queue = %run.queue, seq = %seq, %error, "a message is lost");
+                self.inbox.damaged.push(lost);
+            }
+            _ => {
+                tracing::error!(queue = %run.queue, seq = %seq, %error, "a message cannot be read now");
+                self.withheld.push(lost);
+            }
+        }
+    }
+}
+
+fn one(run: &OutRun, seq: Seq, tag: u64) -> Run {
+    Run {
+        first_tag: tag,
+        first_seq: seq,
+        count: 1,
+        queue: run.queue,
+        consumer: Some(run.consumer),
+    }
+}
+
+impl<D: Disk> Locked<'_, D> {
+    /// The session looks by itself after this: it need not be woken.
+    pub(super) fn is_looking(&mut self) {
+        let key = self.core.key;
+        if let Some(session) = self.state().sessions.get_mut(key) {
+            session.is_looking();
+        }
+    }
+
+    /// Takes the outbox if the last one was worked off, and the notices. True if the outbox was taken.
+    fn swap_outboxes(&mut self) -> bool {
+        let core = &mut *self.core;
+        let Some(session) = self.guard.parts().1.sessions.get_mut(core.key) else {
+            return false;
+        };
+        session.has_looked();
+        core.inbox.notices.append(&mut session.notices);
+        if core.inbox.current().is_some() {
+            return false;
+        }
+        core.inbox.messages.clear();
+        core.inbox.at = Position::default();
+        std::mem::swap(&mut core.inbox.messages, &mut session.outbox);
+        true
+    }
+
+    /// Lets the queues fill the room that the swap made.
+    fn refill(&mut self) {
+        let key = self.core.key;
+        let (shard, state) = self.guard.parts();
+        state.dispatch_stalled(shard, key);
+    }
+
+    /// Has the session woken for the first confirm that is not due yet.
+    fn await_confirms(&mut self, durable: Durable) {
+        let first = first_unconfirmed(&self.core.channels, &self.core.unconfirmed, durable);
+        let key = self.core.key;
+        if let Some(block) = first {
+            self.state().await_confirm(key, block);
+        }
+    }
+}
+
+fn first_unconfirmed(
+    channels: &Channels,
+    unconfirmed: &[crate::command::ChannelId],
+    durable: Durable,
+) -> Option<logpond_store::BlockNumber> {
+    unconfirmed
+        .iter()
+        .filter_map(|&id| match &channels.get(id)?.mode {
+            Mode::Confirm(confirms) => confirms.next_uncovered(durable),
+            _ => None,
+        })
+        .min()
+}

@@ -1,0 +1,147 @@
+//! `basic.get`.
+
+use logpond_store::disk::{Disk, Now};
+use logpond_store::{AckReason, Lease, LeaseOutcome, ReadError, Sources};
+
+use super::Session;
+use super::locked::Locked;
+use crate::admin::count;
+use crate::auth::Action;
+use crate::command::ChannelId;
+use crate::consumer::AckMode;
+use crate::effect::Delivery;
+use crate::envelope::Envelope;
+use crate::errors::{Answer, storage_failed};
+use crate::queue::QueueSpec;
+use crate::unacked::Run;
+
+/// What was taken off the queue.
+struct Taken {
+    lease: Lease,
+    sources: Sources,
+    remaining: u32,
+}
+
+impl<D: Disk> Session<D> {
+    /// `basic.get`: calls `deliver` with the message and the number of messages that remain ready, and says
+    /// whether there was one. Waits for what was accepted before.
+    ///
+    /// # Errors
+    /// Those of RabbitMQ.
+    pub fn get(
+        &mut self,
+        channel: ChannelId,
+        queue: &str,
+        no_ack: bool,
+        now: Now,
+        deliver: &mut impl FnMut(&Delivery<'_>, u32),
+    ) -> Answer<bool> {
+        let mode = if no_ack {
+            AckMode::Automatic
+        } else {
+            AckMode::Manual
+        };
+        self.on_channel(channel, now, |session| {
+            let queue = session.named_queue(channel, queue)?;
+            session.authorise(Action::Get(&queue))?;
+            loop {
+                let (spec, taken) = session.take(&queue, now)?;
+                let Some(taken) = taken else { return Ok(false) };
+                if session.hand_over(channel, &spec, &taken, mode, now, deliver)? {
+                    return Ok(true);
+                }
+            }
+        })
+    }
+
+    fn take(&mut self, queue: &str, now: Now) -> Answer<(std::sync::Arc<QueueSpec>, Option<Taken>)> {
+        let (mut leases, mut sources) = (Vec::with_capacity(1), Sources::default());
+        loop {
+            let mut locked = Locked::new(&self.broker, &mut self.core, now);
+            let key = locked.core.key;
+            let vhost = std::sync::Arc::clone(&locked.core.vhost);
+            let (shard, state) = locked.guard.parts();
+            let spec = self.broker.find_queue(&vhost, state, queue, key)?;
+            let outcome = shard
+                .lease(spec.id, 1, u64::MAX, &mut leases, &mut sources)
+                .map_err(storage_failed)?;
+            let remaining = count(shard.counts(spec.id).unwrap_or_default().ready);
+            // The lease may have asked for a delivery mark, which somebody has to write.
+            locked.release(1, now);
+            match outcome {
+                LeaseOutcome::Some(_) => {
+                    let taken = Taken {
+                        lease: leases[0],
+                        sources,
+                        remaining,
+                    };
+                    return Ok((spec, Some(taken)));
+                }
+                LeaseOutcome::Empty => return Ok((spec, None)),
+                LeaseOutcome::Pending(block) => self.broker.wait_durable(block)?,
+            }
+        }
+    }
+
+    /// Says whether the message could be read.
+    fn hand_over(
+        &mut self,
+        channel: ChannelId,
+        spec: &QueueSpec,
+        taken: &Taken,
+        mode: AckMode,
+        now: Now,
+        deliver: &mut impl FnMut(&Delivery<'_>, u32),
+    ) -> Answer<bool> {
+        let mut run = Run {
+            first_tag: 0,
+            first_seq: taken.lease.seq,
+            count: 1,
+            queue: spec.id,
+            consumer: None,
+        };
+        let message = match self.reader.message(spec.id, &taken.lease, &taken.sources) {
+            Ok(message) => message,
+            Err(ReadError::Gone) => return Ok(false),
+            Err(error @ ReadError::Damaged { .. }) => {
+                tracing::error!(queue = %spec, seq = %run.first_seq, %error, "a message is lost");
+                self.finish(run, AckReason::Dropped, now);
+                return Ok(false);
+            }
+            Err(error) => {
+                self.core.withheld.push(run);
+                return Err(storage_failed(error));
+            }
+        };
+        let open = self.core.channel(channel)?;
+        let envelope = Envelope::parse(message.properties).unwrap_or(Envelope::unknown());
+        run.first_tag = open.take_delivery_tag();
+        if mode == AckMode::Manual {
+            open.unacked.push(run);
+        }
+        let delivery = Delivery {
+            channel,
+            consumer_tag: "",
+            delivery_tag: run.first_tag,
+            redelivered: taken.lease.redelivered,
+            exchange: envelope.exchange,
+            routing_key: envelope.routing_key,
+            properties: envelope.properties,
+            body: message.body,
+        };
+        deliver(&delivery, taken.remaining);
+        if mode == AckMode::Automatic {
+            self.finish(run, AckReason::Acked, now);
+        }
+        Ok(true)
+    }
+
+    fn finish(&mut self, run: Run, reason: AckReason, now: Now) {
+        let mut locked = Locked::new(&self.broker, &mut self.core, now);
+        // A queue that was deleted meanwhile has nothing left to acknowledge.
+        let _gone = locked
+            .shard()
+            .acknowledge(run.queue, run.first_seq, run.count, reason, now);
+        locked.release(1, now);
+    }
+}

@@ -1,0 +1,194 @@
+//! A session together with the locked shard: what every command is applied with.
+//!
+//! Invariants:
+//! - Acknowledgements of consecutive messages reach the shard as one; none is left behind when the lock is
+//!   released.
+//! - What is given back returns to its queue under the same lock, before anybody else is served.
+
+use std::sync::Arc;
+
+use logpond_store::disk::{Disk, Now};
+use logpond_store::{AckReason, Guard, Lease, QueueId, Seq, Shard};
+
+use super::Core;
+use super::channel::Mode;
+use crate::broker::Broker;
+use crate::command::ChannelId;
+use crate::consumer::ConsumerKey;
+use crate::outbox::{OutRun, Position};
+use crate::state::BrokerState;
+use crate::topology::Topology;
+use crate::unacked::Run;
+
+/// What becomes of a delivered message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It was processed.
+    Acked,
+    /// It was refused.
+    Dropped,
+    /// It goes back to its place.
+    Requeued,
+}
+
+/// A session and the locked shard.
+pub(super) struct Locked<'a, D: Disk> {
+    pub broker: &'a Broker<D>,
+    pub core: &'a mut Core,
+    pub guard: Guard<'a, D, BrokerState>,
+    pub topology: arc_swap::Guard<Arc<Topology>>,
+    pub now: Now,
+    /// Acknowledgements that wait for the next one to continue them.
+    open: Option<(Run, Outcome)>,
+    settled: usize,
+}
+
+impl<'a, D: Disk> Locked<'a, D> {
+    pub(super) fn new(broker: &'a Broker<D>, core: &'a mut Core, now: Now) -> Self {
+        let guard = broker.store.lock();
+        // Loaded under the lock, so that it names no queue that was deleted.
+        let topology = core.vhost.topology();
+        core.routes
+            .refresh((topology.version(), broker.accounts.version()));
+        Self {
+            broker,
+            core,
+            guard,
+            topology,
+            now,
+            open: None,
+            settled: 0,
+        }
+    }
+
+    pub(super) fn shard(&mut self) -> &mut Shard<D> {
+        self.guard.parts().0
+    }
+
+    pub(super) fn state(&mut self) -> &mut BrokerState {
+        self.guard.parts().1
+    }
+
+    /// Gives out what became deliverable, and releases the lock.
+    pub(super) fn release(mut self, appended: usize, now: Now) {
+        self.flush();
+        let (shard, state) = self.guard.parts();
+        state.dispatch_touched(shard);
+        self.broker.release(self.guard, appended + self.settled, now);
+    }
+
+    /// Settles messages that were taken out of a channel's outstanding ones.
+    pub(super) fn settle(&mut self, run: Run, outcome: Outcome) {
+        if outcome == Outcome::Requeued {
+            self.requeue(run);
+            self.state().release(run.consumer, run.count);
+            return;
+        }
+        if let Some((open, same)) = &mut self.open
+            && *same == outcome
+            && open.append(&run)
+        {
+            return;
+        }
+        self.flush();
+        self.open = Some((run, outcome));
+    }
+
+    /// Hands the collected acknowledgements to the shard.
+    pub(super) fn flush(&mut self) {
+        let Some((run, outcome)) = self.open.take() else {
+            return;
+        };
+        let reason = if outcome == Outcome::Acked {
+            AckReason::Acked
+        } else {
+            AckReason::Dropped
+        };
+        // A queue that was deleted meanwhile has nothing left to acknowledge.
+        let now = self.now;
+        if self
+            .shard()
+            .acknowledge(run.queue, run.first_seq, run.count, reason, now)
+            .is_ok()
+        {
+            self.settled += 1;
+        }
+        self.state().release(run.consumer, run.count);
+    }
+
+    /// Gives messages back to their queue.
+    pub(super) fn requeue(&mut self, run: Run) {
+        give_back(&mut self.guard, run.queue, run.first_seq, run.count, self.now);
+    }
+
+    /// Ends a consumer, and gives back what was not handed to the client yet.
+    pub(super) fn end_consumer(&mut self, key: ConsumerKey) {
+        self.core.tags.remove(&key);
+        self.recall(|run| run.consumer == key);
+        self.state().remove_consumer(key);
+    }
+
+    /// Ends a channel: its consumers, its outstanding messages, its unfinished transaction.
+    pub(super) fn end_channel(&mut self, id: ChannelId) {
+        let Some(mut channel) = self.core.channels.remove(id) else {
+            return;
+        };
+        self.flush();
+        self.recall(|run| run.channel == id);
+        for &key in channel.consumers.values() {
+            self.core.tags.remove(&key);
+            self.state().remove_consumer(key);
+        }
+        channel.unacked.take_all(|run| self.requeue(run));
+        if let Mode::Transactional(transaction) = channel.mode {
+            transaction.settled.iter().for_each(|(run, _)| self.requeue(*run));
+        }
+        self.core.unconfirmed.retain(|&other| other != id);
+    }
+
+    /// Takes back what waits for the client on the way through the outboxes.
+    fn recall(&mut self, matches: impl Fn(&OutRun) -> bool) {
+        let Self { guard, core, now, .. } = self;
+        core.inbox.messages.kill(core.inbox.at, &matches, |run, leases| {
+            give_back_all(guard, run, leases, *now)
+        });
+        let (_, state) = guard.parts();
+        let Some(session) = state.sessions.get_mut(core.key) else {
+            return;
+        };
+        let mut outbox = std::mem::take(&mut session.outbox);
+        outbox.kill(Position::default(), &matches, |run, leases| {
+            give_back_all(guard, run, leases, *now)
+        });
+        let (_, state) = guard.parts();
+        if let Some(session) = state.sessions.get_mut(core.key) {
+            session.outbox = outbox;
+        }
+    }
+}
+
+fn give_back_all<D: Disk>(guard: &mut Guard<'_, D, BrokerState>, run: &OutRun, leases: &[Lease], now: Now) {
+    let consecutive = leases.chunk_by(|lease, next| lease.seq.next() == next.seq);
+    let mut count = 0;
+    for leases in consecutive {
+        let messages = u64::try_from(leases.len()).expect("a length fits into 64 bits");
+        give_back(guard, run.queue, leases[0].seq, messages, now);
+        count += messages;
+    }
+    let (_, state) = guard.parts();
+    state.release(Some(run.consumer), count);
+}
+
+fn give_back<D: Disk>(
+    guard: &mut Guard<'_, D, BrokerState>,
+    queue: QueueId,
+    first: Seq,
+    count: u64,
+    now: Now,
+) {
+    let (shard, state) = guard.parts();
+    // A queue that was deleted meanwhile takes nothing back.
+    if shard.requeue(queue, first, count, now).is_ok() {
+        state.touch(queue);
+    }
+}

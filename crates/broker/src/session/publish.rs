@@ -1,0 +1,285 @@
+//! `basic.publish`: the hot path from a parsed command into the block.
+//!
+//! Invariants:
+//! - A body is copied once, into the block, however many queues it goes to.
+//! - A returned message is handed out before its confirm can be.
+
+use logpond_store::disk::{Disk, Now};
+use logpond_store::{AppendError, BlockNumber, Message, Persistence, QueueId, Shard};
+
+use super::channel::Mode;
+use super::locked::Locked;
+use super::transaction::PendingPublish;
+use super::{Body, authorise};
+use crate::auth::Action;
+use crate::command::Publish;
+use crate::effect::{Flow, Returned};
+use crate::envelope;
+use crate::errors::{
+    AmqpError, Answer, ReplyCode, access_refused, not_found, precondition_failed, storage_failed,
+};
+use crate::limits::PROPERTIES_BYTES_MAX;
+use crate::properties::{Properties, expiration_problem};
+use crate::resource::Resource;
+use crate::table;
+
+/// A message's queues and the properties that decide how it is stored.
+pub(super) struct Address {
+    pub queues: Vec<QueueId>,
+    persistence: Persistence,
+    priority: u8,
+}
+
+impl Address {
+    /// Appends a message of a transaction.
+    pub(super) fn publish<D: Disk>(
+        &self,
+        shard: &mut Shard<D>,
+        publish: &PendingPublish,
+        now: Now,
+    ) -> Answer<BlockNumber> {
+        let stored = Stored {
+            queues: &self.queues,
+            persistence: self.persistence,
+            priority: self.priority,
+            exchange: &publish.exchange,
+            routing_key: &publish.routing_key,
+            properties: &publish.properties,
+            body: &[&publish.body],
+        };
+        stored.publish(shard, now)
+    }
+
+    /// Bytes that it takes in the journal.
+    pub(super) fn bytes<D: Disk>(&self, publish: &PendingPublish) -> u64 {
+        let properties = 2 + publish.exchange.len() + publish.routing_key.len() + publish.properties.len();
+        Shard::<D>::message_bytes(self.queues.len(), properties, publish.body.len())
+    }
+}
+
+/// A message as it goes into the journal.
+struct Stored<'a> {
+    queues: &'a [QueueId],
+    persistence: Persistence,
+    priority: u8,
+    exchange: &'a [u8],
+    routing_key: &'a [u8],
+    properties: &'a [u8],
+    body: &'a [&'a [u8]],
+}
+
+impl Stored<'_> {
+    fn publish<D: Disk>(&self, shard: &mut Shard<D>, now: Now) -> Answer<BlockNumber> {
+        let (exchange_len, key_len) = envelope::lengths(self.exchange, self.routing_key)
+            .ok_or_else(|| syntax_error("exchange and routing key are short strings"))?;
+        let message = Message {
+            queues: self.queues,
+            properties: &[
+                &exchange_len,
+                self.exchange,
+                &key_len,
+                self.routing_key,
+                self.properties,
+            ],
+            body: self.body,
+            persistence: self.persistence,
+            priority: self.priority,
+            timestamp_ms: now.wall_ms,
+            expires_ms: None,
+        };
+        shard.publish(&message).map_err(refused)
+    }
+}
+
+impl<D: Disk> Locked<'_, D> {
+    /// Applies one publish.
+    pub(super) fn publish(
+        &mut self,
+        publish: &Publish<'_>,
+        parts: &[&[u8]],
+        now: Now,
+        returned: &mut impl FnMut(&Returned<'_>),
+    ) -> Answer<()> {
+        if self.core.channels.get(publish.channel).is_none() {
+            // The channel failed earlier in this batch.
+            return Ok(());
+        }
+        if publish.immediate {
+            return Err(AmqpError::not_implemented("immediate=true"));
+        }
+        let whole;
+        let body = match &publish.body {
+            Body::Whole(bytes) => {
+                whole = [*bytes];
+                &whole[..]
+            }
+            Body::Parts(range) => parts.get(range.clone()).unwrap_or_default(),
+        };
+        self.check_size(body)?;
+        let properties = parse(publish.properties)?;
+        let at = self.route(publish.exchange, publish.routing_key, properties.headers)?;
+        self.check_properties(&properties)?;
+        let (shard, _) = self.guard.parts();
+        let core = &mut *self.core;
+        let Some(channel) = core.channels.get_mut(publish.channel) else {
+            return Ok(());
+        };
+        if let Mode::Transactional(transaction) = &mut channel.mode {
+            return transaction.add(PendingPublish {
+                exchange: publish.exchange.into(),
+                routing_key: publish.routing_key.into(),
+                mandatory: publish.mandatory,
+                properties: publish.properties.into(),
+                body: body.concat().into(),
+            });
+        }
+        let route = core.routes.route(at);
+        let block = if route.queues.is_empty() {
+            if publish.mandatory {
+                returned(&Returned {
+                    channel: publish.channel,
+                    exchange: publish.exchange,
+                    routing_key: publish.routing_key,
+                    properties: publish.properties,
+                    body: publish.body.clone(),
+                });
+            }
+            None
+        } else {
+            let stored = Stored {
+                queues: &route.queues,
+                persistence: persistence(&properties, route.durable),
+                priority: properties.priority.unwrap_or(0),
+                exchange: publish.exchange,
+                routing_key: publish.routing_key,
+                properties: publish.properties,
+                body,
+            };
+            Some(stored.publish(shard, now)?)
+        };
+        if let Mode::Confirm(confirms) = &mut channel.mode {
+            // Poll registers the session to be woken; here would be once per message.
+            if confirms.is_empty() {
+                core.unconfirmed.push(publish.channel);
+            }
+            confirms.expect(block);
+        }
+        Ok(())
+    }
+
+    /// Finds queues and persistence for a message of a transaction.
+    pub(super) fn address(&mut self, exchange: &[u8], key: &[u8], properties: &[u8]) -> Answer<Address> {
+        let properties = parse(properties)?;
+        let at = self.route(exchange, key, properties.headers)?;
+        let route = self.core.routes.route(at);
+        Ok(Address {
+            queues: route.queues.clone(),
+            persistence: persistence(&properties, route.durable),
+            priority: properties.priority.unwrap_or(0),
+        })
+    }
+
+    /// Says whether the session may go on reading, and has it woken when it may again.
+    pub(super) fn ask_for_room(&mut self) -> Flow {
+        let key = self.core.key;
+        let (shard, state) = self.guard.parts();
+        if shard.has_room() {
+            return Flow::Continue;
+        }
+        state.await_room(key);
+        Flow::Wait
+    }
+
+    /// The place of the route in the cache, found and authorised if it is new.
+    fn route(&mut self, exchange: &[u8], key: &[u8], headers: Option<&[u8]>) -> Answer<usize> {
+        if let Some(at) = self.core.routes.recall(exchange, key) {
+            return Ok(at);
+        }
+        authorise(self.broker, self.core, Action::Publish(exchange))?;
+        let vhost = &self.core.vhost.name;
+        let found = self
+            .topology
+            .exchange(exchange)
+            .ok_or_else(|| not_found(Resource::exchange(exchange, vhost)))?;
+        if found.spec().internal {
+            let resource = Resource::exchange(exchange, vhost);
+            return Err(access_refused(format_args!(
+                "cannot publish to internal {resource}"
+            )));
+        }
+        let (_, state) = self.guard.parts();
+        let is_kept = |queue| state.queues.get(&queue).is_some_and(|queue| queue.spec.is_kept());
+        self.core
+            .routes
+            .find(&self.topology, exchange, key, headers, is_kept)
+            .map_err(|_| not_found(Resource::exchange(exchange, vhost)))
+    }
+
+    fn check_size(&self, body: &[&[u8]]) -> Answer<()> {
+        let bytes = body.iter().map(|part| part.len()).sum::<usize>();
+        let limit = self.broker.options.message_bytes_max;
+        if u64::try_from(bytes).is_ok_and(|bytes| bytes <= limit) {
+            return Ok(());
+        }
+        Err(too_large(bytes, limit))
+    }
+
+    fn check_properties(&self, properties: &Properties<'_>) -> Answer<()> {
+        if let Some(problem) = properties.expiration.and_then(expiration_problem) {
+            return Err(precondition_failed(problem));
+        }
+        if let Some(user) = properties.user_id
+            && user != self.core.login.user().as_bytes()
+            && !self.core.login.may_impersonate()
+        {
+            return Err(precondition_failed(format_args!(
+                "user_id property set to '{}' but authenticated user was '{}'",
+                String::from_utf8_lossy(user),
+                self.core.login.user()
+            )));
+        }
+        if properties.expiration.is_some() {
+            return Err(AmqpError::not_implemented("expiration property"));
+        }
+        if let Some(headers) = properties.headers {
+            for name in ["CC", "BCC"] {
+                if table::has_field(headers, name.as_bytes()) {
+                    return Err(AmqpError::not_implemented(format_args!("{name} header")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn parse(raw: &[u8]) -> Answer<Properties<'_>> {
+    if raw.len() > PROPERTIES_BYTES_MAX {
+        return Err(too_large(raw.len(), PROPERTIES_BYTES_MAX));
+    }
+    Properties::parse(raw).map_err(|_| syntax_error("malformed message properties"))
+}
+
+fn persistence(properties: &Properties<'_>, durable: bool) -> Persistence {
+    if durable && properties.is_persistent() {
+        Persistence::Persistent
+    } else {
+        Persistence::Transient
+    }
+}
+
+fn refused(error: AppendError) -> AmqpError {
+    match error {
+        AppendError::TooLarge { bytes, limit } => too_large(bytes, limit),
+        other => storage_failed(other),
+    }
+}
+
+fn too_large(bytes: impl std::fmt::Display, limit: impl std::fmt::Display) -> AmqpError {
+    precondition_failed(format_args!(
+        "message size {bytes} is larger than configured max size {limit}"
+    ))
+}
+
+fn syntax_error(text: &str) -> AmqpError {
+    AmqpError::connection(ReplyCode::SyntaxError, text)
+}

@@ -1,0 +1,202 @@
+//! What a transactional channel collects until `tx.commit`, and how it is committed.
+//!
+//! Invariants:
+//! - Everything of one commit lands in one block: after a crash all of it is there, or nothing.
+//! - A rollback puts the acknowledgements back and forgets the publishes.
+
+use logpond_store::disk::{Disk, Now};
+use logpond_store::{AckReason, BlockNumber};
+
+use super::channel::Mode;
+use super::locked::{Locked, Outcome};
+use super::{Body, ChannelId, Returned, Session};
+use crate::errors::{AmqpError, Answer, precondition_failed};
+use crate::limits::{TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX};
+use crate::unacked::Run;
+
+/// What an acknowledged range takes in the journal.
+const ACK_BYTES: u64 = 24;
+
+/// A publish that waits for its commit.
+pub(super) struct PendingPublish {
+    pub exchange: Box<[u8]>,
+    pub routing_key: Box<[u8]>,
+    pub mandatory: bool,
+    pub properties: Box<[u8]>,
+    pub body: Box<[u8]>,
+}
+
+/// The collected commands of a transactional channel.
+#[derive(Default)]
+pub(super) struct Transaction {
+    pub publishes: Vec<PendingPublish>,
+    pub settled: Vec<(Run, Outcome)>,
+    bytes: u64,
+}
+
+impl Transaction {
+    /// Collects a publish.
+    pub(super) fn add(&mut self, publish: PendingPublish) -> Answer<()> {
+        let bytes = publish.properties.len() + publish.body.len() + publish.routing_key.len();
+        self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+        if self.publishes.len() >= TRANSACTION_COMMANDS_MAX || self.bytes > TRANSACTION_BYTES_MAX {
+            return Err(precondition_failed(format_args!(
+                "a transaction takes at most {TRANSACTION_COMMANDS_MAX} messages and {TRANSACTION_BYTES_MAX} bytes"
+            )));
+        }
+        self.publishes.push(publish);
+        Ok(())
+    }
+}
+
+impl<D: Disk> Session<D> {
+    /// `tx.select`.
+    ///
+    /// # Errors
+    /// 406 on a channel in confirm mode.
+    pub fn tx_select(&mut self, channel: ChannelId, now: Now) -> Answer<()> {
+        self.on_channel(channel, now, |session| {
+            let mode = &mut session.core.channel(channel)?.mode;
+            match mode {
+                Mode::Confirm(_) => Err(precondition_failed("cannot switch from confirm to tx mode")),
+                Mode::Transactional(_) => Ok(()),
+                Mode::Plain => {
+                    *mode = Mode::Transactional(Box::default());
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    /// `tx.commit`: returns when everything is durable. `returned` gets mandatory messages without a queue;
+    /// send them before commit-ok.
+    ///
+    /// # Errors
+    /// 406 when the channel is not transactional.
+    pub fn tx_commit(
+        &mut self,
+        channel: ChannelId,
+        now: Now,
+        returned: &mut impl FnMut(&Returned<'_>),
+    ) -> Answer<()> {
+        self.on_channel(channel, now, |session| session.commit(channel, now, returned))
+    }
+
+    /// `tx.rollback`.
+    ///
+    /// # Errors
+    /// 406 when the channel is not transactional.
+    pub fn tx_rollback(&mut self, channel: ChannelId, now: Now) -> Answer<()> {
+        self.on_channel(channel, now, |session| {
+            let transaction = session.take_transaction(channel)?;
+            let unacked = &mut session.core.channel(channel)?.unacked;
+            for (run, _) in transaction.settled {
+                unacked.restore(run);
+            }
+            Ok(())
+        })
+    }
+
+    fn take_transaction(&mut self, channel: ChannelId) -> Answer<Transaction> {
+        match &mut self.core.channel(channel)?.mode {
+            Mode::Transactional(transaction) => Ok(std::mem::take(transaction)),
+            _ => Err(precondition_failed("channel is not transactional")),
+        }
+    }
+
+    fn commit(
+        &mut self,
+        channel: ChannelId,
+        now: Now,
+        returned: &mut impl FnMut(&Returned<'_>),
+    ) -> Answer<()> {
+        let transaction = self.take_transaction(channel)?;
+        let mut locked = Locked::new(&self.broker, &mut self.core, now);
+        let published = locked.commit(&transaction, now);
+        let appended = transaction.publishes.len() + transaction.settled.len();
+        locked.release(appended, now);
+        let Committed { block, unroutable } = published?;
+        for at in unroutable {
+            let publish = &transaction.publishes[at];
+            returned(&Returned {
+                channel,
+                exchange: &publish.exchange,
+                routing_key: &publish.routing_key,
+                properties: &publish.properties,
+                body: Body::Whole(&publish.body),
+            });
+        }
+        block.map_or(Ok(()), |block| self.broker.wait_durable(block))
+    }
+}
+
+/// What came of a commit.
+struct Committed {
+    /// The block of all of it, unless nothing was written.
+    block: Option<BlockNumber>,
+    /// Which mandatory publishes reached no queue.
+    unroutable: Vec<usize>,
+}
+
+impl<D: Disk> Locked<'_, D> {
+    fn commit(&mut self, transaction: &Transaction, now: Now) -> Result<Committed, AmqpError> {
+        let mut unroutable = Vec::new();
+        let mut routed = Vec::with_capacity(transaction.publishes.len());
+        for (at, publish) in transaction.publishes.iter().enumerate() {
+            let address = self.address(&publish.exchange, &publish.routing_key, &publish.properties)?;
+            if address.queues.is_empty() {
+                if publish.mandatory {
+                    unroutable.push(at);
+                }
+            } else {
+                routed.push((publish, address));
+            }
+        }
+        let acked = |outcome: Outcome| match outcome {
+            Outcome::Acked => Some(AckReason::Acked),
+            Outcome::Dropped => Some(AckReason::Dropped),
+            Outcome::Requeued => None,
+        };
+        let writes = !routed.is_empty() || transaction.settled.iter().any(|(_, how)| acked(*how).is_some());
+        let bytes = routed
+            .iter()
+            .map(|(publish, address)| address.bytes::<D>(publish))
+            .sum::<u64>();
+        let ranges = u64::try_from(transaction.settled.len()).unwrap_or(u64::MAX);
+        let (shard, _) = self.guard.parts();
+        let applied = shard.transaction(bytes + ranges * ACK_BYTES, |shard| {
+            for (publish, address) in &routed {
+                address.publish(shard, publish, now)?;
+            }
+            for (run, outcome) in &transaction.settled {
+                // A queue that was deleted meanwhile has nothing left to acknowledge.
+                if let Some(reason) = acked(*outcome) {
+                    let _gone = shard.acknowledge(run.queue, run.first_seq, run.count, reason, now);
+                }
+            }
+            Ok::<_, AmqpError>(())
+        });
+        let (outcome, block) = match applied {
+            Ok(applied) => applied,
+            Err(error) => {
+                // Nothing was applied: the messages go back, as when the channel closes.
+                transaction
+                    .settled
+                    .iter()
+                    .for_each(|(run, _)| self.settle(*run, Outcome::Requeued));
+                return Err(precondition_failed(error));
+            }
+        };
+        for (run, outcome) in &transaction.settled {
+            match outcome {
+                Outcome::Requeued => self.requeue(*run),
+                Outcome::Acked | Outcome::Dropped => self.state().release(run.consumer, run.count),
+            }
+        }
+        outcome?;
+        Ok(Committed {
+            block: writes.then_some(block),
+            unroutable,
+        })
+    }
+}

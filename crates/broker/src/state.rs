@@ -1,0 +1,182 @@
+//! What lives under the shard's lock beside the store: queues at run time, consumers, sessions.
+//!
+//! Invariants:
+//! - A consumer stands in exactly one queue's list, and both belong to living sessions.
+//! - A session in `confirming` or `waiting_for_room` is woken when what it waits for comes, once.
+//! - No clock, no randomness: the same calls in the same order have the same effects.
+
+use std::task::Waker;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use logpond_store::disk::Disk;
+use logpond_store::{Applied, BlockNumber, Durable, Follower, PoisonCause, QueueId, Shard};
+
+use crate::consumer::{Consumer, ConsumerKey};
+use crate::outbox::{Notice, SessionKey, SessionState};
+use crate::queue::Queue;
+use crate::registry::Registry;
+
+/// The broker's part of a shard's state.
+#[derive(Default)]
+pub(crate) struct BrokerState {
+    pub queues: HashMap<QueueId, Queue, FixedState>,
+    pub consumers: Registry<Consumer>,
+    pub sessions: Registry<SessionState>,
+    pub wakers: Vec<Waker>,
+    /// Queues whose delivery waits for a block.
+    pub waiting_queues: Vec<(BlockNumber, QueueId)>,
+    /// Sessions that wait for a block.
+    confirming: Vec<SessionKey>,
+    waiting_for_room: Vec<SessionKey>,
+    /// Queues that may have become deliverable during the current batch.
+    dirty: Vec<QueueId>,
+    /// Auto-delete queues whose last consumer went: to be deleted when the lock is released.
+    pub abandoned: Vec<QueueId>,
+    pub poisoned: Option<PoisonCause>,
+}
+
+impl BrokerState {
+    /// Notes that the queue may have something for its consumers.
+    pub(crate) fn touch(&mut self, queue: QueueId) {
+        if self.dirty.last() != Some(&queue) {
+            self.dirty.push(queue);
+        }
+    }
+
+    /// Gives the touched queues' messages out.
+    pub(crate) fn dispatch_touched<D: Disk>(&mut self, shard: &mut Shard<D>) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        // Only neighbours are compared when noting, so a batch that alternates between queues may name one often.
+        dirty.sort_unstable();
+        dirty.dedup();
+        for queue in dirty.drain(..) {
+            self.dispatch(shard, queue);
+        }
+        self.dirty = dirty;
+    }
+
+    /// Takes a consumer's credit back after it settled `count` messages.
+    pub(crate) fn release(&mut self, consumer: Option<ConsumerKey>, count: u64) {
+        if let Some(key) = consumer
+            && let Some(consumer) = self.consumers.get_mut(key)
+            && consumer.release(count)
+        {
+            let queue = consumer.queue;
+            self.touch(queue);
+        }
+    }
+
+    /// Wakes the session once `block` is durable.
+    pub(crate) fn await_confirm(&mut self, key: SessionKey, block: BlockNumber) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        match session.confirm_block {
+            Some(earlier) => session.confirm_block = Some(earlier.min(block)),
+            None => {
+                session.confirm_block = Some(block);
+                self.confirming.push(key);
+            }
+        }
+    }
+
+    /// Wakes the session once the store has room.
+    pub(crate) fn await_room(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key)
+            && !session.waits_for_room
+        {
+            session.waits_for_room = true;
+            self.waiting_for_room.push(key);
+        }
+    }
+
+    /// Ends a consumer; says whether there was one. Its undelivered messages are the session's to give back.
+    pub(crate) fn remove_consumer(&mut self, key: ConsumerKey) -> Option<Consumer> {
+        let consumer = self.consumers.remove(key)?;
+        if let Some(queue) = self.queues.get_mut(&consumer.queue) {
+            queue.remove_consumer(key);
+            if queue.consumers.is_empty() && queue.spec.auto_delete {
+                self.abandoned.push(consumer.queue);
+            }
+        }
+        Some(consumer)
+    }
+
+    /// Forgets a queue that was deleted, and tells its consumers.
+    pub(crate) fn remove_queue(&mut self, id: QueueId) {
+        let Some(queue) = self.queues.remove(&id) else {
+            return;
+        };
+        for key in queue.consumers {
+            let Some(consumer) = self.consumers.remove(key) else {
+                continue;
+            };
+            if let Some(session) = self.sessions.get_mut(consumer.session) {
+                session.notices.push(Notice::Cancelled {
+                    channel: consumer.channel,
+                    consumer: key,
+                    tag: consumer.tag,
+                });
+                session.wake(&mut self.wakers);
+            }
+        }
+    }
+
+    fn wake_confirmed(&mut self, durable: Durable) {
+        let (sessions, wakers) = (&mut self.sessions, &mut self.wakers);
+        self.confirming.retain(|&key| {
+            let Some(session) = sessions.get_mut(key) else {
+                return false;
+            };
+            let waits = session.confirm_block.is_some_and(|block| !durable.covers(block));
+            if !waits {
+                session.confirm_block = None;
+                session.wake(wakers);
+            }
+            waits
+        });
+    }
+
+    fn wake_for_room(&mut self) {
+        for key in self.waiting_for_room.drain(..) {
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.waits_for_room = false;
+                session.wake(&mut self.wakers);
+            }
+        }
+    }
+}
+
+impl<D: Disk> Follower<D> for BrokerState {
+    fn applied(&mut self, shard: &mut Shard<D>, applied: &Applied<'_>) {
+        self.wake_confirmed(applied.durable);
+        for &queue in applied.queues {
+            self.dispatch(shard, queue);
+        }
+        if !self.waiting_queues.is_empty() {
+            self.dispatch_due(shard, applied.durable);
+        }
+        if !self.waiting_for_room.is_empty() && shard.has_room() {
+            self.wake_for_room();
+        }
+    }
+
+    fn poisoned(&mut self, cause: &PoisonCause) {
+        self.poisoned = Some(cause.clone());
+        for (_, session) in self.sessions.iter_mut() {
+            session.wake(&mut self.wakers);
+        }
+    }
+
+    fn take_wakers(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.wakers)
+    }
+
+    fn return_wakers(&mut self, empty: Vec<Waker>) {
+        debug_assert!(empty.is_empty(), "wakers are fired, not returned");
+        if self.wakers.capacity() == 0 {
+            self.wakers = empty;
+        }
+    }
+}
