@@ -79,10 +79,12 @@ pub fn table_bytes() -> impl Strategy<Value = Vec<u8>> {
 pub fn put(writer: &mut TableWriter<'_>, key: &str, tree: &Tree) {
     let key = short(key);
     match tree {
-        Tree::Leaf(leaf) => drop(writer.put(key, leaf.value())),
+        Tree::Leaf(leaf) => {
+            writer.put(key, leaf.value());
+        }
         Tree::Table(entries) => {
             writer.nested(key, |inner| {
-                entries.iter().for_each(|(key, value)| put(inner, key, value))
+                entries.iter().for_each(|(key, value)| put(inner, key, value));
             });
         }
         Tree::Array(items) => {
@@ -93,7 +95,9 @@ pub fn put(writer: &mut TableWriter<'_>, key: &str, tree: &Tree) {
 
 fn push(writer: &mut logpond_amqp::ArrayWriter<'_>, tree: &Tree) {
     match tree {
-        Tree::Leaf(leaf) => drop(writer.push(leaf.value())),
+        Tree::Leaf(leaf) => {
+            writer.push(leaf.value());
+        }
         Tree::Table(entries) => {
             writer.table(|inner| entries.iter().for_each(|(key, value)| put(inner, key, value)));
         }

@@ -64,8 +64,12 @@ fn equal_keys_are_all_shown_and_the_first_is_found() {
 fn nesting_stands_in_the_octets_as_the_specification_draws_it() {
     let mut out = Vec::new();
     let mut writer = TableWriter::new(&mut out);
-    writer.nested(short("t"), |inner| drop(inner.put(short("a"), Value::Void)));
-    writer.array(short("l"), |inner| drop(inner.push(Value::U8(7)).table(|_| {})));
+    writer.nested(short("t"), |inner| {
+        inner.put(short("a"), Value::Void);
+    });
+    writer.array(short("l"), |inner| {
+        inner.push(Value::U8(7)).table(|_| {});
+    });
     let table = writer.finish().unwrap();
     assert_eq!(
         table.as_bytes(),
