@@ -87,29 +87,41 @@ impl<D: Disk> Reader<D> {
     }
 
     fn cold(&mut self, lsn: Lsn, len: usize) -> Result<MessageRecord<'_>, ReadError> {
-        if !self.window.holds(lsn, len) {
-            let file = self.files.find(lsn).ok_or(ReadError::Gone)?;
-            self.window.fill(file, lsn, len)?;
+        let ahead = self.window.holds(lsn, len);
+        if !ahead {
+            self.fill(lsn, len)?;
+        }
+        let mut intact = self.window.is_intact(lsn, len, self.salt);
+        if !intact && ahead {
+            // It was read ahead, perhaps before it was written: only a fresh read can tell.
+            self.fill(lsn, len)?;
+            intact = self.window.is_intact(lsn, len, self.salt);
         }
         let Some(file) = self.window.segment.clone() else {
             return Err(ReadError::Gone);
         };
         let (segment, offset) = (file.number, file.offset(lsn));
         let bytes = self.window.at(offset, len);
-        let intact = record::peek(bytes).is_some_and(|(found, _)| found == len)
-            && record::is_intact(bytes, self.salt, segment, offset);
         let message = if intact {
             record::decode_message(bytes)
         } else {
             None
         };
         // Whoever recycled the segment meanwhile took it out of the list first.
-        let recycled = || self.files.find(lsn).is_none_or(|found| found.number != segment);
+        let recycled = || {
+            let found = self.files.find(lsn);
+            found.is_none_or(|(found, _)| found.number != segment)
+        };
         match message {
             Some(message) => Ok(message),
             None if recycled() => Err(ReadError::Gone),
             None => Err(ReadError::Damaged { segment, offset }),
         }
+    }
+
+    fn fill(&mut self, lsn: Lsn, len: usize) -> Result<(), ReadError> {
+        let (file, limit) = self.files.find(lsn).ok_or(ReadError::Gone)?;
+        self.window.fill(file, limit, lsn, len)
     }
 }
 
@@ -131,11 +143,28 @@ impl<D: Disk> Window<D> {
         })
     }
 
+    /// Whether the record at `lsn`, which the window holds, is whole.
+    fn is_intact(&self, lsn: Lsn, len: usize, salt: Salt) -> bool {
+        self.segment.as_ref().is_some_and(|file| {
+            let offset = file.offset(lsn);
+            let bytes = self.at(offset, len);
+            record::peek(bytes).is_some_and(|(found, _)| found == len)
+                && record::is_intact(bytes, salt, file.number, offset)
+        })
+    }
+
     fn at(&self, offset: u64, len: usize) -> &[u8] {
         &self.buf[memory_offset(offset - self.start)..][..len]
     }
 
-    fn fill(&mut self, file: Arc<SegmentFile<D::File>>, lsn: Lsn, len: usize) -> Result<(), ReadError> {
+    /// Reads from `lsn` on, no further than `limit`, where another segment takes over.
+    fn fill(
+        &mut self,
+        file: Arc<SegmentFile<D::File>>,
+        limit: Lsn,
+        lsn: Lsn,
+        len: usize,
+    ) -> Result<(), ReadError> {
         let offset = file.offset(lsn);
         let start = offset / ALIGNMENT * ALIGNMENT;
         let end = self.start + byte_count(self.buf.len());
@@ -152,7 +181,7 @@ impl<D: Disk> Window<D> {
             _ => READ_AHEAD_BYTES_MIN,
         };
         let needed = (offset + byte_count(len) - start).next_multiple_of(ALIGNMENT);
-        let wanted = needed.max(self.read_ahead).min(file.bytes - start);
+        let wanted = needed.max(self.read_ahead).min(file.offset(limit) - start);
         self.segment = None;
         self.buf.resize_stale(memory_offset(wanted));
         let read = file.file.read_at(&mut self.buf, start);
