@@ -11,6 +11,8 @@ const FEW_MAX: usize = 32;
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) enum Targets {
+    /// What a direct exchange has for nearly every key: nothing more to load.
+    One(Destination, u32),
     Few(Vec<(Destination, u32)>),
     /// So many that copying a list for each change would be felt.
     Many(Box<ShareMap<Destination, u32>>),
@@ -23,47 +25,58 @@ impl Targets {
 
     pub(crate) fn is_empty(&self) -> bool {
         match self {
+            Self::One(..) => false,
             Self::Few(few) => few.is_empty(),
             Self::Many(many) => many.is_empty(),
         }
     }
 
     pub(crate) fn add(&mut self, destination: &Destination, seed: Seed) {
-        if let Self::Few(few) = self {
-            if let Some((_, count)) = few.iter_mut().find(|(have, _)| have == destination) {
-                *count += 1;
-                return;
+        match self {
+            Self::One(have, count) if have == destination => *count += 1,
+            Self::One(have, count) => {
+                let first = (have.clone(), *count);
+                *self = Self::Few(vec![first, (destination.clone(), 1)]);
             }
-            if few.len() < FEW_MAX {
-                few.push((destination.clone(), 1));
-                return;
+            Self::Few(few) if few.is_empty() => *self = Self::One(destination.clone(), 1),
+            Self::Few(few) => {
+                if let Some((_, count)) = few.iter_mut().find(|(have, _)| have == destination) {
+                    *count += 1;
+                } else if few.len() < FEW_MAX {
+                    few.push((destination.clone(), 1));
+                } else {
+                    let mut many = ShareMap::new(seed);
+                    for (have, count) in few.drain(..) {
+                        many.insert(have, count);
+                    }
+                    many.insert(destination.clone(), 1);
+                    *self = Self::Many(Box::new(many));
+                }
             }
-            let mut many = ShareMap::new(seed);
-            for (destination, count) in few.drain(..) {
-                many.insert(destination, count);
-            }
-            *self = Self::Many(Box::new(many));
-        }
-        if let Self::Many(many) = self {
-            *many.get_or_insert_with(destination, || 0) += 1;
+            Self::Many(many) => *many.get_or_insert_with(destination, || 0) += 1,
         }
     }
 
     /// Takes one binding away. It must have been added.
     pub(crate) fn remove(&mut self, destination: &Destination) {
+        const KNOWN: &str = "only bindings that exist are removed";
         match self {
+            Self::One(have, count) => {
+                assert!(have == destination, "{KNOWN}");
+                *count -= 1;
+                if *count == 0 {
+                    *self = Self::new();
+                }
+            }
             Self::Few(few) => {
-                let at = few.iter().position(|(have, _)| have == destination);
-                let at = at.expect("only bindings that exist are removed");
+                let at = few.iter().position(|(have, _)| have == destination).expect(KNOWN);
                 few[at].1 -= 1;
                 if few[at].1 == 0 {
                     few.remove(at);
                 }
             }
             Self::Many(many) => {
-                let count = many
-                    .get_mut(destination)
-                    .expect("only bindings that exist are removed");
+                let count = many.get_mut(destination).expect(KNOWN);
                 *count -= 1;
                 if *count == 0 {
                     many.remove(destination);
@@ -75,6 +88,7 @@ impl Targets {
     #[inline]
     pub(crate) fn for_each<'a>(&'a self, mut visit: impl FnMut(&'a Destination)) {
         match self {
+            Self::One(destination, _) => visit(destination),
             Self::Few(few) => few.iter().for_each(|(destination, _)| visit(destination)),
             Self::Many(many) => many.for_each(|destination, _| visit(destination)),
         }
