@@ -245,6 +245,16 @@ impl<D: Disk> Shard<D> {
         Ok(())
     }
 
+    /// Whoever still holds leases at an orderly stop will not acknowledge them: they come back as redelivered.
+    pub(crate) fn give_back_leases(&mut self) {
+        for queue in self.state.queues.iter_mut() {
+            let mut seen = roaring::RoaringTreemap::new();
+            seen.insert_range(queue.floor..queue.cursor);
+            seen -= &queue.acked;
+            queue.redelivered |= seen;
+        }
+    }
+
     /// Ends the life of everything that is ready, those entries included that are accepted and not yet
     /// durable. Leased entries stay. Returns how many there were, and the block to wait for.
     ///

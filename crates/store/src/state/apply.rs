@@ -257,9 +257,12 @@ fn count_dead<D: Disk>(
         if entry.len == 0 || queue.is_dead(seq) {
             continue;
         }
-        queue.live -= 1;
-        queue.transient_live -= u64::from(entry.transient);
-        queue.leased -= u64::from(seq < queue.cursor);
+        // A transient entry from before the last start is counted with its segment only.
+        if !entry.transient || seq >= queue.transient_floor {
+            queue.live -= 1;
+            queue.transient_live -= u64::from(entry.transient);
+            queue.leased -= u64::from(seq < queue.cursor);
+        }
         let place = match run {
             Some((index, _)) if segments.holds(index, entry.lsn) => Some(index),
             _ => segments.index_of(entry.lsn),

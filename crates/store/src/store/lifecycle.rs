@@ -101,6 +101,7 @@ impl<D: Disk, F: Follower<D>> Store<D, F> {
         while !inner.lock().shard.tail.is_idle() && inner.lock().shard.poisoned().is_none() {
             inner.step(CheckpointWish::WhenDue);
         }
+        inner.lock().shard.give_back_leases();
         inner.chore_until_clean();
         let result = inner.mark_closed();
         inner.lock.lock().expect("no holder of this lock panics").take();
