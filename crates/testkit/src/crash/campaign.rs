@@ -58,6 +58,7 @@ struct Kills {
     at_roll: u32,
     in_recovery: u32,
     missed: u32,
+    deaf_clients: usize,
     in_flight_least: Option<u64>,
     confirmed_least: Option<u64>,
     starts: Vec<Duration>,
@@ -161,14 +162,20 @@ impl Campaign<'_> {
         let is_the_moment = moment.wait(&self.traffic, thresholds, self.launch.data(), &mut self.random)?;
         self.traffic.set_dying();
         broker.kill()?;
-        sessions.join()?;
+        self.part(sessions)?;
         self.count(moment, is_the_moment, thresholds);
+        Ok(())
+    }
+
+    fn part(&mut self, sessions: Sessions) -> anyhow::Result<()> {
+        self.kills.deaf_clients += sessions.join()?.len();
         Ok(())
     }
 
     fn count(&mut self, moment: Moment, is_the_moment: bool, thresholds: Thresholds) {
         // Counted after the kill: what the broker can no longer confirm was in flight.
-        let (in_flight, confirmed) = (self.traffic.unresolved_count(), self.traffic.confirmed_count());
+        let in_flight = self.traffic.unresolved_count() + self.traffic.in_flight_count();
+        let confirmed = self.traffic.confirmed_count();
         let is_loaded = in_flight >= thresholds.in_flight_min && confirmed >= thresholds.confirmed_min;
         if !is_loaded || !is_the_moment {
             self.kills.missed += 1;
@@ -227,7 +234,9 @@ impl Campaign<'_> {
         }
         self.runtime.block_on(async {
             let connection = connect(&url).await?;
-            declare(&connection.create_channel().await?).await?;
+            // Kept until the end: a dropped channel closes itself, and the connection's close stumbles over it.
+            let channel = connection.create_channel().await?;
+            declare(&channel).await?;
             connection.close(200, "declared".into()).await
         })?;
         self.is_declared = true;
@@ -267,7 +276,7 @@ impl Campaign<'_> {
         self.wait_until_drained(&broker.url())?;
         self.traffic.set_dying();
         broker.kill()?;
-        sessions.join()?;
+        self.part(sessions)?;
         let broker = self.start()?;
         self.expect_empty(&broker)?;
         broker.stop()?;
@@ -361,12 +370,16 @@ impl Campaign<'_> {
         let slowest = starts.last().copied().unwrap_or_default();
         let median = starts.get(starts.len() / 2).copied().unwrap_or_default();
         let summary = format!(
-            "seed {}; {} published, {} confirmed, {} delivered ({} redelivered); exec to listening: median {median:.1?}, slowest {slowest:.1?}",
+            "seed {}; {} published, {} confirmed, {} delivered ({} redelivered); \
+             exec to listening: median {median:.1?}, slowest {slowest:.1?}; \
+             {} kills missed their moment, {} times a client did not notice one",
             self.options.seed,
             ledger.published(),
             ledger.confirmed(),
             ledger.delivered(),
             ledger.redelivered(),
+            kills.missed,
+            kills.deaf_clients,
         );
         Ok(Report::new(summary, findings))
     }

@@ -38,10 +38,33 @@ pub async fn consume(
 }
 
 /// What a consumer has taken and not settled: a count, and the last of it.
-#[derive(Default)]
-struct Held {
+struct Held<'a> {
+    traffic: &'a Traffic,
+    queue: usize,
     count: u64,
     last: Option<Delivery>,
+}
+
+impl Held<'_> {
+    fn take(&mut self, delivery: Delivery) {
+        self.count += 1;
+        self.last = Some(delivery);
+        self.traffic.set_unsettled(self.queue, self.count);
+    }
+
+    /// Acknowledges everything that is held.
+    async fn settle(&mut self) -> lapin::Result<()> {
+        if let Some(delivery) = self.last.take() {
+            delivery
+                .ack(BasicAckOptions {
+                    multiple: self.count > 1,
+                })
+                .await?;
+        }
+        self.count = 0;
+        self.traffic.set_unsettled(self.queue, 0);
+        Ok(())
+    }
 }
 
 /// Returns when it was time to hang up.
@@ -58,7 +81,12 @@ async fn consume_on_a_channel(
     let mut consumer = channel
         .basic_consume(queue_name(queue), tag, options, FieldTable::default())
         .await?;
-    let mut held = Held::default();
+    let mut held = Held {
+        traffic,
+        queue,
+        count: 0,
+        last: None,
+    };
     // Half of the prefetch at most, or the broker would have to wait for us.
     let batch_max = u64::from(prefetch).div_ceil(2);
     let mut batch = random.between(1, batch_max + 1);
@@ -78,38 +106,23 @@ async fn consume_on_a_channel(
                 break;
             }
         }
-        held.count += 1;
-        held.last = Some(delivery);
-        traffic.set_unsettled(queue, held.count);
+        held.take(delivery);
         if held.count >= batch {
-            settle(&mut held).await?;
+            held.settle().await?;
             batch = random.between(1, batch_max + 1);
-            traffic.set_unsettled(queue, 0);
         }
     }
     channel.close(200, "enough".into()).await
 }
 
 /// The next delivery. While there is none, what is held is acknowledged.
-async fn next(consumer: &mut Consumer, held: &mut Held) -> lapin::Result<Option<Delivery>> {
+async fn next(consumer: &mut Consumer, held: &mut Held<'_>) -> lapin::Result<Option<Delivery>> {
     loop {
         match tokio::time::timeout(IDLE, consumer.next()).await {
             Ok(delivery) => return delivery.transpose(),
-            Err(_) => settle(held).await?,
+            Err(_) => held.settle().await?,
         }
     }
-}
-
-async fn settle(held: &mut Held) -> lapin::Result<()> {
-    if let Some(delivery) = held.last.take() {
-        delivery
-            .ack(BasicAckOptions {
-                multiple: held.count > 1,
-            })
-            .await?;
-    }
-    held.count = 0;
-    Ok(())
 }
 
 fn record(traffic: &Traffic, queue: usize, delivery: &Delivery) {

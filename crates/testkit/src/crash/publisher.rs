@@ -25,10 +25,24 @@ pub async fn publish(traffic: Arc<Traffic>, publisher: u16, url: String) -> lapi
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let (sender, receiver) = mpsc::channel(WINDOW_MESSAGES);
-    let confirms = tokio::spawn(settle(Arc::clone(&traffic), receiver));
+    // In one task, so that whoever gives up on the publisher gives up on both.
+    let (end, ()) = tokio::join!(
+        send_all(&traffic, publisher, &channel, sender),
+        settle(&traffic, receiver)
+    );
+    Err(end)
+}
+
+/// Sends until it cannot, and returns why.
+async fn send_all(
+    traffic: &Traffic,
+    publisher: u16,
+    channel: &Channel,
+    sender: mpsc::Sender<Waiting>,
+) -> lapin::Error {
     let window = Arc::new(Semaphore::new(WINDOW_MESSAGES));
     let mut body = Vec::new();
-    let end = loop {
+    loop {
         let permit = Arc::clone(&window)
             .acquire_owned()
             .await
@@ -36,7 +50,7 @@ pub async fn publish(traffic: Arc<Traffic>, publisher: u16, url: String) -> lapi
         let id = traffic.ledger().publish(publisher);
         traffic.workload.fill(id, &mut body);
         traffic.sent();
-        match send(&channel, &traffic, id, &body).await {
+        match send(channel, traffic, id, &body).await {
             Ok(confirm) => {
                 let waiting = Waiting { id, confirm, permit };
                 sender
@@ -46,13 +60,10 @@ pub async fn publish(traffic: Arc<Traffic>, publisher: u16, url: String) -> lapi
             }
             Err(error) => {
                 traffic.unresolved();
-                break error;
+                return error;
             }
         }
-    };
-    drop(sender);
-    confirms.await.expect("settling does not panic");
-    Err(end)
+    }
 }
 
 async fn send(
@@ -74,7 +85,7 @@ async fn send(
         .await
 }
 
-async fn settle(traffic: Arc<Traffic>, mut receiver: mpsc::Receiver<Waiting>) {
+async fn settle(traffic: &Traffic, mut receiver: mpsc::Receiver<Waiting>) {
     while let Some(Waiting { id, confirm, permit }) = receiver.recv().await {
         match confirm.await {
             Ok(confirmation) if confirmation.is_ack() => {
