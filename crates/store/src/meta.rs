@@ -33,6 +33,8 @@ pub(crate) struct Meta {
     pub(crate) store: u128,
     /// Raised at each open, before any other write.
     pub(crate) epoch: u64,
+    /// The newest epoch whose first segment is complete: its header was synced.
+    pub(crate) begun: u64,
     /// Whether the last owner closed the store properly.
     pub(crate) shutdown: Shutdown,
 }
@@ -186,6 +188,7 @@ fn encode(meta: &Meta, generation: u64) -> [u8; SLOT_BYTES] {
     LittleEndian::write_u64(&mut slot[16..24], generation);
     LittleEndian::write_u64(&mut slot[24..32], meta.epoch);
     LittleEndian::write_u128(&mut slot[32..48], meta.store);
+    LittleEndian::write_u64(&mut slot[48..56], meta.begun);
     let crc = crc32fast::hash(&slot[..CHECKED_BYTES]);
     LittleEndian::write_u32(&mut slot[CHECKED_BYTES..CHECKED_BYTES + 4], crc);
     slot
@@ -203,6 +206,7 @@ fn decode(slot: &[u8]) -> Slot {
     let meta = Meta {
         store: LittleEndian::read_u128(&slot[32..48]),
         epoch: LittleEndian::read_u64(&slot[24..32]),
+        begun: LittleEndian::read_u64(&slot[48..56]),
         shutdown: if flags & FLAG_CLEAN == 0 {
             Shutdown::Unclean
         } else {

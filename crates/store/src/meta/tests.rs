@@ -4,6 +4,7 @@ use crate::disk::{RealDisk, RealFile, WriteMode};
 const META: Meta = Meta {
     store: 0x0123_4567_89ab_cdef_0011_2233_4455_6677,
     epoch: 5,
+    begun: 4,
     shutdown: Shutdown::Unclean,
 };
 

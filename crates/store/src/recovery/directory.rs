@@ -34,7 +34,7 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    pub(super) fn read<D: Disk>(disk: &D, store: u128) -> Result<Self, OpenError> {
+    pub(super) fn read<D: Disk>(disk: &D, store: u128, begun: Epoch) -> Result<Self, OpenError> {
         let names = disk
             .list(JOURNAL_DIR)
             .map_err(OpenError::io("listing", JOURNAL_DIR))?;
@@ -51,7 +51,7 @@ impl Directory {
                     number
                 }
                 JournalName::Segment(number) => {
-                    match read_header(disk, store, number)? {
+                    match read_header(disk, store, begun, number)? {
                         Some(found) => directory.segments.push(found),
                         None => directory.remains.push(number),
                     }
@@ -141,7 +141,12 @@ pub(crate) fn identity<D: Disk>(disk: &D) -> std::io::Result<Option<(u128, Epoch
     Ok(found)
 }
 
-fn read_header<D: Disk>(disk: &D, store: u128, number: SegmentNumber) -> Result<Option<Found>, OpenError> {
+fn read_header<D: Disk>(
+    disk: &D,
+    store: u128,
+    begun: Epoch,
+    number: SegmentNumber,
+) -> Result<Option<Found>, OpenError> {
     let path = segment_path(number);
     let (file, bytes) = open_file(disk, &path).map_err(OpenError::io("opening", &path))?;
     let mut buf = AlignedBuf::zeroed(8192);
@@ -171,7 +176,11 @@ fn read_header<D: Disk>(disk: &D, store: u128, number: SegmentNumber) -> Result<
                 "written by another version of the format ({version}, features {features:#x}); open it with that version"
             ),
         }),
-        Err(HeaderProblem::Invalid) => Ok(by_first_block(&buf[4096..], store, number, bytes)),
+        Err(HeaderProblem::Invalid) => {
+            // A start that was interrupted leaves a block without a header: nothing in it was ever confirmed.
+            let found = by_first_block(&buf[4096..], store, number, bytes);
+            Ok(found.filter(|found| found.epoch <= begun))
+        }
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) struct Opened<D: Disk> {
 pub(crate) struct Identity {
     pub store: u128,
     pub epoch: Epoch,
+    /// The newest epoch that was begun in full before this start.
+    pub begun: Epoch,
 }
 
 /// Recovers shard 0.
@@ -57,7 +59,7 @@ pub(crate) fn open_shard<D: Disk>(
     now: Now,
     report: &mut RecoveryReport,
 ) -> Result<Opened<D>, OpenError> {
-    let directory = Directory::read(disk, identity.store)?;
+    let directory = Directory::read(disk, identity.store, identity.begun)?;
     let restored = restore::state(disk, options, identity.store, &directory, report)?;
     let mut scan = Scan::new(Salt::of(identity.store), &directory, restored);
     scan.run(report)?;
@@ -194,7 +196,7 @@ fn start_epoch<D: Disk>(
         clean_checkpoints: 0,
         segments_recycled: 0,
     };
-    let tail = Tail::new(start, salt, identity.epoch, options.block_bytes_soft, pool);
+    let tail = Tail::new(start, salt, identity.epoch, options.block_bytes_soft, options.segment_bytes, pool);
     state.touched.clear();
     Ok(Opened {
         shard: Shard::new(options.clone(), state, tail, chores),

@@ -35,10 +35,12 @@ impl<D: Disk, F: Follower<D>> Store<D, F> {
         let identity = Identity {
             store: meta.meta().store,
             epoch: Epoch::new(meta.meta().epoch).next(),
+            begun: Epoch::new(meta.meta().begun),
         };
         let raised = Meta {
             store: identity.store,
             epoch: identity.epoch.get(),
+            begun: identity.begun.get(),
             shutdown: Shutdown::Unclean,
         };
         meta.write(raised).map_err(OpenError::io("writing", META_NAME))?;
@@ -47,6 +49,12 @@ impl<D: Disk, F: Follower<D>> Store<D, F> {
         report.catalog = found;
         report.epoch = identity.epoch.get();
         let opened = recovery::open_shard(&disk, &options, identity, was_clean, now, &mut report)?;
+        // From now on a segment of this epoch without a sound header is damaged, and no remains of this start.
+        let begun = Meta {
+            begun: identity.epoch.get(),
+            ..raised
+        };
+        meta.write(begun).map_err(OpenError::io("writing", META_NAME))?;
         report.elapsed_ms = disk.now().mono_ms.saturating_sub(now.mono_ms);
         let files = opened.shard.state.segments.files();
         let locked = Locked {
@@ -178,11 +186,13 @@ fn open_meta<D: Disk>(disk: &D, report: &mut RecoveryReport) -> Result<MetaFile<
         (Some((store, epoch)), _) => Meta {
             store,
             epoch: epoch.get(),
+            begun: epoch.get(),
             shutdown: Shutdown::Unclean,
         },
         (None, Some(store)) => Meta {
             store,
             epoch: 0,
+            begun: 0,
             shutdown: Shutdown::Unclean,
         },
         (None, None) if matches!(problem, MetaError::Missing) => {
@@ -190,6 +200,7 @@ fn open_meta<D: Disk>(disk: &D, report: &mut RecoveryReport) -> Result<MetaFile<
             Meta {
                 store: disk.random(),
                 epoch: 0,
+                begun: 0,
                 shutdown: Shutdown::Clean,
             }
         }
