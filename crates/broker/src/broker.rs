@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::Waker;
 
 use logpond_store::disk::{Disk, Now};
-use logpond_store::{BlockNumber, Guard, Store};
+use logpond_store::{BlockNumber, Guard, PoisonCause, Store};
 
 use crate::auth::{Accounts, AuthError, Login, Peer};
 use crate::errors::{Answer, storage_failed};
@@ -78,6 +78,11 @@ impl<D: Disk> Broker<D> {
     /// The largest message body that is accepted.
     pub fn message_bytes_max(&self) -> u64 {
         self.options.message_bytes_max
+    }
+
+    /// Why the store failed, if it did: nothing is confirmed any more.
+    pub fn poisoned(&self) -> Option<PoisonCause> {
+        self.store.lock().parts().1.poisoned.clone()
     }
 
     /// Users and permissions.
