@@ -81,12 +81,25 @@ pub fn encode_content(
 
 /// Appends the body's frames.
 pub(crate) fn encode_body(out: &mut Vec<u8>, channel: ChannelId, body: &[u8], frame_max: u32) {
-    for piece in body.chunks(payload_bytes_max(frame_max)) {
-        let len = u32::try_from(piece.len()).expect("a piece fits a frame");
-        out.extend_from_slice(&frame_header(FrameKind::Body, channel, len));
-        out.extend_from_slice(piece);
-        out.push(FRAME_END);
+    let payload_max = payload_bytes_max(frame_max);
+    // Cutting needs a division, which a body that fits one frame does not pay for.
+    if body.len() <= payload_max {
+        if !body.is_empty() {
+            encode_piece(out, channel, body);
+        }
+        return;
     }
+    for piece in body.chunks(payload_max) {
+        encode_piece(out, channel, piece);
+    }
+}
+
+#[inline]
+fn encode_piece(out: &mut Vec<u8>, channel: ChannelId, piece: &[u8]) {
+    let len = u32::try_from(piece.len()).expect("a piece fits a frame");
+    out.extend_from_slice(&frame_header(FrameKind::Body, channel, len));
+    out.extend_from_slice(piece);
+    out.push(FRAME_END);
 }
 
 /// The octets before a payload.

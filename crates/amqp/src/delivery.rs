@@ -5,9 +5,9 @@
 //! - What is written here equals what the generated encoders write.
 
 use crate::channel_id::ChannelId;
-use crate::content::{encode_body, frame_header};
+use crate::content::{encode_content, frame_header};
 use crate::frame::{FrameKind, payload_bytes_max};
-use crate::limits::{FRAME_END, FRAME_OVERHEAD_BYTES};
+use crate::limits::FRAME_END;
 use crate::method::basic;
 use crate::short_str::ShortStr;
 
@@ -38,23 +38,8 @@ pub fn encode_delivery(
     frame_max: u32,
 ) {
     let names = delivery.consumer_tag.len() + delivery.exchange.len() + delivery.routing_key.len();
-    let frames = 2 + body.len().div_ceil(payload_bytes_max(frame_max));
-    out.reserve(names + 16 + 12 + raw_properties.len() + body.len() + frames * FRAME_OVERHEAD_USIZE);
-    encode_deliver_method(out, channel, delivery);
-    crate::content::encode_content_header(
-        out,
-        channel,
-        raw_properties,
-        u64::try_from(body.len()).expect("a slice is below 16 EiB"),
-    );
-    encode_body(out, channel, body, frame_max);
-}
-
-const FRAME_OVERHEAD_USIZE: usize = 8;
-const _: () = assert!(FRAME_OVERHEAD_BYTES == 8);
-
-//= amqp-0-9-1 basic.deliver
-fn encode_deliver_method(out: &mut Vec<u8>, channel: ChannelId, delivery: &Delivery<'_>) {
+    let frames = 2 + body_frames(body.len(), payload_bytes_max(frame_max));
+    out.reserve(FIXED_BYTES + names + raw_properties.len() + body.len() + frames * FRAME_OVERHEAD);
     basic::Deliver {
         consumer_tag: delivery.consumer_tag,
         delivery_tag: delivery.delivery_tag,
@@ -63,6 +48,20 @@ fn encode_deliver_method(out: &mut Vec<u8>, channel: ChannelId, delivery: &Deliv
         routing_key: delivery.routing_key,
     }
     .encode(channel, out);
+    encode_content(out, channel, raw_properties, body, frame_max);
+}
+
+/// Method: ids, tag, bits and three octets of length; content header: class, weight and size.
+const FIXED_BYTES: usize = (4 + 8 + 1 + 3) + 12;
+const FRAME_OVERHEAD: usize = 8;
+
+/// Bodies mostly fit one frame, and then no division is needed. An empty one is given room for a frame that it lacks.
+fn body_frames(len: usize, payload_max: usize) -> usize {
+    if len <= payload_max {
+        1
+    } else {
+        len.div_ceil(payload_max)
+    }
 }
 
 /// Appends `basic.ack`: a confirm from a server, an acknowledgement from a client.
