@@ -8,7 +8,7 @@
 //!   again, and the older of the two retained checkpoints begins behind it.
 
 use crate::disk::{Disk, DiskFile, FileKind};
-use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber};
+use crate::ids::{BlockNumber, Lsn, QueueId, SegmentNumber};
 use hashbrown::HashSet;
 use std::sync::{Arc, RwLock};
 
@@ -64,7 +64,6 @@ impl<F> SegmentFile<F> {
 /// What is known of a segment.
 pub(crate) struct Segment<F> {
     pub file: Arc<SegmentFile<F>>,
-    pub epoch: Epoch,
     /// Where its valid blocks end.
     pub end: Lsn,
     pub live: u64,
@@ -96,6 +95,7 @@ impl<D: Disk> Segments<D> {
                 .is_none_or(|last| last.file.first_lsn < segment.file.first_lsn),
             "segments follow each other in the log"
         );
+        debug_assert!(self.list.last().is_none_or(|last| last.file.number < segment.file.number));
         self.files
             .0
             .write()
@@ -125,10 +125,6 @@ impl<D: Disk> Segments<D> {
         self.list.iter_mut()
     }
 
-    pub(crate) fn last(&self) -> Option<&Segment<D::File>> {
-        self.list.last()
-    }
-
     pub(crate) fn last_mut(&mut self) -> Option<&mut Segment<D::File>> {
         self.list.last_mut()
     }
@@ -149,11 +145,13 @@ impl<D: Disk> Segments<D> {
         self.list.get(index).is_some_and(begins) && !self.list.get(index + 1).is_some_and(begins)
     }
 
+    /// Numbers rise with addresses: a later segment has the greater of both.
     pub(crate) fn get_mut(&mut self, number: SegmentNumber) -> Option<&mut Segment<D::File>> {
-        self.list
-            .iter_mut()
-            .rev()
-            .find(|segment| segment.file.number == number)
+        if self.list.last().is_some_and(|last| last.file.number == number) {
+            return self.list.last_mut();
+        }
+        let at = self.list.binary_search_by_key(&number, |segment| segment.file.number).ok()?;
+        Some(&mut self.list[at])
     }
 
     pub(crate) fn at_mut(&mut self, index: usize) -> &mut Segment<D::File> {

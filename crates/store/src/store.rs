@@ -131,7 +131,6 @@ impl<D: Disk, F: Follower<D>> Store<D, F> {
     }
 
     /// The definitions.
-    #[must_use]
     pub fn catalog(&self) -> MutexGuard<'_, Catalog<D>> {
         self.inner.catalog.lock().expect("no holder of this lock panics")
     }

@@ -71,6 +71,7 @@ pub(crate) struct Tail<D: Disk> {
     salt: Salt,
     epoch: Epoch,
     block_bytes_soft: u64,
+    segment_bytes: u64,
     pub pool: BufferPool,
     building: BlockBuilder,
     waiting: VecDeque<BlockBuilder>,
@@ -94,6 +95,7 @@ impl<D: Disk> Tail<D> {
         salt: Salt,
         epoch: Epoch,
         block_bytes_soft: u64,
+        segment_bytes: u64,
         mut pool: BufferPool,
     ) -> Self {
         let building = BlockBuilder::new(start.last_block.next(), pool.take(0));
@@ -101,6 +103,7 @@ impl<D: Disk> Tail<D> {
             salt,
             epoch,
             block_bytes_soft,
+            segment_bytes,
             pool,
             building,
             waiting: VecDeque::new(),
@@ -135,10 +138,6 @@ impl<D: Disk> Tail<D> {
         self.epoch
     }
 
-    pub(crate) const fn salt(&self) -> Salt {
-        self.salt
-    }
-
     pub(crate) fn building(&mut self) -> (&mut BlockBuilder, &mut BufferPool) {
         (&mut self.building, &mut self.pool)
     }
@@ -165,7 +164,7 @@ impl<D: Disk> Tail<D> {
 
     /// The largest block that fits into an empty segment.
     pub(crate) fn block_bytes_max(&self) -> u64 {
-        self.file.bytes - limits::SEGMENT_HEADER_BYTES
+        self.segment_bytes - limits::SEGMENT_HEADER_BYTES
     }
 
     pub(crate) fn has_room(&self) -> bool {

@@ -1,4 +1,5 @@
 //! What a store promises, on a real directory.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use logpond_store::disk::{RealDisk, WriteMode};
 use logpond_store::{

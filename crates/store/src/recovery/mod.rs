@@ -160,7 +160,6 @@ fn start_epoch<D: Disk>(
         .map_err(OpenError::io("syncing", JOURNAL_DIR))?;
     state.segments.push(Segment {
         file: Arc::clone(&start.file),
-        epoch: identity.epoch,
         end: start.end,
         live: 0,
         control: hashbrown::HashSet::new(),

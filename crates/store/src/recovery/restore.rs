@@ -154,7 +154,6 @@ fn enter_segments<D: Disk>(disk: &D, state: &mut State<D>, directory: &Directory
         };
         state.segments.push(Segment {
             file: Arc::new(file),
-            epoch: found.epoch,
             end: found.limit,
             live: 0,
             control: HashSet::new(),

@@ -265,7 +265,10 @@ impl<D: Disk> Shard<D> {
             let mut settled = self.durable().end();
             for id in control {
                 // What a delete record is about lies before it: with the oldest segment it has served its time.
-                let needed = self.state.queues.contains(id) || Some(number) != oldest;
+                let needed = match self.state.queues.get(id) {
+                    Some(queue) => queue.durability == QueueDurability::Durable,
+                    None => Some(number) != oldest,
+                };
                 if needed && let Some(block) = self.write_state_again(id) {
                     settled = block;
                 }
@@ -393,10 +396,8 @@ impl<D: Disk> Shard<D> {
     pub(super) fn enter_segment(&mut self) {
         let file = Arc::clone(self.tail.segment());
         let end = file.first_lsn.plus(crate::limits::SEGMENT_HEADER_BYTES);
-        let epoch = self.tail.epoch();
         self.state.segments.push(Segment {
             file,
-            epoch,
             end,
             live: 0,
             control: hashbrown::HashSet::new(),

@@ -46,8 +46,7 @@ impl<D: Disk> State<D> {
                 .iter()
                 .try_for_each(|range| self.apply_range(kind, range, segment)),
             Some(Record::Queue(record)) => {
-                self.apply_queue(&record, segment);
-                Ok(())
+                self.apply_queue(&record, segment)
             }
             // A MARK changes nothing; what is intact and yet unreadable was written by a later version, whose
             // segments carry a feature bit that this one refuses.
@@ -178,18 +177,23 @@ impl<D: Disk> State<D> {
         Ok(())
     }
 
-    fn apply_queue(&mut self, record: &QueueRecord<'_>, segment: SegmentNumber) {
+    fn apply_queue(&mut self, record: &QueueRecord<'_>, segment: SegmentNumber) -> Result<(), PoisonCause> {
         if let Some(segment) = self.segments.get_mut(segment) {
             segment.control.insert(record.id);
         }
         match record.action {
             QueueAction::Delete => {
-                self.tombstones.insert(record.id);
+                // A transient queue vanishes at the next start anyway, so its grave needs no stone.
+                if record.transient {
+                    self.tombstones.remove(&record.id);
+                } else {
+                    self.tombstones.insert(record.id);
+                }
                 self.drop_queue(record.id);
             }
             QueueAction::Create | QueueAction::State => {
                 if self.tombstones.contains(&record.id) {
-                    return;
+                    return Ok(());
                 }
                 if !self.queues.contains(record.id) {
                     let durability = if record.transient {
@@ -200,32 +204,35 @@ impl<D: Disk> State<D> {
                     self.queues.insert(Queue::new(record.id, durability, record.meta));
                 }
                 if record.action == QueueAction::State {
-                    self.apply_state(record);
+                    self.apply_state(record)?;
                 }
             }
         }
+        Ok(())
     }
 
-    fn apply_state(&mut self, record: &QueueRecord<'_>) {
-        let Some(queue) = self.queues.get_mut(record.id) else {
-            return;
-        };
+    fn apply_state(&mut self, record: &QueueRecord<'_>) -> Result<(), PoisonCause> {
+        let Some(queue) = self.queues.get_mut(record.id) else { return Ok(()) };
         queue.next_seq = queue.next_seq.max(record.next_seq.get());
         queue.mark = queue.mark.max(record.delivery_mark.get());
-        // In a running store all of this is applied already; a rebuild from the log learns it here, before or
-        // after the messages that it speaks of, and `bury` bears both.
-        if queue.floor < record.floor.get() {
-            let first = queue.floor;
-            queue.bury(first, record.floor.get() - first);
+        // In a running store all of this is applied already, so the differences are empty and cost nothing; a
+        // rebuild from the log learns it here, before or after the messages that it speaks of.
+        let floor = queue.floor;
+        let mut acked = set_of(record.acked);
+        acked -= &queue.acked;
+        acked.remove_range(..floor);
+        let mut redelivered = set_of(record.redelivered);
+        redelivered.remove_range(..floor);
+        redelivered -= &queue.acked;
+        queue.redelivered |= redelivered;
+        if floor < record.floor.get() {
+            let count = record.floor.get() - floor;
+            self.apply_ack(Range { queue: record.id, first: Seq::new(floor), count })?;
         }
-        if let Ok(acked) = RoaringTreemap::deserialize_from(record.acked) {
-            for seq in acked.iter().filter(|seq| *seq >= queue.floor) {
-                queue.acked.insert(seq);
-            }
+        for (first, end) in crate::shard::ranges_of(&acked) {
+            self.apply_ack(Range { queue: record.id, first: Seq::new(first), count: end - first })?;
         }
-        if let Ok(redelivered) = RoaringTreemap::deserialize_from(record.redelivered) {
-            queue.redelivered |= redelivered;
-        }
+        Ok(())
     }
 
     /// Forgets a queue and all its entries: costs its segments and pages, not its messages.
@@ -289,4 +296,12 @@ fn settle<D: Disk>(
         let number = segment.file.number;
         queue.remove_live(number, count);
     }
+}
+
+/// A set of a QUEUE record. Its checksum held, so one that cannot be read was written empty.
+fn set_of(bytes: &[u8]) -> RoaringTreemap {
+    if bytes.is_empty() {
+        return RoaringTreemap::new();
+    }
+    RoaringTreemap::deserialize_from(bytes).unwrap_or_default()
 }

@@ -56,10 +56,6 @@ impl QueueTable {
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Queue> {
         self.queues.iter_mut()
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len()
-    }
 }
 
 mod slab_slots {

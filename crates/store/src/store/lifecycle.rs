@@ -24,6 +24,7 @@ impl<D: Disk, F: Follower<D>> Store<D, F> {
     ///
     /// # Errors
     /// When another process holds the directory, it was written by another version, or the disk refuses.
+    #[expect(clippy::needless_pass_by_value, reason = "the options are the store's from then on")]
     pub fn open(disk: D, options: Options, follower: F) -> Result<(Self, RecoveryReport), OpenError> {
         options.check().map_err(OpenError::Options)?;
         let lock = disk.lock()?;
@@ -45,7 +46,7 @@ impl<D: Disk, F: Follower<D>> Store<D, F> {
         };
         meta.write(raised).map_err(OpenError::io("writing", META_NAME))?;
         let (catalog, found) =
-            Catalog::open(disk.clone(), identity.store, CatalogOptions::default()).map_err(catalog_error)?;
+            Catalog::open(disk.clone(), identity.store, CatalogOptions::default()).map_err(|error| catalog_error(&error))?;
         report.catalog = found;
         report.epoch = identity.epoch.get();
         let opened = recovery::open_shard(&disk, &options, identity, was_clean, now, &mut report)?;
@@ -217,7 +218,7 @@ fn open_meta<D: Disk>(disk: &D, report: &mut RecoveryReport) -> Result<MetaFile<
     MetaFile::create(disk, meta).map_err(OpenError::io("writing", META_NAME))
 }
 
-fn catalog_error(error: catalog::CatalogOpenError) -> OpenError {
+fn catalog_error(error: &catalog::CatalogOpenError) -> OpenError {
     OpenError::Format {
         file: catalog::CATALOG_NAME.to_owned(),
         problem: error.to_string(),
