@@ -351,3 +351,6 @@ impl SealedBlock {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,6 +95,13 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_are_those_of_the_golden_file() {
+        let mut bytes = [0; HEADER_LEN];
+        header().encode(&mut bytes);
+        assert_eq!(bytes[..], include_bytes!("../../tests/golden/segment-header.bin")[..]);
+    }
+
+    #[test]
     fn a_header_reads_back_as_it_was_written() {
         let mut bytes = [0; HEADER_LEN];
         header().encode(&mut bytes);

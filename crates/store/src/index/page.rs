@@ -112,6 +112,16 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_are_those_of_the_golden_file() {
+        let mut page = vec![0; PAGE_BYTES];
+        format(&mut page, QueueId::new(5), 2);
+        let entry = Entry { lsn: Lsn::new(0x1234_5000), len: 99, transient: true, priority: 3, expires_ms: 7 };
+        put(&mut page, Seq::new(2 * ENTRIES + 1), &entry);
+        seal(&mut page);
+        assert_eq!(page, include_bytes!("../../tests/golden/index-page.bin"));
+    }
+
+    #[test]
     fn a_changed_byte_breaks_the_checksum() {
         let mut page = vec![0; PAGE_BYTES];
         format(&mut page, QueueId::new(5), 0);

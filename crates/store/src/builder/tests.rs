@@ -1,0 +1,114 @@
+use super::*;
+use crate::format::record::{Persistence, QueueAction, Record};
+use crate::ids::Epoch;
+
+const STORE: u128 = 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff;
+const NOW: Now = Now { wall_ms: 1_700_000_000_000, mono_ms: 5 };
+
+fn message<'a>(properties: &'a [&'a [u8]], body: &'a [&'a [u8]]) -> MessageParts<'a> {
+    MessageParts {
+        persistence: Persistence::Persistent,
+        priority: 7,
+        message_id: 11,
+        timestamp_ms: NOW.wall_ms,
+        properties,
+        body,
+    }
+}
+
+fn append(builder: &mut BlockBuilder, pool: &mut BufferPool, queues: &[u64], body: &[u8]) {
+    let parts = [body];
+    let properties: [&[u8]; 2] = [b"ex", b"key"];
+    let references: Vec<_> = queues.iter().map(|queue| (QueueId::new(*queue), Seq::new(40), 0)).collect();
+    let len = record::message_len(queues.len(), 5, body.len());
+    builder.message(references.into_iter(), &message(&properties, &parts), len, pool);
+}
+
+/// A block with a record of each type.
+fn one_of_each() -> SealedBlock {
+    let mut pool = BufferPool::new(0);
+    let mut stale = AlignedBuf::zeroed(8192);
+    stale.fill(0xee);
+    let mut builder = BlockBuilder::new(BlockNumber::new(3), stale);
+    let queue = QueueRecord {
+        action: QueueAction::State,
+        transient: false,
+        id: QueueId::new(2),
+        next_seq: Seq::new(50),
+        floor: Seq::new(30),
+        delivery_mark: Seq::new(60),
+        acked: b"",
+        redelivered: b"",
+        meta: b"orders",
+    };
+    builder.queue(&queue, &mut pool);
+    append(&mut builder, &mut pool, &[1, 2], b"small");
+    append(&mut builder, &mut pool, &[1], &[0x5a; 300]);
+    let range = |first, count| Range { queue: QueueId::new(2), first: Seq::new(first), count };
+    builder.ack(AckReason::Acked, range(30, 2), NOW);
+    builder.ack(AckReason::Acked, range(32, 1), NOW);
+    builder.ack(AckReason::Purged, range(35, 5), NOW);
+    builder.requeue(range(33, 1), NOW);
+    builder.delivered(QueueId::new(1), Seq::new(100));
+    builder.mark(NOW, &mut pool);
+    builder.close(&mut pool);
+    let place = Place {
+        segment: SegmentNumber::new(9),
+        offset: 8192,
+        lsn: Lsn::new(65536 + 8192),
+        durable_lsn: Lsn::new(65536 + 8192),
+        previous_crc: 0xdead_beef,
+        epoch: Epoch::new(4),
+        max_timestamp_ms: 1,
+    };
+    builder.place(place).seal(Salt::of(STORE))
+}
+
+#[test]
+fn the_bytes_are_those_of_the_golden_file() {
+    let golden = include_bytes!("../../tests/golden/block.bin");
+    assert_eq!(one_of_each().bytes(), golden);
+}
+
+#[test]
+fn every_record_of_a_block_reads_back_and_touching_ranges_are_one() {
+    let block = one_of_each();
+    let mut types = Vec::new();
+    let mut at = 0;
+    while at < block.payload().len() {
+        let (len, ordinal) = record::peek(&block.payload()[at..]).unwrap();
+        let bytes = &block.payload()[at..at + len];
+        let place = 8192 + byte_count(HEADER_LEN + at);
+        assert!(record::is_intact(bytes, Salt::of(STORE), SegmentNumber::new(9), place), "record {ordinal}");
+        types.push(match record::decode(bytes).unwrap() {
+            Record::Message(message) => format!("message of {}", message.body.len()),
+            Record::Ranges { kind, ranges } => format!("{kind:?} of {}", ranges.iter().count()),
+            Record::Queue(queue) => format!("{:?} of {}", queue.action, queue.id),
+            Record::Mark { .. } => "mark".to_owned(),
+        });
+        at += pad8(len);
+    }
+    let expected = [
+        "State of 2",
+        "message of 5",
+        "message of 300",
+        "mark",
+        "Ack(Acked) of 1",
+        "Ack(Purged) of 1",
+        "Requeue of 1",
+        "Delivered of 1",
+    ];
+    assert_eq!(types, expected);
+}
+
+#[test]
+fn a_closed_block_is_as_large_as_it_said_or_smaller() {
+    let mut pool = BufferPool::new(0);
+    let mut builder = BlockBuilder::new(BlockNumber::new(1), AlignedBuf::zeroed(0));
+    for seq in 0..1000 {
+        builder.ack(AckReason::Acked, Range { queue: QueueId::new(1), first: Seq::new(seq * 2), count: 1 }, NOW);
+    }
+    let said = builder.disk_len();
+    builder.close(&mut pool);
+    assert!(builder.disk_len() <= said);
+}
