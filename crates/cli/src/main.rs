@@ -1,2 +1,37 @@
-//! The one binary.
-fn main() {}
+//! The one binary: the broker, and tools that speak to any AMQP broker.
+//!
+//! Exit codes: 0 all went well, 1 failed, 2 wrong usage or configuration, 3 another process uses the data directory,
+//! 4 the store failed while running.
+#![forbid(unsafe_code)]
+
+mod exit;
+mod logging;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A message broker on a durable, log-structured queue store.
+#[derive(Debug, Parser)]
+#[command(name = "logpond", version, about, max_term_width = 100)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the broker.
+    Serve(serve::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match CommandLine::parse().command {
+        Command::Serve(arguments) => serve::run(arguments),
+    };
+    exit::code_of(outcome)
+}

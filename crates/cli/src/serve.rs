@@ -1,0 +1,99 @@
+//! `logpond serve`: the broker in this process, until a signal.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use logpond_server::Server;
+use logpond_server::config::{ConfigFile, Settings};
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Worker threads at least: one may be waiting for the disk while others serve.
+const WORKERS_MIN: usize = 2;
+
+/// Flags of `logpond serve`. They win over `--set`, which wins over the file.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The data directory [default: ./logpond-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where to listen; may be given several times [default: 127.0.0.1:5672 and [::1]:5672]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Vec<String>,
+    /// A TOML file with settings.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Users, vhosts, permissions, exchanges, queues and bindings to load, as RabbitMQ exports them.
+    #[arg(long, value_name = "FILE")]
+    definitions: Option<PathBuf>,
+    /// One setting of the configuration file, for example store.segment_bytes=1048576.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+impl Arguments {
+    fn into_settings(self) -> anyhow::Result<Settings> {
+        let mut file = match &self.config {
+            Some(path) => ConfigFile::read(path)?,
+            None => ConfigFile::default(),
+        };
+        for setting in &self.settings {
+            file.overlay(ConfigFile::parse_setting(setting)?);
+        }
+        file.overlay(ConfigFile {
+            data: self.data,
+            listen: (!self.listen.is_empty()).then_some(self.listen),
+            definitions: self.definitions,
+            ..ConfigFile::default()
+        });
+        Ok(Settings::from_file(file, |name| std::env::var(name).ok())?)
+    }
+}
+
+/// Runs the broker until SIGTERM or SIGINT, or until its store fails.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let settings = arguments.into_settings()?;
+    crate::logging::start(&settings)?;
+    let workers = std::thread::available_parallelism().map_or(WORKERS_MIN, |count| count.get().max(WORKERS_MIN));
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("logpond-worker")
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let outcome = runtime.block_on(serve(settings));
+    // A worker that hangs in a dead disk must not keep the process alive.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
+    let data = settings.data.clone();
+    let server = Server::start(settings).await?;
+    announce(&server, &data);
+    server.run(stop).await?;
+    Ok(())
+}
+
+/// The lines that people read and tests parse: one `listening on` for each address.
+fn announce(server: &Server, data: &std::path::Path) {
+    let data = std::path::absolute(data).unwrap_or_else(|_| data.to_path_buf());
+    println!("logpond {} (AMQP 0-9-1 as RabbitMQ {})", env!("CARGO_PKG_VERSION"), logpond_server::RABBITMQ_VERSION);
+    println!("data in {}", data.display());
+    for address in server.addresses() {
+        println!("listening on {address} (amqp)");
+    }
+}
+
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("SIGINT"),
+        }
+    })
+}

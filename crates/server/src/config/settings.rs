@@ -1,0 +1,177 @@
+//! The settings that the server runs with: defaults filled in, values checked.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::file::{ConfigFile, LogFormat};
+use super::store::StoreKeys;
+use super::ConfigError;
+use crate::limits;
+
+/// The port of AMQP.
+pub const AMQP_PORT: u16 = 5672;
+
+/// One address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    /// Where.
+    pub address: SocketAddr,
+    /// Whether the start fails when this address cannot be had.
+    pub need: Need,
+}
+
+/// How much an address matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Somebody asked for it: no start without it.
+    Required,
+    /// A default that a machine may lack (IPv6): noted in the log.
+    Optional,
+}
+
+/// The first user of a new data directory.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DefaultUser {
+    /// Its name.
+    pub name: String,
+    /// Its password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for DefaultUser {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("DefaultUser").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Everything that is settled before the server starts.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The data directory.
+    pub data: PathBuf,
+    /// Where to listen.
+    pub listen: Vec<Listen>,
+    /// Definitions to load at each start.
+    pub definitions: Option<PathBuf>,
+    /// The user of a new data directory.
+    pub default_user: DefaultUser,
+    /// The vhost of a new data directory.
+    pub default_vhost: String,
+    /// Level or directives.
+    pub log_level: String,
+    /// Shape of log lines.
+    pub log_format: LogFormat,
+    /// Largest body of a message.
+    pub message_bytes_max: u64,
+    /// Announced in `connection.tune`.
+    pub channel_max: u16,
+    /// Announced in `connection.tune`.
+    pub frame_bytes_max: u32,
+    /// Announced in `connection.tune`.
+    pub heartbeat_seconds: u16,
+    /// Time for the handshake.
+    pub handshake_timeout: Duration,
+    /// Open connections.
+    pub connections_max: usize,
+    /// Keys of `[store]`.
+    pub store: StoreKeys,
+    /// The store's options that come of them.
+    pub store_options: logpond_broker::StoreOptions,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::from_file(ConfigFile::default(), |_| None).expect("the defaults are valid")
+    }
+}
+
+impl Settings {
+    /// Fills in defaults and checks values. `environment` looks up a variable.
+    pub fn from_file(
+        file: ConfigFile,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let ConfigFile { data, listen, definitions, defaults, log, limits, store } = file;
+        let defaulted = |value: Option<String>, variable: &str, default: &str| {
+            value.or_else(|| environment(variable)).unwrap_or_else(|| default.to_owned())
+        };
+        Ok(Self {
+            data: data.unwrap_or_else(|| PathBuf::from("./logpond-data")),
+            listen: listen.map_or_else(|| Ok(default_listen()), |list| parse_all(&list))?,
+            definitions,
+            default_user: DefaultUser {
+                name: defaulted(defaults.user, "RABBITMQ_DEFAULT_USER", "guest"),
+                password: defaulted(defaults.pass, "RABBITMQ_DEFAULT_PASS", "guest"),
+            },
+            default_vhost: defaulted(defaults.vhost, "RABBITMQ_DEFAULT_VHOST", "/"),
+            log_level: log.level.unwrap_or_else(|| "info".to_owned()),
+            log_format: log.format.unwrap_or_default(),
+            message_bytes_max: in_range(
+                "limits.message_bytes_max",
+                limits.message_bytes_max.unwrap_or(limits::MESSAGE_BYTES_MAX),
+                1..=limits::MESSAGE_BYTES_CEILING,
+            )?,
+            channel_max: in_range(
+                "limits.channel_max",
+                limits.channel_max.unwrap_or(limits::CHANNEL_MAX),
+                1..=u16::MAX,
+            )?,
+            frame_bytes_max: in_range(
+                "limits.frame_bytes_max",
+                limits.frame_bytes_max.unwrap_or(limits::FRAME_BYTES_MAX),
+                limits::FRAME_BYTES_MIN..=limits::FRAME_BYTES_MAX,
+            )?,
+            heartbeat_seconds: limits.heartbeat_seconds.unwrap_or(limits::HEARTBEAT_SECONDS),
+            handshake_timeout: limits
+                .handshake_timeout_ms
+                .map_or(limits::HANDSHAKE_TIMEOUT, Duration::from_millis),
+            connections_max: limits.connections_max.unwrap_or(limits::CONNECTIONS_MAX),
+            store_options: store
+                .options()
+                .map_err(|message| ConfigError::Value { key: "store".to_owned(), message })?,
+            store,
+        })
+    }
+}
+
+fn default_listen() -> Vec<Listen> {
+    let on = |ip: IpAddr, need| Listen { address: SocketAddr::new(ip, AMQP_PORT), need };
+    vec![
+        on(Ipv4Addr::LOCALHOST.into(), Need::Required),
+        on(Ipv6Addr::LOCALHOST.into(), Need::Optional),
+    ]
+}
+
+fn parse_all(list: &[String]) -> Result<Vec<Listen>, ConfigError> {
+    list.iter().map(|text| parse_listen(text)).collect()
+}
+
+/// `ADDR:PORT`, `[V6]:PORT`, `localhost:PORT`, `:PORT` (all addresses) or a bare address.
+fn parse_listen(text: &str) -> Result<Listen, ConfigError> {
+    let loopback = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let everywhere = text.strip_prefix(':').map(|port| format!("[::]:{port}"));
+    let written = loopback.or(everywhere).unwrap_or_else(|| text.to_owned());
+    let address = written
+        .parse::<SocketAddr>()
+        .or_else(|_| written.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, AMQP_PORT)))
+        .map_err(|_| ConfigError::Value {
+            key: "listen".to_owned(),
+            message: format!("`{text}` is not ADDRESS:PORT, for example 127.0.0.1:5672 or [::1]:5672"),
+        })?;
+    Ok(Listen { address, need: Need::Required })
+}
+
+fn in_range<T: PartialOrd + std::fmt::Display + Copy>(
+    key: &str,
+    value: T,
+    range: std::ops::RangeInclusive<T>,
+) -> Result<T, ConfigError> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(ConfigError::Value {
+        key: key.to_owned(),
+        message: format!("{value} is not between {} and {}", range.start(), range.end()),
+    })
+}

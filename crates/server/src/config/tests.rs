@@ -1,0 +1,74 @@
+use rstest::rstest;
+
+use super::*;
+
+fn settings(text: &str) -> Result<Settings, ConfigError> {
+    Settings::from_file(ConfigFile::parse("logpond.toml", text)?, |_| None)
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    let settings = settings("").unwrap();
+    assert_eq!(settings.data, std::path::Path::new("./logpond-data"));
+    let addresses: Vec<String> = settings.listen.iter().map(|l| l.address.to_string()).collect();
+    assert_eq!(addresses, ["127.0.0.1:5672", "[::1]:5672"]);
+    assert_eq!(settings.default_user.name, "guest");
+    assert_eq!(settings.default_vhost, "/");
+}
+
+#[rstest]
+#[case("data = 'd'\nporrt = 1\n", 2, "porrt")]
+#[case("[store]\nsegment_bytes = 65536\n\nsegmentbytes = 1\n", 4, "segmentbytes")]
+#[case("[stoer]\nsegment_bytes = 1\n", 1, "stoer")]
+fn an_unknown_key_is_refused_with_file_line_and_key(
+    #[case] text: &str,
+    #[case] line: usize,
+    #[case] key: &str,
+) {
+    let error = settings(text).unwrap_err();
+    let ConfigError::UnknownKey { line: found, key: name, .. } = &error else { panic!("{error}") };
+    assert_eq!((*found, name.as_str()), (line, key));
+    assert!(error.to_string().starts_with(&format!("logpond.toml:{line}: unknown key `{key}`")));
+}
+
+#[rstest]
+#[case("data = 5\n")]
+#[case("data = \n")]
+#[case("listen = ['nonsense']\n")]
+#[case("[limits]\nframe_bytes_max = 100\n")]
+#[case("[store]\nwrite_mode = 'fast'\n")]
+fn a_value_of_the_wrong_kind_is_refused(#[case] text: &str) {
+    settings(text).unwrap_err();
+}
+
+#[test]
+fn a_setting_overrides_the_file_and_needs_no_quotes() {
+    let mut file = ConfigFile::parse("f", "[store]\nsegment_bytes = 1048576\n").unwrap();
+    file.overlay(ConfigFile::parse_setting("store.segment_bytes=65536").unwrap());
+    file.overlay(ConfigFile::parse_setting("store.write_mode=buffered-dsync").unwrap());
+    let settings = Settings::from_file(file, |_| None).unwrap();
+    assert_eq!(settings.store_options.segment_bytes, 65536);
+    assert_eq!(settings.store.write_mode, Some(WriteMode::BufferedDsync));
+}
+
+#[test]
+fn an_unknown_setting_names_itself() {
+    let error = ConfigFile::parse_setting("store.segment=1").unwrap_err().to_string();
+    assert!(error.starts_with("--set store.segment=1:1: unknown key `segment`"), "{error}");
+}
+
+#[test]
+fn the_environment_names_the_first_user_and_the_file_wins_over_it() {
+    let environment = |name: &str| Some(format!("<{name}>"));
+    let file = ConfigFile::parse("f", "[defaults]\nuser = 'me'\n").unwrap();
+    let settings = Settings::from_file(file, environment).unwrap();
+    assert_eq!(settings.default_user.name, "me");
+    assert_eq!(settings.default_user.password, "<RABBITMQ_DEFAULT_PASS>");
+    assert_eq!(settings.default_vhost, "<RABBITMQ_DEFAULT_VHOST>");
+}
+
+#[test]
+fn a_password_is_not_printed() {
+    let printed = format!("{:?}", Settings::default());
+    assert!(!printed.contains("password"), "{printed}");
+}

@@ -1,0 +1,44 @@
+//! What `connection.start` says about us.
+//!
+//! Invariants:
+//! - Each capability is true, and is announced only because it is.
+//! - `version` is that of the RabbitMQ whose behaviour we follow, since clients branch on it; ours is `logpond_version`.
+
+use logpond_amqp::{ShortStr, TableWriter, Value};
+
+/// The RabbitMQ whose behaviour we follow.
+pub const RABBITMQ_VERSION: &str = "4.3.6";
+
+const CAPABILITIES: [&str; 9] = [
+    "publisher_confirms",
+    "exchange_exchange_bindings",
+    "basic.nack",
+    "consumer_cancel_notify",
+    "connection.blocked",
+    "consumer_priorities",
+    "authentication_failure_close",
+    "per_consumer_qos",
+    "direct_reply_to",
+];
+
+/// Appends the entries of the table.
+pub(super) fn write(out: &mut Vec<u8>, cluster_name: &str) {
+    let text = |text: &'static str| Value::LongString(text.as_bytes());
+    TableWriter::new(out)
+        .nested(key("capabilities"), |table| {
+            for capability in CAPABILITIES {
+                table.put(key(capability), Value::Bool(true));
+            }
+        })
+        .put(key("cluster_name"), Value::LongString(cluster_name.as_bytes()))
+        .put(key("copyright"), text("Copyright (c) the Logpond contributors."))
+        .put(key("information"), text("Licensed under MIT or Apache-2.0."))
+        .put(key("logpond_version"), text(env!("CARGO_PKG_VERSION")))
+        .put(key("platform"), text(concat!("Rust ", env!("CARGO_PKG_RUST_VERSION"))))
+        .put(key("product"), text("Logpond"))
+        .put(key("version"), text(RABBITMQ_VERSION));
+}
+
+fn key(name: &'static str) -> ShortStr<'static> {
+    ShortStr::new(name.as_bytes()).expect("property names are short")
+}

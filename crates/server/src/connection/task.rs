@@ -1,0 +1,259 @@
+//! A connection's task: its socket, its timers, and whom it listens to.
+//!
+//! Invariants:
+//! - Nothing waits but the one `select!`: reading, serving and writing never block on the peer.
+//! - We read only while the broker takes commands and the answers fit into the write buffer; that is how back-pressure
+//!   reaches a publisher.
+//! - A connection that has nothing to do holds no read buffer and no write buffer.
+
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+
+use logpond_broker::Flow;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+
+use super::greeting::{Greeted, greet};
+use super::handshake::Handshake;
+use super::heartbeat::{Beat, Heartbeat};
+use super::link::{Life, Link};
+use super::output::{Output, Written, equip, release};
+use super::signal::Signal;
+use crate::limits::{CLOSE_OK_TIMEOUT, POLL_BYTES_MAX, SHUTDOWN_CLOSE_TIMEOUT, WRITE_BUFFER_BYTES};
+use crate::peer::PeerAddress;
+use crate::server::Shared;
+use crate::stop::{Phase, Stop};
+
+/// Serves one accepted socket to its end.
+pub(crate) async fn serve(shared: Arc<Shared>, mut socket: TcpStream, peer: PeerAddress, mut stop: Stop) {
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(client = %peer, %error, "TCP_NODELAY refused");
+    }
+    let signal = Arc::new(Signal::default());
+    let handshake = Handshake::new(Arc::clone(&shared), peer.kind(), peer.to_string(), signal.waker());
+    let limit = shared.settings.handshake_timeout;
+    let greeted = tokio::select! {
+        greeted = greet(&mut socket, handshake, limit) => greeted,
+        () = stop.reached(Phase::Closing) => return,
+    };
+    match greeted {
+        Ok(greeted) => Box::new(Task::new(shared, socket, signal, greeted)).run(stop).await,
+        Err(error) => tracing::warn!(client = %peer, %error, "no connection"),
+    }
+}
+
+struct Task {
+    shared: Arc<Shared>,
+    socket: TcpStream,
+    signal: Arc<Signal>,
+    link: Link,
+    heartbeat: Heartbeat,
+    output: Output,
+    /// Bytes of an incomplete frame or message.
+    rest: Vec<u8>,
+    is_socket_full: bool,
+    is_peer_done: bool,
+    /// We do not read any more, since the server stops.
+    is_draining: bool,
+    close_deadline: Option<Instant>,
+}
+
+impl Task {
+    fn new(shared: Arc<Shared>, socket: TcpStream, signal: Arc<Signal>, greeted: Greeted) -> Self {
+        let Greeted { opened, rest } = greeted;
+        let heartbeat = Heartbeat::new(opened.tuning.heartbeat_seconds);
+        let link = Link::new(Arc::clone(&shared), opened.session, opened.tuning, opened.client);
+        Self {
+            shared,
+            socket,
+            signal,
+            link,
+            heartbeat,
+            output: Output::default(),
+            rest,
+            is_socket_full: false,
+            is_peer_done: false,
+            is_draining: false,
+            close_deadline: None,
+        }
+    }
+
+    async fn run(mut self: Box<Self>, mut stop: Stop) {
+        if !self.rest.is_empty() {
+            self.feed_rest();
+        }
+        if let Err(error) = self.converse(&mut stop).await {
+            self.link.abandon(&error.to_string());
+        }
+        let name = &self.link.client.name;
+        match self.link.cause() {
+            Some(cause) => tracing::warn!(client = %name, %cause, "connection ended"),
+            None => tracing::info!(client = %name, "connection closed"),
+        }
+    }
+
+    async fn converse(&mut self, stop: &mut Stop) -> io::Result<()> {
+        loop {
+            let has_more = self.exchange()?;
+            if self.is_over() {
+                return Ok(());
+            }
+            if self.link.life() == Life::Closing && self.close_deadline.is_none() {
+                self.close_deadline = Some(Instant::now() + CLOSE_OK_TIMEOUT);
+            }
+            if has_more && !self.is_socket_full {
+                // Acknowledgements come in while deliveries go out.
+                if self.reads() {
+                    self.read()?;
+                }
+                tokio::task::consume_budget().await;
+                continue;
+            }
+            self.wait(stop).await?;
+        }
+    }
+
+    /// Waits for the next thing that happens, and deals with it.
+    async fn wait(&mut self, stop: &mut Stop) -> io::Result<()> {
+        let interest = self.interest();
+        let reads = self.reads();
+        tokio::select! {
+            ready = ready(&self.socket, interest) => {
+                if ready?.is_readable() && reads {
+                    self.read()?;
+                }
+                self.is_socket_full = false;
+            }
+            () = self.signal.knocked() => {}
+            () = self.heartbeat.tick() => match self.heartbeat.due(reads) {
+                Beat::Nothing => {}
+                Beat::Send => self.link.beat(),
+                Beat::PeerGone => self.link.abandon("missed heartbeats from client"),
+            },
+            () = until(self.close_deadline) => {
+                self.link.abandon("no answer to connection.close");
+                self.is_peer_done = true;
+            }
+            phase = stop.changed() => self.stop(phase),
+        }
+        Ok(())
+    }
+
+    /// Fetches what the broker has and writes what the socket takes; whether there is more to fetch.
+    fn exchange(&mut self) -> io::Result<bool> {
+        let mut has_more = false;
+        if self.pending() < POLL_BYTES_MAX {
+            equip(&mut self.link.out, &self.shared.buffers);
+            has_more = self.link.poll();
+        }
+        if self.pending() > 0 && !self.is_socket_full {
+            self.heartbeat.sent();
+            let written = self.output.write_to(&self.socket, &mut self.link.out)?;
+            self.is_socket_full = written == Written::Some;
+        }
+        release(&mut self.link.out, &self.shared.buffers);
+        Ok(has_more)
+    }
+
+    /// Bytes that the socket has not taken yet.
+    fn pending(&self) -> usize {
+        self.output.pending(&self.link.out)
+    }
+
+    fn interest(&self) -> Option<Interest> {
+        let writes = self.pending() > 0;
+        match (self.reads(), writes) {
+            (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
+            (true, false) => Some(Interest::READABLE),
+            (false, true) => Some(Interest::WRITABLE),
+            (false, false) => None,
+        }
+    }
+
+    fn reads(&self) -> bool {
+        let takes = match self.link.life() {
+            Life::Open => !self.is_draining,
+            Life::Closing => true,
+            Life::Finished => false,
+        };
+        takes && !self.is_peer_done && self.link.flow() == Flow::Continue && self.pending() < WRITE_BUFFER_BYTES
+    }
+
+    /// Reads once, and serves what came.
+    fn read(&mut self) -> io::Result<()> {
+        let mut space = self.shared.buffers.take_reading();
+        let kept = self.rest.len();
+        space.bytes[..kept].copy_from_slice(&self.rest);
+        let read = self.socket.try_read(&mut space.bytes[kept..]);
+        let outcome = match read {
+            Ok(0) => {
+                self.is_peer_done = true;
+                self.link.abandon("client unexpectedly closed TCP connection");
+                Ok(())
+            }
+            Ok(len) => {
+                self.heartbeat.received();
+                equip(&mut self.link.out, &self.shared.buffers);
+                let taken = self.link.feed(&space.bytes[..kept + len], &mut space.commands);
+                self.keep(&space.bytes[taken..kept + len]);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.shared.buffers.return_reading(space);
+        outcome
+    }
+
+    /// Keeps an incomplete frame, in no more memory than it needs.
+    fn keep(&mut self, rest: &[u8]) {
+        if rest.is_empty() {
+            self.rest = Vec::new();
+            return;
+        }
+        self.rest.clear();
+        self.rest.extend_from_slice(rest);
+    }
+
+    fn feed_rest(&mut self) {
+        let mut space = self.shared.buffers.take_reading();
+        let rest = std::mem::take(&mut self.rest);
+        let taken = self.link.feed(&rest, &mut space.commands);
+        self.keep(&rest[taken..]);
+        self.shared.buffers.return_reading(space);
+    }
+
+    /// Whether there is nothing left to do with this socket.
+    fn is_over(&self) -> bool {
+        self.link.life() == Life::Finished && (self.pending() == 0 || self.is_peer_done)
+    }
+
+    fn stop(&mut self, phase: Phase) {
+        match phase {
+            Phase::Running => {}
+            Phase::Draining => self.is_draining = true,
+            Phase::Closing => {
+                if self.link.life() == Life::Open {
+                    self.link.refuse(self.shared.farewell());
+                }
+                self.close_deadline = Some(Instant::now() + SHUTDOWN_CLOSE_TIMEOUT);
+            }
+        }
+    }
+}
+
+async fn ready(socket: &TcpStream, interest: Option<Interest>) -> io::Result<tokio::io::Ready> {
+    match interest {
+        Some(interest) => socket.ready(interest).await,
+        None => pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,56 @@
+//! Every bound of the server in one place, and how the bounds fit together.
+//!
+//! Elsewhere: what clients may configure (`config`), bounds of queues and messages (the broker).
+
+use std::time::Duration;
+
+/// Largest frame that we accept and announce in `connection.tune`.
+pub const FRAME_BYTES_MAX: u32 = 131_072;
+/// Smallest frame size that a client may ask for in `connection.tune-ok`.
+pub const FRAME_BYTES_MIN: u32 = 4_096;
+/// Highest channel number announced in `connection.tune`.
+pub const CHANNEL_MAX: u16 = 2_047;
+/// Heartbeat announced in `connection.tune`, in seconds.
+pub const HEARTBEAT_SECONDS: u16 = 60;
+/// What a peer that has not logged in may make us hold.
+pub const UNAUTHENTICATED_BYTES_MAX: usize = 16 * 1024;
+/// Time from the accepted socket to `connection.open-ok`.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long we wait for `close-ok` after we sent `connection.close`.
+pub const CLOSE_OK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an unauthenticated peer waits for its refusal, so that guessing passwords is slow.
+pub const REFUSAL_DELAY: Duration = Duration::from_secs(1);
+/// Body size of a message, when the configuration says nothing else.
+pub const MESSAGE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Largest value that the configuration may set for the body size.
+pub const MESSAGE_BYTES_CEILING: u64 = 512 * 1024 * 1024;
+
+/// Size of a pooled read buffer. Connections borrow one only while their socket is readable.
+pub const READ_BUFFER_BYTES: usize = 512 * 1024;
+/// Pooled buffers that are kept for reuse; more may exist for a moment, they are freed.
+pub const POOLED_BUFFERS_MAX: usize = 16;
+/// Bytes of an incomplete message that stay raw until the rest arrives, instead of being assembled.
+pub const RAW_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Commands that are handed to the broker in one go.
+pub const COMMANDS_PER_BATCH: usize = 1_024;
+/// Bytes of message bodies that one connection may have in assembly, over all of its channels,
+/// beside the one message that is always allowed to become complete.
+pub const ASSEMBLY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Above this, we neither take deliveries from the broker nor read more requests.
+pub const WRITE_BUFFER_BYTES: usize = 1024 * 1024;
+/// What one poll of the broker may add to the write buffer: small enough to stay in a cache.
+pub const POLL_BYTES_MAX: usize = 256 * 1024;
+
+/// Connections that may be open at once; further ones are closed at once.
+pub const CONNECTIONS_MAX: usize = 65_536;
+/// Time that a clean stop may take before the process ends without it.
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Part of the clean stop in which clients may answer `connection.close`.
+pub const SHUTDOWN_CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Part of the clean stop in which confirms go out before connections are closed.
+pub const DRAIN_TIME: Duration = Duration::from_millis(100);
+
+// An incomplete message kept raw plus one whole frame must always fit, or reading would stall.
+const _: () = assert!(RAW_MESSAGE_BYTES_MAX + 131_072 + 8 < READ_BUFFER_BYTES);
+// The refusal and the answer to it must fit into the stop.
+const _: () = assert!(SHUTDOWN_CLOSE_TIMEOUT.as_secs() < SHUTDOWN_TIMEOUT.as_secs());

@@ -1,0 +1,220 @@
+//! The running server: its broker, its listeners, and how it ends.
+//!
+//! Invariants:
+//! - A clean stop takes at most `SHUTDOWN_TIMEOUT`; the store is marked clean only after every connection has ended.
+//! - Once the store is poisoned nothing is confirmed, and `run` returns within a second.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use logpond_amqp::ReplyCode;
+use logpond_broker::{BrokerOptions, Now, OpenError, StartReport};
+use tokio::sync::mpsc;
+use tokio::time::{interval, sleep, timeout};
+
+use crate::blocking::blocking;
+use crate::buffers::Buffers;
+use crate::config::Settings;
+use crate::connection::Refusal;
+use crate::definitions::{self, DefinitionsError};
+use crate::engine::{ServerBroker, ServerDisk};
+use crate::limits::{DRAIN_TIME, SHUTDOWN_TIMEOUT};
+use crate::listener::{self, ListenError};
+use crate::stop::{Phase, Stopper};
+
+/// How often we look whether the store still lives.
+const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
+/// Time that clients get to hear of a poisoned store.
+const POISONED_FAREWELL: Duration = Duration::from_millis(500);
+
+/// What all connections use.
+pub(crate) struct Shared {
+    pub broker: Arc<ServerBroker>,
+    pub disk: ServerDisk,
+    pub settings: Settings,
+    pub buffers: Buffers,
+    pub cluster_name: String,
+    pub message_bytes_max: u64,
+}
+
+impl Shared {
+    /// The clocks, as the disk reads them.
+    pub fn now(&self) -> Now {
+        use logpond_broker::Disk;
+        self.disk.now()
+    }
+
+    /// What clients hear when the server ends.
+    pub fn farewell(&self) -> Refusal {
+        match self.broker.poisoned() {
+            Some(cause) => Refusal::new(ReplyCode::INTERNAL_ERROR, format_args!("storage failed: {cause}")),
+            None => Refusal::new(
+                ReplyCode::CONNECTION_FORCED,
+                "broker forced connection closure with reason 'shutdown'",
+            ),
+        }
+    }
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The data directory could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The data directory could not be made.
+    #[error("cannot use the data directory {path}: {source}")]
+    Directory {
+        /// The directory.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The store's threads could not be started.
+    #[error("cannot start the store's threads: {0}")]
+    Threads(#[source] std::io::Error),
+    /// An address could not be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The definitions could not be loaded.
+    #[error(transparent)]
+    Definitions(#[from] DefinitionsError),
+}
+
+/// Why a server that ran ended with an error.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The store failed; nothing was confirmed after that.
+    #[error("the store failed and nothing more is confirmed: {cause}; restart to recover from what is on the disk")]
+    Poisoned {
+        /// What failed.
+        cause: String,
+    },
+    /// The store could not be closed.
+    #[error(transparent)]
+    Close(#[from] OpenError),
+}
+
+/// A server that listens.
+pub struct Server {
+    shared: Arc<Shared>,
+    addresses: Vec<SocketAddr>,
+    stopper: Stopper,
+    alive: mpsc::Sender<()>,
+    ended: mpsc::Receiver<()>,
+    report: StartReport,
+}
+
+impl Server {
+    /// Opens the data directory, recovers it, loads definitions, and listens.
+    ///
+    /// # Errors
+    /// When one of these is not possible; nothing keeps running then.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let disk = open_disk(&settings)?;
+        let (broker, report) = blocking(|| ServerBroker::open(disk.clone(), options(&settings)))?;
+        broker.start().map_err(StartError::Threads)?;
+        let shared = Arc::new(Shared {
+            message_bytes_max: broker.message_bytes_max(),
+            broker,
+            disk,
+            buffers: Buffers::default(),
+            cluster_name: cluster_name(),
+            settings,
+        });
+        if let Some(path) = &shared.settings.definitions {
+            blocking(|| definitions::load(&shared.broker, path, shared.now()))?;
+        }
+        let listeners = listener::bind(&shared.settings.listen).await?;
+        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let stopper = Stopper::new();
+        let (alive, ended) = mpsc::channel(1);
+        for listener in listeners {
+            tokio::spawn(listener::accept(listener, Arc::clone(&shared), stopper.subscribe(), alive.clone()));
+        }
+        Ok(Self { shared, addresses, stopper, alive, ended, report })
+    }
+
+    /// Where it listens, with the ports that the system chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What was found in the data directory.
+    pub fn report(&self) -> &StartReport {
+        &self.report
+    }
+
+    /// Runs until `stop` is ready, then ends cleanly.
+    ///
+    /// # Errors
+    /// When the store failed, while running or while closing.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+        tokio::select! {
+            () = stop => {}
+            cause = poisoned(&self.shared.broker) => return self.end_poisoned(cause).await,
+        }
+        self.end().await
+    }
+
+    async fn end(self) -> Result<(), RunError> {
+        let Self { shared, stopper, alive, mut ended, .. } = self;
+        drop(alive);
+        tracing::info!("stopping: no more connections, confirms go out");
+        stopper.enter(Phase::Draining);
+        sleep(DRAIN_TIME).await;
+        stopper.enter(Phase::Closing);
+        if timeout(SHUTDOWN_TIMEOUT, ended.recv()).await.is_err() {
+            tracing::warn!("connections did not end in time");
+        }
+        blocking(|| shared.broker.close())?;
+        tracing::info!("stopped cleanly");
+        Ok(())
+    }
+
+    async fn end_poisoned(self, cause: String) -> Result<(), RunError> {
+        let Self { stopper, alive, mut ended, .. } = self;
+        drop(alive);
+        tracing::error!(%cause, "the store failed: nothing more is confirmed");
+        stopper.enter(Phase::Closing);
+        let _ = timeout(POISONED_FAREWELL, ended.recv()).await;
+        Err(RunError::Poisoned { cause })
+    }
+}
+
+async fn poisoned(broker: &ServerBroker) -> String {
+    let mut ticks = interval(HEALTH_INTERVAL);
+    loop {
+        ticks.tick().await;
+        if let Some(cause) = broker.poisoned() {
+            return cause.to_string();
+        }
+    }
+}
+
+fn open_disk(settings: &Settings) -> Result<ServerDisk, StartError> {
+    let mode = settings.store.write_mode.map(Into::into).unwrap_or_default();
+    ServerDisk::open(&settings.data, mode).map_err(|source| StartError::Directory {
+        path: settings.data.display().to_string(),
+        source,
+    })
+}
+
+fn options(settings: &Settings) -> BrokerOptions {
+    BrokerOptions {
+        message_bytes_max: settings.message_bytes_max,
+        default_user: settings.default_user.name.clone(),
+        default_password: settings.default_user.password.clone(),
+        default_vhost: settings.default_vhost.clone(),
+        store: settings.store_options.clone(),
+    }
+}
+
+fn cluster_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    format!("rabbit@{}", if host.is_empty() { "localhost" } else { host })
+}
