@@ -150,7 +150,7 @@ impl<'a, D: Disk> Locked<'a, D> {
     fn recall(&mut self, matches: impl Fn(&OutRun) -> bool) {
         let Self { guard, core, now, .. } = self;
         core.inbox.messages.kill(core.inbox.at, &matches, |run, leases| {
-            give_back_all(guard, run, leases, *now)
+            give_back_all(guard, run, leases, *now);
         });
         let (_, state) = guard.parts();
         let Some(session) = state.sessions.get_mut(core.key) else {
@@ -158,7 +158,7 @@ impl<'a, D: Disk> Locked<'a, D> {
         };
         let mut outbox = std::mem::take(&mut session.outbox);
         outbox.kill(Position::default(), &matches, |run, leases| {
-            give_back_all(guard, run, leases, *now)
+            give_back_all(guard, run, leases, *now);
         });
         let (_, state) = guard.parts();
         if let Some(session) = state.sessions.get_mut(core.key) {

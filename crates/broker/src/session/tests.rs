@@ -1,1 +1,0 @@
-//! Scenarios on a simulated disk.

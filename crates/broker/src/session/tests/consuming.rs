@@ -1,0 +1,276 @@
+//! Consuming: order, credit, turns, cancellation, exclusivity.
+
+use super::*;
+
+#[test]
+fn messages_are_delivered_in_order_with_ascending_tags() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    let _ = client.publish("q", &["1", "2"]);
+    client.consume("q", "t", false).unwrap();
+    let _ = client.publish("q", &["3"]);
+    client.poll();
+    let seen: Vec<_> = client
+        .seen
+        .deliveries
+        .iter()
+        .map(|got| (got.body.as_str(), got.tag, got.redelivered))
+        .collect();
+    assert_eq!(seen, [("1", 1, false), ("2", 2, false), ("3", 3, false)]);
+    assert!(client.seen.deliveries.iter().all(|got| got.consumer == "t"));
+}
+
+#[test]
+fn nothing_is_delivered_before_it_is_durable() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    client.consume("q", "t", false).unwrap();
+    sync(&broker);
+    let _ = client.publish("q", &["1"]);
+    let _ = client.session.poll(usize::MAX, &mut client.seen, NOW);
+    assert_eq!(client.seen.deliveries, []);
+    assert_eq!(client.bodies(), ["1"]);
+}
+
+#[test]
+fn a_consumer_is_woken_once_for_a_block() {
+    let broker = broker();
+    let (mut publisher, mut consumer) = (Client::new(&broker), Client::new(&broker));
+    publisher.declare("q");
+    consumer.consume("q", "t", false).unwrap();
+    consumer.poll();
+    let before = consumer.wakes.0.load(Ordering::Relaxed);
+    let _ = publisher.publish("q", &["1", "2", "3"]);
+    sync(&broker);
+    assert_eq!(consumer.wakes.0.load(Ordering::Relaxed), before + 1);
+    assert_eq!(consumer.bodies(), ["1", "2", "3"]);
+}
+
+#[test]
+fn prefetch_bounds_what_is_outstanding() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    client.prefetch(2);
+    client.consume("q", "t", false).unwrap();
+    let _ = client.publish("q", &["1", "2", "3", "4"]);
+    assert_eq!(client.bodies(), ["1", "2"]);
+    client.ack(1, Extent::One);
+    assert_eq!(client.bodies(), ["3"]);
+    client.ack(3, Extent::UpTo);
+    assert_eq!(client.bodies(), ["4"]);
+}
+
+#[test]
+fn prefetch_applies_to_later_consumers_only() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    client.consume("q", "t", false).unwrap();
+    client.prefetch(1);
+    let _ = client.publish("q", &["1", "2"]);
+    assert_eq!(client.bodies(), ["1", "2"]);
+}
+
+#[test]
+fn consumers_take_turns_message_by_message() {
+    let broker = broker();
+    let (mut a, mut b) = (Client::new(&broker), Client::new(&broker));
+    a.declare("q");
+    a.consume("q", "a", false).unwrap();
+    b.consume("q", "b", false).unwrap();
+    let _ = a.publish("q", &["1", "2", "3", "4", "5", "6"]);
+    assert_eq!(a.bodies(), ["1", "3", "5"]);
+    assert_eq!(b.bodies(), ["2", "4", "6"]);
+}
+
+#[test]
+fn a_consumer_without_credit_is_passed_over() {
+    let broker = broker();
+    let (mut a, mut b) = (Client::new(&broker), Client::new(&broker));
+    a.declare("q");
+    a.prefetch(1);
+    a.consume("q", "a", false).unwrap();
+    b.consume("q", "b", true).unwrap();
+    let _ = a.publish("q", &["1", "2", "3", "4"]);
+    assert_eq!(a.bodies(), ["1"]);
+    assert_eq!(b.bodies(), ["2", "3", "4"]);
+}
+
+#[test]
+fn messages_without_acknowledgement_are_gone_when_they_were_sent() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    let _ = client.publish("q", &["1", "2"]);
+    client.consume("q", "t", true).unwrap();
+    assert_eq!(client.bodies(), ["1", "2"]);
+    let mut other = Client::new(&broker);
+    drop(client);
+    sync(&broker);
+    assert_eq!(other.ready("q"), 0);
+}
+
+#[test]
+fn a_long_backlog_passes_through_a_small_socket_in_order() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    let bodies: Vec<String> = (0..10_000).map(|n| n.to_string()).collect();
+    for chunk in bodies.chunks(500) {
+        let _ = client.publish("q", &chunk.iter().map(String::as_str).collect::<Vec<_>>());
+        sync(&broker);
+    }
+    client.consume("q", "t", true).unwrap();
+    let mut idle = 0;
+    while idle < 3 {
+        let before = client.seen.deliveries.len();
+        let _ = client.session.poll(100, &mut client.seen, NOW);
+        assert!(client.seen.deliveries.len() <= before + 100);
+        sync(&broker);
+        idle = if client.seen.deliveries.len() == before {
+            idle + 1
+        } else {
+            0
+        };
+    }
+    let got: Vec<_> = client
+        .seen
+        .deliveries
+        .iter()
+        .map(|got| got.body.clone())
+        .collect();
+    assert_eq!(got, bodies);
+}
+
+#[test]
+fn a_busy_queue_does_not_starve_another_of_the_same_session() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("busy");
+    client.declare("calm");
+    let bodies = vec!["b"; 500];
+    for _ in 0..30 {
+        let _ = client.publish("busy", &bodies);
+        sync(&broker);
+    }
+    client.consume("busy", "busy", true).unwrap();
+    client.consume("calm", "calm", true).unwrap();
+    let _ = client.publish("calm", &["c"]);
+    sync(&broker);
+    for _ in 0..10_000 {
+        let _ = client.session.poll(1, &mut client.seen, NOW);
+        if client.seen.deliveries.iter().any(|got| got.consumer == "calm") {
+            return;
+        }
+    }
+    panic!("the calm queue starves");
+}
+
+#[test]
+fn cancelling_gives_back_what_was_not_sent() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    let _ = client.publish("q", &["1", "2", "3"]);
+    client.consume("q", "t", false).unwrap();
+    sync(&broker);
+    let _ = client.session.poll(1, &mut client.seen, NOW);
+    assert_eq!(client.seen.deliveries.len(), 1);
+    client.session.cancel(ONE, "t", NOW).unwrap();
+    client.poll();
+    assert_eq!(client.seen.deliveries.len(), 1);
+    assert_eq!(client.ready("q"), 2);
+    client.ack(1, Extent::One);
+    assert!(client.failed.is_empty());
+    assert_eq!(client.get("q", true).unwrap().body, "2");
+}
+
+#[test]
+fn deleting_a_queue_cancels_its_consumers() {
+    let broker = broker();
+    let (mut client, mut other) = (Client::new(&broker), Client::new(&broker));
+    client.declare("q");
+    client.consume("q", "t", false).unwrap();
+    let _ = client.publish("q", &["1"]);
+    sync(&broker);
+    assert_eq!(other.delete("q"), Ok(1 - 1));
+    client.poll();
+    assert_eq!(client.seen.cancelled, ["t"]);
+    client.declare("q");
+    client.consume("q", "t", false).unwrap();
+    let _ = client.publish("q", &["2"]);
+    assert_eq!(client.bodies().last().unwrap(), "2");
+}
+
+#[test]
+fn a_reused_consumer_tag_closes_the_connection() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    client.consume("q", "dup", false).unwrap();
+    assert_eq!(
+        refusal(client.consume("q", "dup", false)),
+        (
+            Scope::Connection,
+            "530 NOT_ALLOWED - attempt to reuse consumer tag 'dup'".to_owned()
+        )
+    );
+}
+
+#[test]
+fn an_exclusive_consumer_stands_alone() {
+    let broker = broker();
+    let (mut client, mut other) = (Client::new(&broker), Client::new(&broker));
+    client.declare("q");
+    client.consume_as("q", "t", false, true).unwrap();
+    let text = "403 ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use".to_owned();
+    assert_eq!(
+        refusal(other.consume("q", "u", false)),
+        (Scope::Channel, text.clone())
+    );
+    client.session.cancel(ONE, "t", NOW).unwrap();
+    other.reopen();
+    other.consume("q", "u", false).unwrap();
+    assert_eq!(
+        refusal(client.consume_as("q", "t", false, true)),
+        (Scope::Channel, text)
+    );
+}
+
+#[test]
+fn a_prefetch_size_is_not_implemented() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    let qos = Qos {
+        prefetch_size: 1,
+        prefetch_count: 0,
+        global: false,
+    };
+    assert_eq!(
+        refusal(client.session.qos(ONE, qos, NOW)),
+        (
+            Scope::Connection,
+            "540 NOT_IMPLEMENTED - prefetch_size!=0 (1)".to_owned()
+        )
+    );
+}
+
+#[test]
+fn get_sees_what_was_published_just_before_and_counts_the_rest() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    let _ = client.publish("q", &["1", "2", "3"]);
+    let mut remaining = None;
+    let found = client
+        .session
+        .get(ONE, "q", true, NOW, &mut |_, rest| remaining = Some(rest));
+    assert_eq!((found, remaining), (Ok(true), Some(2)));
+    assert_eq!(client.get("q", false).unwrap().body, "2");
+    assert_eq!(client.ready("q"), 1);
+    assert_eq!(client.get("q", true).unwrap().body, "3");
+    assert_eq!(client.get("q", true), None);
+}

@@ -1,0 +1,258 @@
+//! Declaring, binding, deleting: what is refused, and in which words.
+
+use super::*;
+
+#[test]
+fn a_queue_without_a_name_gets_one() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    let (a, b) = (client.declare(""), client.declare(""));
+    assert!(a.starts_with("amq.gen-") && b.starts_with("amq.gen-") && a != b);
+    assert_eq!(client.declare_passively("").unwrap().name, b);
+}
+
+#[test]
+fn a_different_declaration_is_refused_by_its_first_difference() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    client.declare("q");
+    assert_eq!(
+        refusal(client.declare_as("q", false, false, false)),
+        (
+            Scope::Channel,
+            "406 PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'q' in vhost '/': \
+             received 'false' but current is 'true'"
+                .to_owned()
+        )
+    );
+    client.reopen();
+    client.exchange("x", "fanout", true).unwrap();
+    assert_eq!(
+        refusal(client.exchange("x", "topic", true)).1,
+        "406 PRECONDITION_FAILED - inequivalent arg 'type' for exchange 'x' in vhost '/': \
+         received 'topic' but current is 'fanout'"
+    );
+}
+
+#[test]
+fn what_is_missing_is_not_found() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    assert_eq!(
+        refusal(client.declare_passively("none")).1,
+        "404 NOT_FOUND - no queue 'none' in vhost '/'"
+    );
+    client.reopen();
+    assert_eq!(
+        refusal(client.consume("none", "t", false)).1,
+        "404 NOT_FOUND - no queue 'none' in vhost '/'"
+    );
+    client.reopen();
+    client.declare("q");
+    assert_eq!(
+        refusal(client.bind("none", "q", "k")).1,
+        "404 NOT_FOUND - no exchange 'none' in vhost '/'"
+    );
+    client.reopen();
+    let passive = ExchangeDeclare {
+        name: "none",
+        kind: "direct",
+        passive: true,
+        durable: false,
+        auto_delete: false,
+        internal: false,
+        arguments: &Arguments::new(),
+    };
+    assert_eq!(
+        refusal(client.session.exchange_declare(ONE, &passive, NOW)).1,
+        "404 NOT_FOUND - no exchange 'none' in vhost '/'"
+    );
+}
+
+#[test]
+fn deleting_and_unbinding_what_is_missing_is_fine() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    assert_eq!(client.delete("none"), Ok(0));
+    assert_eq!(client.session.exchange_delete(ONE, "none", false, NOW), Ok(()));
+    let arguments = &Arguments::new();
+    let binding = Binding {
+        source: "amq.direct",
+        destination: "q",
+        routing_key: b"never",
+        arguments,
+    };
+    assert_eq!(client.session.queue_unbind(ONE, &binding, NOW), Ok(()));
+}
+
+#[test]
+fn reserved_names_are_refused() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    let mut refused = |answer: &dyn Fn(&mut Client) -> Answer<()>| {
+        let (scope, text) = refusal(answer(&mut client));
+        assert_eq!(scope, Scope::Channel);
+        client.reopen();
+        text
+    };
+    assert_eq!(
+        refused(&|client| client.declare_as("amq.mine", true, false, false).map(|_| ())),
+        "403 ACCESS_REFUSED - queue name 'amq.mine' contains reserved prefix 'amq.*'"
+    );
+    assert_eq!(
+        refused(&|client| client.exchange("amq.mine", "direct", true)),
+        "403 ACCESS_REFUSED - exchange name 'amq.mine' contains reserved prefix 'amq.*'"
+    );
+    assert_eq!(
+        refused(&|client| client.session.exchange_delete(ONE, "amq.direct", false, NOW)),
+        "403 ACCESS_REFUSED - deletion of system exchange 'amq.direct' in vhost '/' not allowed"
+    );
+    let default = "403 ACCESS_REFUSED - operation not permitted on the default exchange";
+    assert_eq!(refused(&|client| client.exchange("", "direct", true)), default);
+    assert_eq!(
+        refused(&|client| {
+            client.declare("q");
+            client.bind("", "q", "k")
+        }),
+        default
+    );
+    assert_eq!(
+        refused(&|client| client.exchange("x", "no-such-type", true)),
+        "406 PRECONDITION_FAILED - unknown exchange type 'no-such-type'"
+    );
+}
+
+#[test]
+fn a_predeclared_exchange_may_be_declared_as_it_is() {
+    let broker = broker();
+    assert_eq!(Client::new(&broker).exchange("amq.topic", "topic", true), Ok(()));
+}
+
+#[test]
+fn an_exclusive_queue_is_closed_to_others_and_goes_with_its_connection() {
+    let broker = broker();
+    let (mut client, mut other) = (Client::new(&broker), Client::new(&broker));
+    client.declare_as("mine", false, true, false).unwrap();
+    let locked = "405 RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'mine' in vhost '/'. \
+                  It could be originally declared on another connection or the exclusive property value does \
+                  not match that of the original declaration.";
+    assert_eq!(refusal(other.declare_passively("mine")).1, locked);
+    other.reopen();
+    assert_eq!(refusal(other.delete("mine")).1, locked);
+    other.reopen();
+    assert_eq!(
+        refusal(other.session.get(ONE, "mine", true, NOW, &mut |_, _| ())).1,
+        locked
+    );
+    other.reopen();
+    client.declare_as("mine", false, true, false).unwrap();
+    client.session.close(NOW);
+    assert_eq!(
+        refusal(other.declare_passively("mine")).1,
+        "404 NOT_FOUND - no queue 'mine' in vhost '/'"
+    );
+}
+
+#[test]
+fn an_auto_delete_queue_goes_with_its_last_consumer() {
+    let broker = broker();
+    let (mut client, mut other) = (Client::new(&broker), Client::new(&broker));
+    client.declare_as("q", true, false, true).unwrap();
+    client.consume("q", "a", false).unwrap();
+    other.consume("q", "b", false).unwrap();
+    client.session.cancel(ONE, "a", NOW).unwrap();
+    assert_eq!(client.declare_passively("q").unwrap().consumer_count, 1);
+    drop(other);
+    assert!(client.declare_passively("q").is_err());
+}
+
+#[test]
+fn deletions_keep_their_conditions() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    let _ = client.publish("q", &["x"]);
+    let request = QueueDelete {
+        name: "q",
+        if_unused: false,
+        if_empty: true,
+    };
+    assert_eq!(
+        refusal(client.session.queue_delete(ONE, &request, NOW)).1,
+        "406 PRECONDITION_FAILED - queue 'q' in vhost '/' not empty"
+    );
+    client.reopen();
+    client.consume("q", "t", false).unwrap();
+    let request = QueueDelete {
+        name: "q",
+        if_unused: true,
+        if_empty: false,
+    };
+    assert_eq!(
+        refusal(client.session.queue_delete(ONE, &request, NOW)).1,
+        "406 PRECONDITION_FAILED - queue 'q' in vhost '/' in use"
+    );
+    client.reopen();
+    client.bind("amq.fanout", "q", "").unwrap();
+    client.exchange("x", "fanout", true).unwrap();
+    client.bind("x", "q", "").unwrap();
+    assert_eq!(
+        refusal(client.session.exchange_delete(ONE, "x", true, NOW)).1,
+        "406 PRECONDITION_FAILED - exchange 'x' in vhost '/' in use"
+    );
+    client.reopen();
+    client.delete("q").unwrap();
+    assert_eq!(client.session.exchange_delete(ONE, "x", true, NOW), Ok(()));
+}
+
+#[test]
+fn a_purge_takes_what_is_ready_and_leaves_what_is_outstanding() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    let _ = client.publish("q", &["1", "2", "3"]);
+    client.get("q", false).unwrap();
+    assert_eq!(client.session.queue_purge(ONE, "q", NOW), Ok(2));
+    assert_eq!(client.ready("q"), 0);
+    client.session.recover(ONE, true, NOW).unwrap();
+    assert_eq!(client.get("q", true).unwrap().body, "1");
+}
+
+#[test]
+fn an_internal_exchange_takes_no_publishes() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    let internal = ExchangeDeclare {
+        name: "inner",
+        kind: "fanout",
+        passive: false,
+        durable: true,
+        auto_delete: false,
+        internal: true,
+        arguments: &Arguments::new(),
+    };
+    client.session.exchange_declare(ONE, &internal, NOW).unwrap();
+    let _ = client.publish_with("inner", "", PLAIN, &["x"]);
+    assert_eq!(
+        client.failed[0].1.text,
+        "ACCESS_REFUSED - cannot publish to internal exchange 'inner' in vhost '/'"
+    );
+}
+
+#[test]
+fn channels_are_opened_once_and_before_use() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    assert_eq!(refusal(client.session.open_channel(ONE)).0, Scope::Connection);
+    let mut client = Client::new(&broker);
+    client.session.close_channel(ONE, NOW);
+    assert_eq!(
+        refusal(client.declare_passively("q")),
+        (
+            Scope::Connection,
+            "504 CHANNEL_ERROR - expected 'channel.open'".to_owned()
+        )
+    );
+}

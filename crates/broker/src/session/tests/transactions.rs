@@ -1,0 +1,134 @@
+//! Transactions: all or nothing, and never before commit.
+
+use super::*;
+use logpond_store::disk::sim::Rng;
+
+fn transactional(broker: &Arc<Broker<SimDisk>>) -> Client {
+    let mut client = Client::new(broker);
+    client.declare("q");
+    client.session.tx_select(ONE, NOW).unwrap();
+    client
+}
+
+fn commit(client: &mut Client) {
+    let returned = &mut client.returned;
+    client
+        .session
+        .tx_commit(ONE, NOW, &mut |message| {
+            let Body::Whole(body) = message.body else {
+                panic!("bodies are whole here")
+            };
+            returned.push(String::from_utf8(body.to_vec()).unwrap());
+        })
+        .unwrap();
+}
+
+#[test]
+fn nothing_is_published_before_the_commit() {
+    let broker = broker();
+    let mut client = transactional(&broker);
+    let _ = client.publish("q", &["1", "2"]);
+    assert_eq!(client.ready("q"), 0);
+    commit(&mut client);
+    assert_eq!(client.ready("q"), 2);
+}
+
+#[test]
+fn a_rollback_forgets_publishes_and_takes_acknowledgements_back() {
+    let broker = broker();
+    let mut client = transactional(&broker);
+    let _ = client.publish("q", &["1"]);
+    commit(&mut client);
+    let got = client.get("q", false).unwrap();
+    let _ = client.publish("q", &["2"]);
+    client.ack(got.tag, Extent::One);
+    client.session.tx_rollback(ONE, NOW).unwrap();
+    client.session.close_channel(ONE, NOW);
+    client.reopen();
+    assert_eq!(client.ready("q"), 1);
+    assert_eq!(client.get("q", true).unwrap().body, "1");
+}
+
+#[test]
+fn acknowledgements_count_from_the_commit_on() {
+    let broker = broker();
+    let mut client = transactional(&broker);
+    let _ = client.publish("q", &["1", "2"]);
+    commit(&mut client);
+    client.prefetch(1);
+    client.consume("q", "t", false).unwrap();
+    assert_eq!(client.bodies(), ["1"]);
+    client.ack(1, Extent::One);
+    assert_eq!(client.bodies(), [""; 0]);
+    commit(&mut client);
+    assert_eq!(client.bodies(), ["2"]);
+}
+
+#[test]
+fn an_acknowledgement_that_was_not_committed_goes_back_with_the_channel() {
+    let broker = broker();
+    let mut client = transactional(&broker);
+    let _ = client.publish("q", &["1"]);
+    commit(&mut client);
+    let got = client.get("q", false).unwrap();
+    client.ack(got.tag, Extent::One);
+    client.session.close_channel(ONE, NOW);
+    client.reopen();
+    assert_eq!(client.ready("q"), 1);
+}
+
+#[test]
+fn an_unroutable_mandatory_message_is_returned_at_the_commit() {
+    let broker = broker();
+    let mut client = transactional(&broker);
+    let _ = client.publish("nobody", &["lost"]);
+    assert!(client.returned.is_empty());
+    commit(&mut client);
+    assert_eq!(client.returned, ["lost"]);
+}
+
+#[test]
+fn confirms_and_transactions_exclude_each_other() {
+    let broker = broker();
+    let mut client = transactional(&broker);
+    assert_eq!(
+        refusal(client.session.confirm_select(ONE, NOW)).1,
+        "406 PRECONDITION_FAILED - cannot switch from tx to confirm mode"
+    );
+    client.reopen();
+    client.session.confirm_select(ONE, NOW).unwrap();
+    assert_eq!(
+        refusal(client.session.tx_select(ONE, NOW)).1,
+        "406 PRECONDITION_FAILED - cannot switch from confirm to tx mode"
+    );
+    client.reopen();
+    assert_eq!(
+        refusal(client.session.tx_commit(ONE, NOW, &mut |_| ())).1,
+        "406 PRECONDITION_FAILED - channel is not transactional"
+    );
+}
+
+#[test]
+fn after_a_crash_a_transaction_is_there_as_a_whole_or_not_at_all() {
+    for seed in 0..40 {
+        let disk = SimDisk::new(seed);
+        let broker = open(&disk);
+        let mut client = transactional(&broker);
+        for round in 0..5 {
+            let bodies: Vec<String> = (0..20).map(|n| format!("{round}-{n}")).collect();
+            let _ = client.publish("q", &bodies.iter().map(String::as_str).collect::<Vec<_>>());
+            if round < 4 {
+                commit(&mut client);
+            }
+        }
+        // The last commit meets the end of the power at some call.
+        disk.crash_at(1 + seed % 7);
+        let _ = client.session.tx_commit(ONE, NOW, &mut |_| ());
+        let survivor = disk.after_crash(&mut Rng::new(seed));
+        drop((client, broker));
+        let broker = open(&survivor);
+        let mut client = Client::new(&broker);
+        let ready = client.ready("q");
+        assert!(ready == 80 || ready == 100, "seed {seed}: {ready} messages");
+    }
+}
