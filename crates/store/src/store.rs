@@ -163,6 +163,7 @@ impl<D: Disk, F: Follower<D>> Store<D, F> {
             blocks: shard.durable().end().get(),
             checkpoints: shard.chores.checkpoints_written,
             segments_recycled: shard.chores.segments_recycled,
+            rolls: shard.chores.rolls,
             segments: crate::format::byte_count(shard.state.segments.iter().count()),
         }
     }
@@ -175,6 +176,8 @@ pub struct Counters {
     pub blocks: u64,
     /// Checkpoints written.
     pub checkpoints: u64,
+    /// How often the log went on to the next segment.
+    pub rolls: u64,
     /// Segments recycled.
     pub segments_recycled: u64,
     /// Segments in the journal.

@@ -194,6 +194,7 @@ fn start_epoch<D: Disk>(
         checkpoints_written: 0,
         clean_checkpoints: 0,
         segments_recycled: 0,
+        rolls: 0,
     };
     let tail = Tail::new(start, salt, identity.epoch, options.block_bytes_soft, options.segment_bytes, pool);
     state.touched.clear();

@@ -44,6 +44,7 @@ pub(crate) struct Chores {
     pub checkpoints_written: u64,
     pub clean_checkpoints: u64,
     pub segments_recycled: u64,
+    pub rolls: u64,
 }
 
 /// Work that is performed without the lock.
@@ -394,6 +395,7 @@ impl<D: Disk> Shard<D> {
 
     /// The tail went on to the prepared segment.
     pub(super) fn enter_segment(&mut self) {
+        self.chores.rolls += 1;
         let file = Arc::clone(self.tail.segment());
         let end = file.first_lsn.plus(crate::limits::SEGMENT_HEADER_BYTES);
         self.state.segments.push(Segment {
