@@ -40,6 +40,8 @@ pub const SPARE_SEGMENTS_MAX: usize = 4;
 pub const SLAB_BYTES: u64 = 64 << 20;
 /// Size of an index page.
 pub const PAGE_BYTES: usize = 4096;
+/// The memory of mapped index pages is given back to the kernel after so many different ones were used.
+pub const PAGES_RESIDENT_MAX: usize = 4096;
 /// A cold read fetches at least this much at first …
 pub const READ_AHEAD_BYTES_MIN: u64 = 64 << 10;
 /// … and doubles up to this much while reads stay sequential.

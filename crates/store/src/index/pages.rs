@@ -10,7 +10,7 @@
 use crate::disk::{Disk, DiskFile, DiskMap, FileKind};
 use crate::format::memory_offset;
 use crate::index::page;
-use crate::limits::PAGE_BYTES;
+use crate::limits::{PAGE_BYTES, PAGES_RESIDENT_MAX};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -67,6 +67,9 @@ pub(crate) struct Pages<D: Disk> {
     /// Pages handed out in this generation.
     fresh: Vec<PageNumber>,
     generation: u32,
+    /// The page that was used last, and how many others were used since memory was given back.
+    last_used: PageNumber,
+    used: usize,
 }
 
 impl<D: Disk> Pages<D> {
@@ -80,6 +83,8 @@ impl<D: Disk> Pages<D> {
             retired: VecDeque::new(),
             fresh: Vec::new(),
             generation: 1,
+            last_used: 0,
+            used: 0,
         }
     }
 
@@ -153,6 +158,7 @@ impl<D: Disk> Pages<D> {
         let page = self.free.pop().expect("a new slab has free pages");
         self.states[index(page)] = PageState::fresh(self.generation);
         self.fresh.push(page);
+        self.count_use(page);
         Ok(page)
     }
 
@@ -204,6 +210,9 @@ impl<D: Disk> Pages<D> {
     }
 
     fn verify(&mut self, page: PageNumber) -> Result<(), DamagedPage> {
+        if page != self.last_used {
+            self.count_use(page);
+        }
         let state = self.states[index(page)];
         if !state.verified {
             if !page::is_intact(self.bytes(page), state.crc) {
@@ -212,6 +221,15 @@ impl<D: Disk> Pages<D> {
             self.states[index(page)].verified = true;
         }
         Ok(())
+    }
+
+    /// Mapped pages count as resident: whoever walks a long backlog would hold all of its index.
+    fn count_use(&mut self, page: PageNumber) {
+        self.last_used = page;
+        self.used += 1;
+        if self.used >= PAGES_RESIDENT_MAX {
+            self.give_back();
+        }
     }
 
     fn bytes(&self, page: PageNumber) -> &[u8] {
@@ -281,7 +299,8 @@ impl<D: Disk> Pages<D> {
     }
 
     /// Gives the memory of all pages back to the kernel; their contents stay.
-    pub(crate) fn give_back(&self) {
+    pub(crate) fn give_back(&mut self) {
+        self.used = 0;
         for slab in &self.slabs {
             slab.map.give_back(0, self.slab_bytes);
         }
