@@ -168,6 +168,16 @@ impl<D: Disk> Broker<D> {
         self.store.wait_durable(block).map(|_| ()).map_err(storage_failed)
     }
 
+    /// For tables of names, so that clients cannot construct collisions.
+    pub(crate) fn seed(&self) -> u64 {
+        startup::seed(&self.disk)
+    }
+
+    /// For a new password.
+    pub(crate) fn salt(&self) -> [u8; 4] {
+        startup::salt(&self.disk)
+    }
+
     /// A name that nobody else has.
     pub(crate) fn unique_name(&self, prefix: &str) -> String {
         use base64::Engine;

@@ -12,6 +12,7 @@ mod broker;
 mod command;
 mod confirms;
 mod consumer;
+pub mod definitions;
 mod dispatch;
 mod effect;
 mod entries;
@@ -33,6 +34,7 @@ mod table;
 mod topology;
 mod unacked;
 
+pub use admin::{ImportError, Imported};
 pub use broker::{Broker, ConnectError};
 pub use command::{
     Binding, Body, ChannelId, Command, Consume, ExchangeDeclare, Extent, GiveBack, Publish, Qos,

@@ -122,14 +122,15 @@ pub(crate) fn start<D: Disk>(disk: &D, options: &BrokerOptions) -> Result<Starte
 }
 
 /// The tables of names are seeded, so that clients cannot construct collisions.
-fn seed<D: Disk>(disk: &D) -> u64 {
+pub(crate) fn seed<D: Disk>(disk: &D) -> u64 {
     let bytes = disk.random().to_le_bytes();
     u64::from_le_bytes([
         bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7],
     ])
 }
 
-fn salt<D: Disk>(disk: &D) -> [u8; 4] {
+/// What a new password is hashed with.
+pub(crate) fn salt<D: Disk>(disk: &D) -> [u8; 4] {
     let bytes = disk.random().to_le_bytes();
     [bytes[0], bytes[1], bytes[2], bytes[3]]
 }

@@ -7,10 +7,12 @@
 
 mod bindings;
 mod exchanges;
+mod import;
 mod queues;
 
 pub(crate) use bindings::{BindingRequest, Endpoint};
 pub(crate) use exchanges::ALTERNATE_EXCHANGE;
+pub use import::{ImportError, Imported};
 pub(crate) use queues::{Deletion, count};
 
 use logpond_store::catalog::Changes;

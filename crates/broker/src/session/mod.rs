@@ -247,6 +247,11 @@ impl<D: Disk> Session<D> {
         })
     }
 
+    /// Whether a confirm is still owed to the client.
+    pub fn is_unconfirmed(&self) -> bool {
+        !self.core.unconfirmed.is_empty()
+    }
+
     /// `connection.close`: everything unacknowledged goes back, exclusive queues go. Dropping does the same.
     pub fn close(mut self, now: Now) {
         self.end(now);

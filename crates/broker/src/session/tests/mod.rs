@@ -2,6 +2,7 @@
 
 mod consuming;
 mod declaring;
+mod importing;
 mod model;
 mod publishing;
 mod restart;

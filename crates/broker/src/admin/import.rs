@@ -1,0 +1,199 @@
+//! Applying a document of definitions.
+//!
+//! Invariants:
+//! - The whole document is understood before anything of it is applied.
+//! - Everything goes through the same checks as a client's declarations; what exists already and is the same
+//!   stays as it is.
+
+use std::sync::{Arc, PoisonError};
+
+use logpond_store::disk::{Disk, Now};
+
+use super::bindings::{BindingRequest, Endpoint};
+use crate::auth::DraftError;
+use crate::broker::Broker;
+use crate::command::{ExchangeDeclare, QueueDeclare};
+use crate::definitions::{
+    BindingDefinition, Definitions, DefinitionsError, DestinationName, ExchangeDefinition, QueueDefinition,
+};
+use crate::entries::{VhostEntry, vhost_key};
+use crate::errors::{AmqpError, Answer, not_found, storage_failed};
+use crate::resource::Resource;
+use crate::topology::Vhost;
+
+/// What an import did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Users written.
+    pub users: usize,
+    /// Virtual hosts in the document.
+    pub vhosts: usize,
+    /// Exchanges in the document.
+    pub exchanges: usize,
+    /// Queues in the document.
+    pub queues: usize,
+    /// Bindings in the document.
+    pub bindings: usize,
+    /// What stands in the document and is not used, in words.
+    pub ignored: Vec<String>,
+}
+
+/// Why an import stopped. What stands before the named item was applied.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The document is not understood; nothing was applied.
+    #[error(transparent)]
+    Document(#[from] DefinitionsError),
+    /// A user or permission could not be written.
+    #[error(transparent)]
+    Accounts(#[from] DraftError),
+    /// An item was refused.
+    #[error("{item}: {error}")]
+    Refused {
+        /// Which one.
+        item: String,
+        /// Why.
+        error: AmqpError,
+    },
+}
+
+impl<D: Disk> Broker<D> {
+    /// Applies a document of RabbitMQ's definitions (JSON).
+    ///
+    /// # Errors
+    /// When the document is not understood, or something of it is refused.
+    pub fn import_definitions(&self, json: &[u8], now: Now) -> Result<Imported, ImportError> {
+        let definitions = Definitions::parse(json, None)?;
+        let summary = Imported {
+            users: definitions.users.len(),
+            vhosts: definitions.vhosts.len(),
+            exchanges: definitions.exchanges.len(),
+            queues: definitions.queues.len(),
+            bindings: definitions.bindings.len(),
+            ignored: definitions.ignored.iter().map(ToString::to_string).collect(),
+        };
+        for vhost in &definitions.vhosts {
+            refused(
+                &format!("vhost '{}'", vhost.name),
+                self.declare_vhost(&vhost.name),
+            )?;
+        }
+        self.import_accounts(&definitions)?;
+        for exchange in &definitions.exchanges {
+            let item = Resource::exchange(exchange.name.as_bytes(), &exchange.vhost).to_string();
+            refused(&item, self.import_exchange(exchange))?;
+        }
+        for queue in &definitions.queues {
+            let item = Resource::queue(&queue.name, &queue.vhost).to_string();
+            refused(&item, self.import_queue(queue, now))?;
+        }
+        for binding in &definitions.bindings {
+            let source = Resource::exchange(binding.source.as_bytes(), &binding.vhost);
+            refused(&format!("binding from {source}"), self.import_binding(binding))?;
+        }
+        Ok(summary)
+    }
+
+    /// Creates a virtual host, unless it exists.
+    ///
+    /// # Errors
+    /// When the catalog cannot be written.
+    pub fn declare_vhost(&self, name: &str) -> Answer<()> {
+        let _administration = self.administer();
+        if self.vhost(name).is_some() {
+            return Ok(());
+        }
+        let entry = VhostEntry {
+            name: name.to_owned(),
+        };
+        self.store
+            .catalog()
+            .put(&vhost_key(name), &entry)
+            .map_err(storage_failed)?;
+        let vhost = Arc::new(Vhost::new(name, self.seed()));
+        self.vhosts
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(Arc::clone(&vhost.name), vhost);
+        Ok(())
+    }
+
+    fn import_accounts(&self, definitions: &Definitions) -> Result<(), DraftError> {
+        let _administration = self.administer();
+        let mut draft = self.accounts.draft();
+        for user in &definitions.users {
+            draft.put_user(user.clone().into_user(self.salt())?)?;
+        }
+        for permission in &definitions.permissions {
+            draft.put_permission(permission.clone())?;
+        }
+        let (directory, changes) = draft.into_parts();
+        if !changes.is_empty() {
+            self.store.catalog().commit(changes)?;
+            self.accounts.publish(directory);
+        }
+        Ok(())
+    }
+
+    fn import_exchange(&self, exchange: &ExchangeDefinition) -> Answer<()> {
+        let spec = &exchange.spec;
+        let request = ExchangeDeclare {
+            name: &exchange.name,
+            kind: spec.kind.as_str(),
+            passive: false,
+            durable: spec.durable,
+            auto_delete: spec.auto_delete,
+            internal: spec.internal,
+            arguments: &spec.arguments,
+        };
+        self.declare_exchange(&*self.known_vhost(&exchange.vhost)?, &request)
+    }
+
+    fn import_queue(&self, queue: &QueueDefinition, now: Now) -> Answer<()> {
+        let request = QueueDeclare {
+            name: &queue.name,
+            passive: false,
+            durable: queue.durable,
+            exclusive: false,
+            auto_delete: queue.auto_delete,
+            arguments: &queue.arguments,
+        };
+        let vhost = self.known_vhost(&queue.vhost)?;
+        self.declare_queue(&vhost, &request, None, now, |_| Ok(()))
+            .map(|_| ())
+    }
+
+    fn import_binding(&self, binding: &BindingDefinition) -> Answer<()> {
+        let vhost = self.known_vhost(&binding.vhost)?;
+        let destination = match &binding.destination {
+            DestinationName::Exchange(name) => Endpoint::Exchange(name),
+            DestinationName::Queue(name) => {
+                let mut guard = self.store.lock();
+                let (_, state) = guard.parts();
+                let queue = vhost.topology().queue(name).and_then(|id| state.queues.get(&id));
+                let queue = queue.ok_or_else(|| not_found(Resource::queue(name, &vhost.name)))?;
+                Endpoint::Queue(Arc::clone(&queue.spec))
+            }
+        };
+        let request = BindingRequest {
+            source: &binding.source,
+            destination,
+            routing_key: binding.routing_key.as_bytes(),
+            arguments: &binding.arguments,
+        };
+        self.bind(&vhost, &request)
+    }
+
+    fn known_vhost(&self, name: &str) -> Answer<Arc<Vhost>> {
+        self.vhost(name)
+            .ok_or_else(|| not_found(format_args!("vhost '{name}'")))
+    }
+}
+
+fn refused<T>(item: &str, answer: Answer<T>) -> Result<T, ImportError> {
+    answer.map_err(|error| ImportError::Refused {
+        item: item.to_owned(),
+        error,
+    })
+}

@@ -1,0 +1,73 @@
+//! Documents of definitions.
+
+use super::*;
+
+const DOCUMENT: &str = r#"{
+    "users": [{"name": "app", "password": "secret", "tags": ""}],
+    "vhosts": [{"name": "work"}],
+    "permissions": [{"user": "app", "vhost": "work", "configure": "^$", "write": "orders", "read": "q"}],
+    "exchanges": [{"name": "orders", "vhost": "work", "type": "topic", "durable": true, "auto_delete": false,
+                   "internal": false, "arguments": {}}],
+    "queues": [{"name": "q", "vhost": "work", "durable": true, "auto_delete": false, "arguments": {}}],
+    "bindings": [{"source": "orders", "vhost": "work", "destination": "q", "destination_type": "queue",
+                  "routing_key": "eu.#", "arguments": {}}]
+}"#;
+
+fn app(broker: &Arc<Broker<SimDisk>>) -> Client {
+    let login = broker.authenticate("app", b"secret", Peer::Remote).unwrap();
+    let mut client = Client::new(broker);
+    client.session = broker
+        .connect(&login, "work", Waker::from(Arc::clone(&client.wakes)))
+        .unwrap();
+    client.session.open_channel(ONE).unwrap();
+    client
+}
+
+#[test]
+fn what_is_imported_works_also_after_a_restart_and_a_second_import() {
+    let disk = SimDisk::new(9);
+    let broker = open(&disk);
+    for _ in 0..2 {
+        let imported = broker.import_definitions(DOCUMENT.as_bytes(), NOW).unwrap();
+        assert_eq!((imported.users, imported.queues, imported.bindings), (1, 1, 1));
+    }
+    let mut client = app(&broker);
+    let _ = client.publish_with("orders", "eu.new", PERSISTENT, &["1"]);
+    assert_eq!(client.get("q", true).unwrap().body, "1");
+    sync(&broker);
+    let survivor = disk.after_kill();
+    drop((client, broker));
+    let broker = open(&survivor);
+    let mut client = app(&broker);
+    let _ = client.publish_with("orders", "eu.new", PERSISTENT, &["2"]);
+    assert_eq!(client.get("q", true).unwrap().body, "2");
+}
+
+#[test]
+fn permissions_of_the_document_hold() {
+    let broker = broker();
+    broker.import_definitions(DOCUMENT.as_bytes(), NOW).unwrap();
+    let mut client = app(&broker);
+    assert_eq!(
+        refusal(client.declare_as("mine", true, false, false)).1,
+        "403 ACCESS_REFUSED - configure access to queue 'mine' in vhost 'work' refused for user 'app'"
+    );
+    client.reopen();
+    let _ = client.publish_with("", "q", PERSISTENT, &["1"]);
+    assert_eq!(
+        client.failed[0].1.text,
+        "ACCESS_REFUSED - write access to exchange 'amq.default' in vhost 'work' refused for user 'app'"
+    );
+}
+
+#[test]
+fn a_refused_item_is_named() {
+    let broker = broker();
+    let document = r#"{"vhosts": [{"name": "/"}], "queues": [{"name": "q", "vhost": "/", "durable": true,
+        "auto_delete": false, "arguments": {"x-message-ttl": 5}}]}"#;
+    let error = broker.import_definitions(document.as_bytes(), NOW).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "queue 'q' in vhost '/': NOT_IMPLEMENTED - x-message-ttl"
+    );
+}
