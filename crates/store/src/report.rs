@@ -10,6 +10,8 @@ pub struct RecoveryReport {
     pub created: bool,
     /// Whether the last owner closed the store properly.
     pub clean: bool,
+    /// The slot of META that was damaged, if one was; the other one counted.
+    pub meta_slot_damaged: Option<usize>,
     /// The number of this start.
     pub epoch: u64,
     /// Whether the index had to be rebuilt from the whole log.

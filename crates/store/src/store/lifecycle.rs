@@ -164,7 +164,10 @@ fn make_directories<D: Disk>(disk: &D) -> Result<(), OpenError> {
 
 fn open_meta<D: Disk>(disk: &D, report: &mut RecoveryReport) -> Result<MetaFile<D>, OpenError> {
     let problem = match MetaFile::open(disk) {
-        Ok(meta) => return Ok(meta),
+        Ok(meta) => {
+            report.meta_slot_damaged = meta.damaged_slot();
+            return Ok(meta);
+        }
         Err(MetaError::Io(source)) => {
             return Err(OpenError::Io {
                 what: "reading",
