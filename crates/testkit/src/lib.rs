@@ -1,8 +1,10 @@
 //! Models, crash loops, fault plans and runners of foreign clients.
 #![forbid(unsafe_code)]
 
+pub mod backlog;
 pub mod broker_process;
 pub mod crash;
+pub mod generator;
 pub mod interop;
 pub mod random;
 pub mod report;

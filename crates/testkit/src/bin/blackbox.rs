@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use clap::{Parser, Subcommand};
+use logpond_testkit::backlog::{self, BacklogOptions};
 use logpond_testkit::broker_process::Launch;
 use logpond_testkit::crash::{self, CampaignOptions};
 use logpond_testkit::interop;
@@ -57,6 +58,21 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// A long queue: start and memory.
+    Backlog {
+        /// Messages in the queue.
+        #[arg(long, default_value_t = 10_000_000)]
+        messages: u64,
+        /// Length of each body.
+        #[arg(long, default_value_t = 16)]
+        body_len: usize,
+        /// Longest from exec to the first delivery, in milliseconds.
+        #[arg(long, default_value_t = 2_000)]
+        first_delivery_ms_max: u64,
+        /// Most resident memory, in megabytes.
+        #[arg(long, default_value_t = 150)]
+        resident_mb_max: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -94,6 +110,18 @@ fn run(arguments: &Arguments) -> anyhow::Result<Report> {
             segment_bytes,
             folder: folder(&arguments.work, "crash")?,
             keep,
+        }),
+        &Command::Backlog {
+            messages,
+            body_len,
+            first_delivery_ms_max,
+            resident_mb_max,
+        } => backlog::run(&BacklogOptions {
+            messages,
+            body_len,
+            first_delivery_ms_max,
+            resident_mb_max,
+            folder: folder(&arguments.work, "blackbox")?,
         }),
     }
 }

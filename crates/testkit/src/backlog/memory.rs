@@ -1,0 +1,70 @@
+//! What a process holds in memory, and how to make the kernel forget what it cached.
+
+use anyhow::Context;
+use std::fmt;
+
+/// Resident memory of a process, by what it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resident {
+    anonymous_kb: u64,
+    file_kb: u64,
+    shared_kb: u64,
+}
+
+impl Resident {
+    /// Asks the kernel.
+    pub fn of(pid: u32) -> anyhow::Result<Self> {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the broker is gone")?;
+        Ok(Self::parse(&status))
+    }
+
+    fn parse(status: &str) -> Self {
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim_start_matches(':')
+                .trim()
+                .trim_end_matches(" kB")
+                .parse()
+                .ok()
+        };
+        let kb = |name| field(name).unwrap_or(0);
+        Self {
+            anonymous_kb: kb("RssAnon"),
+            file_kb: kb("RssFile"),
+            shared_kb: kb("RssShmem"),
+        }
+    }
+
+    /// All of it.
+    pub fn total_kb(&self) -> u64 {
+        self.anonymous_kb + self.file_kb + self.shared_kb
+    }
+}
+
+impl fmt::Display for Resident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [total, anonymous, file, shared] =
+            [self.total_kb(), self.anonymous_kb, self.file_kb, self.shared_kb].map(|kb| kb / 1_000);
+        write!(
+            f,
+            "{total} MB resident: {anonymous} anonymous, {file} mapped files, {shared} shared"
+        )
+    }
+}
+
+/// Writes everything back and forgets all clean pages, entries and inodes. Needs root.
+pub fn drop_page_cache() -> std::io::Result<()> {
+    rustix::fs::sync();
+    std::fs::write("/proc/sys/vm/drop_caches", "3")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Resident;
+
+    #[test]
+    fn the_three_kinds_are_added() {
+        let status = "VmRSS:\t  9 kB\nRssAnon:\t    1200 kB\nRssFile:\t    3400 kB\nRssShmem:\t       5 kB\n";
+        assert_eq!(Resident::parse(status).total_kb(), 4605);
+    }
+}
