@@ -253,6 +253,13 @@ fn settle_state<D: Disk>(state: &mut State<D>, clean: bool, report: &mut Recover
     for id in vanished {
         state.drop_queue(id);
     }
+    state.rebuilding = false;
+    for id in std::mem::take(&mut state.unnamed) {
+        // Without damage it can only have been a transient queue, whose record was not written again.
+        if report.quarantined.is_empty() {
+            state.drop_queue(id);
+        }
+    }
     for gap in std::mem::take(&mut state.gaps) {
         let Some(queue) = state.queues.get(gap.queue) else {
             continue;

@@ -125,6 +125,7 @@ fn from_nothing<D: Disk>(
         .open()
         .map_err(OpenError::io("mapping the index in", INDEX_DIR))?;
     let mut state = State::new(pages);
+    state.rebuilding = true;
     let lsn = directory
         .segments
         .first()

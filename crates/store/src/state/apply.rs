@@ -64,6 +64,9 @@ impl<D: Disk> State<D> {
         let transient = message.persistence == Persistence::Transient;
         let mut entered = 0;
         for reference in message.references() {
+            if self.rebuilding {
+                self.expect_name(reference.queue);
+            }
             let Some(queue) = self.queues.get_mut(reference.queue) else {
                 continue;
             };
@@ -81,6 +84,7 @@ impl<D: Disk> State<D> {
             };
             let (queue_id, page_number) = (queue.id, page::page_of(reference.seq));
             let slot = queue.page_slot(seq);
+            let is_new = slot.is_none();
             let bytes = match slot {
                 Some(number) => self.pages.writable(number),
                 None => self
@@ -93,7 +97,8 @@ impl<D: Disk> State<D> {
                     }),
             };
             let bytes = bytes.map_err(index_failure)?;
-            if page::owner(bytes) != (queue_id, Seq::new(page_number * ENTRIES)) {
+            // What a new page holds from before says nothing, even when it was a page of this queue.
+            if is_new || page::owner(bytes) != (queue_id, Seq::new(page_number * ENTRIES)) {
                 page::format(bytes, queue_id, page_number);
             } else if page::entry(bytes, reference.seq).len != 0 && seq < queue.visible_end {
                 continue;
@@ -125,6 +130,30 @@ impl<D: Disk> State<D> {
         }
         self.next_message_id = self.next_message_id.max(message.message_id + 1);
         Ok(())
+    }
+
+    /// Makes a queue that nothing has named yet, so that its messages wait for the record that does.
+    fn expect_name(&mut self, id: QueueId) {
+        if !self.queues.contains(id) && !self.tombstones.contains(&id) {
+            self.queues.insert(Queue::new(id, QueueDurability::Durable, b""));
+            self.unnamed.insert(id);
+        }
+    }
+
+    /// The named queue that `record` speaks of.
+    fn name(&mut self, record: &QueueRecord<'_>) {
+        let durability = if record.transient {
+            QueueDurability::Transient
+        } else {
+            QueueDurability::Durable
+        };
+        if self.unnamed.remove(&record.id)
+            && let Some(queue) = self.queues.get_mut(record.id)
+        {
+            (queue.durability, queue.meta) = (durability, record.meta.into());
+        } else if !self.queues.contains(record.id) {
+            self.queues.insert(Queue::new(record.id, durability, record.meta));
+        }
     }
 
     fn apply_range(
@@ -189,20 +218,14 @@ impl<D: Disk> State<D> {
                 } else {
                     self.tombstones.insert(record.id);
                 }
+                self.unnamed.remove(&record.id);
                 self.drop_queue(record.id);
             }
             QueueAction::Create | QueueAction::State => {
                 if self.tombstones.contains(&record.id) {
                     return Ok(());
                 }
-                if !self.queues.contains(record.id) {
-                    let durability = if record.transient {
-                        QueueDurability::Transient
-                    } else {
-                        QueueDurability::Durable
-                    };
-                    self.queues.insert(Queue::new(record.id, durability, record.meta));
-                }
+                self.name(record);
                 if record.action == QueueAction::State {
                     self.apply_state(record)?;
                 }

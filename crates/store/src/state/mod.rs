@@ -25,6 +25,11 @@ pub(crate) struct State<D: Disk> {
     pub tombstones: HashSet<QueueId>,
     pub pages: Pages<D>,
     pub segments: Segments<D>,
+    /// Whether the log is read from its beginning: then messages may come before the record that names their queue,
+    /// for that record was recycled and written again.
+    pub rebuilding: bool,
+    /// Queues that have messages and no name yet.
+    pub unnamed: HashSet<QueueId>,
     /// Queues that got messages or a delivery mark since this was last emptied.
     pub touched: Vec<QueueId>,
     /// Gaps met while messages were applied: entries that the log does not hold (any more).
@@ -46,6 +51,8 @@ impl<D: Disk> State<D> {
         Self {
             queues: QueueTable::default(),
             tombstones: HashSet::new(),
+            rebuilding: false,
+            unnamed: HashSet::new(),
             pages,
             segments: Segments::new(),
             touched: Vec::new(),
