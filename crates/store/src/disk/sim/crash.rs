@@ -86,16 +86,20 @@ impl Crash {
                 }
             }
             Pending::Write { offset, bytes } => {
+                let end = offset + bytes.len();
+                // The size changes at once or not at all, and may be durable although the bytes are not.
+                if end > self.image.len() {
+                    if rng.chance(32768) {
+                        return;
+                    }
+                    self.image.grow(end);
+                }
                 let keep_parts = [8192, 32768, 57344][rng.index(3)];
                 let mut at = 0;
                 while at < bytes.len() {
                     let part = (SECTOR_BYTES - (offset + at) % SECTOR_BYTES).min(bytes.len() - at);
                     self.tear_sector(&bytes[at..at + part], offset + at, keep_parts, rng);
                     at += part;
-                }
-                // The size may be durable although the bytes are not.
-                if offset + bytes.len() > self.image.len() && rng.chance(16384) {
-                    self.image.grow(offset + bytes.len());
                 }
             }
         }
