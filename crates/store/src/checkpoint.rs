@@ -84,10 +84,10 @@ impl Checkpoint {
             end: segment.end.get(),
             control: segment.control.iter().map(|id| id.get()).collect(),
         });
-        let durable = state
-            .queues
-            .iter()
-            .filter(|queue| queue.durability == QueueDurability::Durable);
+        // What is accepted and not durable has no place here: the log might never say it.
+        let durable = state.queues.iter().filter(|queue| {
+            queue.durability == QueueDurability::Durable && queue.created_in.get() <= position.last_block
+        });
         Self {
             store: position.store,
             lsn: position.lsn.get(),

@@ -37,6 +37,10 @@ pub(crate) struct Queue {
     pub id: QueueId,
     pub durability: QueueDurability,
     pub meta: Box<[u8]>,
+    /// The block that carries its creation: checkpoints before it leave the queue out.
+    pub created_in: BlockNumber,
+    /// Deleted, but not durably yet: gone for its users, while the log still speaks of it.
+    pub is_deleted: bool,
     /// The seq that the next accepted message gets.
     pub next_seq: u64,
     /// Entries below are durable and in the index.
@@ -74,6 +78,8 @@ impl Queue {
             id,
             durability,
             meta: meta.into(),
+            created_in: BlockNumber::new(0),
+            is_deleted: false,
             next_seq: 0,
             visible_end: 0,
             floor: 0,

@@ -281,6 +281,13 @@ impl<D: Disk> Shard<D> {
     }
 
     fn write_state_again(&mut self, id: QueueId) -> Option<BlockNumber> {
+        if let Some(queue) = self.state.queues.get(id)
+            && queue.is_deleted
+        {
+            // Its state written behind its end could raise it from the dead.
+            let record = super::bare(QueueAction::Delete, id, queue.durability, b"");
+            return Some(self.append_queue_record(&record));
+        }
         let Some(queue) = self.state.queues.get(id) else {
             return self.state.tombstones.contains(&id).then(|| {
                 let record = super::bare(QueueAction::Delete, id, QueueDurability::Durable, b"");

@@ -94,7 +94,7 @@ impl<D: Disk> Shard<D> {
             segments,
             ..
         } = &mut self.state;
-        let queue = queues.get_mut(id).ok_or(AppendError::UnknownQueue(id))?;
+        let queue = queues.open_mut(id).ok_or(AppendError::UnknownQueue(id))?;
         let mut taken = 0_u64;
         let mut bytes = 0_u64;
         while taken < u64::from(max_messages) && bytes < max_bytes {

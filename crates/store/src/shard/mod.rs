@@ -98,8 +98,11 @@ impl<D: Disk> Shard<D> {
         if self.state.queues.contains(id) || self.state.tombstones.contains(&id) {
             return Err(AppendError::QueueExists(id));
         }
-        self.state.queues.insert(Queue::new(id, durability, meta));
-        Ok(self.append_queue_record(&bare(QueueAction::Create, id, durability, meta)))
+        let block = self.append_queue_record(&bare(QueueAction::Create, id, durability, meta));
+        let mut queue = Queue::new(id, durability, meta);
+        queue.created_in = block;
+        self.state.queues.insert(queue);
+        Ok(block)
     }
 
     /// Deletes a queue and all its entries. It is gone at once, also for those who hold leases; durably
@@ -109,10 +112,10 @@ impl<D: Disk> Shard<D> {
     /// When there is no such queue, or the store is poisoned.
     pub fn delete_queue(&mut self, id: QueueId) -> Result<BlockNumber, AppendError> {
         self.check_alive()?;
-        let queue = self.state.queues.get(id).ok_or(AppendError::UnknownQueue(id))?;
+        let queue = self.state.queues.open_mut(id).ok_or(AppendError::UnknownQueue(id))?;
         let durability = queue.durability;
-        self.state.tombstones.insert(id);
-        self.state.drop_queue(id);
+        // Its state goes only when the record is durable: a checkpoint before that must still have it.
+        queue.is_deleted = true;
         Ok(self.append_queue_record(&bare(QueueAction::Delete, id, durability, b"")))
     }
 
@@ -137,7 +140,7 @@ impl<D: Disk> Shard<D> {
     pub fn publish(&mut self, message: &Message<'_>) -> Result<BlockNumber, AppendError> {
         self.check_alive()?;
         let len = self.checked_len(message)?;
-        if let Some(missing) = message.queues.iter().find(|id| !self.state.queues.contains(**id)) {
+        if let Some(missing) = message.queues.iter().find(|id| self.state.queues.open(**id).is_none()) {
             return Err(AppendError::UnknownQueue(*missing));
         }
         self.tail.make_room(len);
@@ -147,7 +150,7 @@ impl<D: Disk> Shard<D> {
             let queue = self
                 .state
                 .queues
-                .get_mut(*id)
+                .open_mut(*id)
                 .ok_or(AppendError::UnknownQueue(*id))?;
             self.references
                 .push((*id, Seq::new(queue.next_seq), message.expires_ms.unwrap_or(0)));
@@ -206,7 +209,7 @@ impl<D: Disk> Shard<D> {
         now: Now,
     ) -> Result<BlockNumber, AppendError> {
         self.check_alive()?;
-        if !self.state.queues.contains(queue) {
+        if self.state.queues.open(queue).is_none() {
             return Err(AppendError::UnknownQueue(queue));
         }
         self.tail.make_room(record::ranges_len(1));
@@ -224,7 +227,7 @@ impl<D: Disk> Shard<D> {
         let queue = self
             .state
             .queues
-            .get_mut(id)
+            .open_mut(id)
             .ok_or(AppendError::UnknownQueue(id))?;
         let end = first.get().saturating_add(count).min(queue.cursor);
         let start = first.get().max(queue.floor);
@@ -265,7 +268,7 @@ impl<D: Disk> Shard<D> {
         let queue = self
             .state
             .queues
-            .get_mut(id)
+            .open_mut(id)
             .ok_or(AppendError::UnknownQueue(id))?;
         let ready = queue.counts().ready;
         // From here on these entries count as leased, by the purge itself.
@@ -309,7 +312,7 @@ impl<D: Disk> Shard<D> {
     /// How many entries the queue holds.
     #[must_use]
     pub fn counts(&self, queue: QueueId) -> Option<Counts> {
-        self.state.queues.get(queue).map(Queue::counts)
+        self.state.queues.open(queue).map(Queue::counts)
     }
 
     /// All queues: id, durability and description.
@@ -317,6 +320,7 @@ impl<D: Disk> Shard<D> {
         self.state
             .queues
             .iter()
+            .filter(|queue| !queue.is_deleted)
             .map(|queue| (queue.id, queue.durability, &*queue.meta))
     }
 
@@ -423,4 +427,14 @@ pub(crate) fn ranges_of(set: &roaring::RoaringTreemap) -> impl Iterator<Item = (
         }
         Some((start, end))
     })
+}
+impl<D: Disk> Shard<D> {
+    /// tmp
+    pub fn debug(&mut self, q: QueueId) -> String {
+        let queue = self.state.queues.get(q).unwrap();
+        let mut s = format!("live {} leased {} tl {} floor {} cursor {} ve {} ns {} acked {} tf {}", queue.live, queue.leased, queue.transient_live, queue.floor, queue.cursor, queue.visible_end, queue.next_seq, queue.acked.len(), queue.transient_floor);
+        let pages = &mut self.state.pages;
+        for seq in queue.floor..queue.next_seq { let e = State::entry(pages, queue, seq).unwrap(); if !queue.is_dead(seq) { s += &format!(" [{seq}: {e:?}]"); } }
+        s
+    }
 }

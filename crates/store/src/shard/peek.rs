@@ -21,7 +21,7 @@ impl<D: Disk> Shard<D> {
         out: &mut Vec<Lease>,
     ) -> Result<(), AppendError> {
         let State { queues, pages, .. } = &mut self.state;
-        let queue = queues.get(id).ok_or(AppendError::UnknownQueue(id))?;
+        let queue = queues.open(id).ok_or(AppendError::UnknownQueue(id))?;
         let mut seq = from.get().max(queue.floor);
         let mut found = 0;
         while seq < queue.visible_end && found < max_messages {

@@ -38,6 +38,16 @@ impl QueueTable {
         self.queues.get(slot)
     }
 
+    /// The queue, unless it is deleted.
+    pub(crate) fn open(&self, id: QueueId) -> Option<&Queue> {
+        self.get(id).filter(|queue| !queue.is_deleted)
+    }
+
+    /// The queue, unless it is deleted.
+    pub(crate) fn open_mut(&mut self, id: QueueId) -> Option<&mut Queue> {
+        self.get_mut(id).filter(|queue| !queue.is_deleted)
+    }
+
     pub(crate) fn get_mut(&mut self, id: QueueId) -> Option<&mut Queue> {
         let slot = match self.last {
             Some((last, slot)) if last == id => slot,
