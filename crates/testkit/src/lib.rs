@@ -8,3 +8,4 @@ pub mod generator;
 pub mod interop;
 pub mod random;
 pub mod report;
+pub mod trace;

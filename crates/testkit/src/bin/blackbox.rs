@@ -10,6 +10,7 @@ use logpond_testkit::broker_process::Launch;
 use logpond_testkit::crash::{self, CampaignOptions};
 use logpond_testkit::interop;
 use logpond_testkit::report::{Output, Report};
+use logpond_testkit::trace::{self, WatchOptions};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -57,6 +58,24 @@ enum Command {
         /// Keep the data directory even when nothing is wrong.
         #[arg(long)]
         keep: bool,
+    },
+    /// Each confirm must be preceded by its completed synced write.
+    StraceOrder {
+        /// Messages with one in flight.
+        #[arg(long, default_value_t = 300)]
+        single: u64,
+        /// Messages with many in flight.
+        #[arg(long, default_value_t = 50_000)]
+        many: u64,
+        /// How many are many.
+        #[arg(long, default_value_t = 1_000)]
+        in_flight: u64,
+        /// Confirms that share a sync, at least, with many in flight.
+        #[arg(long, default_value_t = 50)]
+        confirms_per_sync_min: u64,
+        /// Further settings of the broker, for example store.write_mode=buffered-fdatasync.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        settings: Vec<String>,
     },
     /// A long queue: start and memory.
     Backlog {
@@ -110,6 +129,20 @@ fn run(arguments: &Arguments) -> anyhow::Result<Report> {
             segment_bytes,
             folder: folder(&arguments.work, "crash")?,
             keep,
+        }),
+        Command::StraceOrder {
+            single,
+            many,
+            in_flight,
+            confirms_per_sync_min,
+            settings,
+        } => trace::run(&WatchOptions {
+            single: *single,
+            many: *many,
+            in_flight: *in_flight,
+            confirms_per_sync_min: *confirms_per_sync_min,
+            settings: settings.clone(),
+            folder: folder(&arguments.work, "blackbox")?,
         }),
         &Command::Backlog {
             messages,
