@@ -225,14 +225,16 @@ impl<D: Disk> Shard<D> {
                 && segment.settled.is_some_and(|block| durable.covers(block))
         };
         let current = self.tail.segment().number;
-        let segments: Vec<SegmentNumber> = self
-            .state
-            .segments
-            .iter()
-            .filter(ready)
-            .map(|segment| segment.file.number)
-            .filter(|number| *number != current)
-            .collect();
+        let mut reached = Lsn::new(0);
+        let mut segments = Vec::new();
+        for segment in self.state.segments.iter() {
+            // One that begins inside of another cuts that one's stale tail off, and stays as long as it is there.
+            let cuts = segment.file.first_lsn < reached;
+            reached = reached.max(segment.file.first_lsn.plus(segment.file.bytes));
+            if ready(&segment) && !cuts && segment.file.number != current {
+                segments.push(segment.file.number);
+            }
+        }
         if segments.is_empty() {
             return None;
         }
