@@ -96,8 +96,7 @@ pub(crate) fn start<D: Disk>(disk: &D, options: &BrokerOptions) -> Result<Starte
     let in_journal: BTreeSet<QueueId> = recovery.queues.iter().map(|queue| queue.id).collect();
     let mut kept = BTreeSet::new();
     for entry in entries.queues {
-        kept.insert(QueueId::new(entry.id));
-        restored.add_queue(&store, entry, &in_journal);
+        kept.extend(restored.add_queue(&store, entry, &in_journal));
     }
     for entry in entries.bindings {
         restored.add_binding(entry, &kept);
@@ -209,12 +208,13 @@ impl Restored {
         }
     }
 
+    /// The queue's id, if it is there now.
     fn add_queue<D: Disk>(
         &mut self,
         store: &Store<D, BrokerState>,
         entry: QueueEntry,
         in_journal: &BTreeSet<QueueId>,
-    ) {
+    ) -> Option<QueueId> {
         let vhost = self.vhost(&entry.vhost);
         let spec = QueueSpec {
             id: QueueId::new(entry.id),
@@ -236,7 +236,7 @@ impl Restored {
             self.warnings.push(format!(
                 "{spec} is not in the journal, and is not created again: {cause}"
             ));
-            return;
+            return None;
         }
         let id = spec.id;
         let name = Name::from(spec.name.as_ref());
@@ -250,6 +250,7 @@ impl Restored {
                 other.get()
             ));
         }
+        Some(id)
     }
 
     fn add_binding(&mut self, entry: BindingEntry, kept: &BTreeSet<QueueId>) {

@@ -208,7 +208,11 @@ impl<D: Disk> Broker<D> {
         }
     }
 
-    fn remove_and_log(&self, guard: Guard<'_, D, BrokerState>, spec: &QueueSpec, now: Now) {
+    fn remove_and_log(&self, mut guard: Guard<'_, D, BrokerState>, spec: &QueueSpec, now: Now) {
+        if guard.shard().poisoned().is_some() {
+            // The store was closed, or has failed and said so: what is to go, goes at the next start.
+            return;
+        }
         let Some(vhost) = self.vhost(&spec.vhost) else {
             return;
         };

@@ -28,6 +28,9 @@ impl<D: Disk> Session<D> {
     fn start_consumer(&mut self, channel: ChannelId, request: &Consume<'_>, now: Now) -> Answer<Arc<str>> {
         let queue = self.named_queue(channel, request.queue)?;
         if &*queue == REPLY_TO {
+            if !request.no_ack {
+                return Err(precondition_failed("reply consumer cannot acknowledge"));
+            }
             return Err(AmqpError::not_implemented(REPLY_TO));
         }
         if let Some(priority) = request.arguments.get("x-priority") {

@@ -126,6 +126,36 @@ fn after_power_loss_everything_that_was_answered_is_there() {
 }
 
 #[test]
+fn a_deletion_that_was_interrupted_leaves_nothing_that_publishes_stumble_over() {
+    for step in 1..30 {
+        let disk = SimDisk::new(step);
+        let broker = open(&disk);
+        let mut client = Client::new(&broker);
+        client.declare("q");
+        client.bind("amq.fanout", "q", "").unwrap();
+        let _ = client.publish("q", &["1"]);
+        sync(&broker);
+        disk.crash_at(step);
+        let _ = client.delete("q");
+        let survivor = disk.after_crash(&mut Rng::new(step));
+        drop((client, broker));
+        let broker = open(&survivor);
+        let mut client = Client::new(&broker);
+        let _ = client.publish_with("amq.fanout", "", PERSISTENT, &["2"]);
+        assert_eq!(client.failed, []);
+        client.declare("q");
+        client.bind("amq.fanout", "q", "").unwrap();
+        let _ = client.publish_with("amq.fanout", "", PERSISTENT, &["3"]);
+        assert_eq!(client.failed, []);
+        let mut last = None;
+        while let Some(got) = client.get("q", true) {
+            last = Some(got.body);
+        }
+        assert_eq!(last.as_deref(), Some("3"), "step {step}");
+    }
+}
+
+#[test]
 fn a_clean_stop_keeps_everything() {
     let disk = SimDisk::new(6);
     let broker = open(&disk);
