@@ -7,6 +7,8 @@ use logpond_server::{RunError, StartError};
 use logpond_store::OpenError;
 use logpond_store::disk::LockError;
 
+use crate::client::ClientError;
+
 /// Anything that has no code of its own.
 const FAILED: u8 = 1;
 /// The command line or the configuration is wrong. The parser of the command line uses the same.
@@ -15,17 +17,47 @@ const USAGE: u8 = 2;
 const IN_USE: u8 = 3;
 /// The store failed while running.
 const STORE_FAILED: u8 = 4;
+/// No connection to a broker, or no login.
+const NO_CONNECTION: u8 = 5;
+/// The broker closed the channel or the connection, or the connection broke.
+const ENDED: u8 = 6;
+/// Messages were refused by the broker, or no queue took them.
+const NOT_TAKEN: u8 = 7;
+/// Fewer messages than asked for.
+const TOO_FEW: u8 = 8;
+
+/// The codes of the clients, for their help.
+pub const CLIENT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 5 no connection or no login, 6 the broker closed \
+or the connection broke, 7 a message was refused or came back, 8 fewer messages than asked for.";
 
 /// Prints what went wrong, and chooses the code.
-pub fn code_of(outcome: anyhow::Result<()>) -> ExitCode {
-    let Err(error) = outcome else { return ExitCode::SUCCESS };
-    eprintln!("logpond: {error:#}");
-    ExitCode::from(number(&error))
+pub fn code_of(outcome: anyhow::Result<ExitCode>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        eprintln!("logpond: {error:#}");
+        ExitCode::from(number(&error))
+    })
+}
+
+/// The code of a publisher whose broker did not take every message.
+pub fn not_taken() -> ExitCode {
+    ExitCode::from(NOT_TAKEN)
+}
+
+/// The code of a consumer that got fewer messages than it was asked for.
+pub fn too_few() -> ExitCode {
+    ExitCode::from(TOO_FEW)
 }
 
 fn number(error: &anyhow::Error) -> u8 {
     if error.is::<ConfigError>() {
         return USAGE;
+    }
+    if let Some(error) = error.downcast_ref::<ClientError>() {
+        return if error.is_connecting() {
+            NO_CONNECTION
+        } else {
+            ENDED
+        };
     }
     if matches!(error.downcast_ref::<RunError>(), Some(RunError::Poisoned { .. })) {
         return STORE_FAILED;
@@ -38,6 +70,8 @@ fn number(error: &anyhow::Error) -> u8 {
 
 /// Whether this is a start that another process prevents.
 fn is_held(error: &StartError) -> bool {
-    let StartError::Open(logpond_server::OpenError::Store(open)) = error else { return false };
+    let StartError::Open(logpond_server::OpenError::Store(open)) = error else {
+        return false;
+    };
     matches!(open, OpenError::Locked(LockError::Held { .. }))
 }
