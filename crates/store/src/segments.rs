@@ -50,6 +50,7 @@ impl JournalName {
 pub(crate) struct SegmentFile<F> {
     pub number: SegmentNumber,
     pub first_lsn: Lsn,
+    /// How much of the file belongs to the log; less than its size when a later epoch cut it.
     pub bytes: u64,
     pub file: F,
 }
@@ -95,7 +96,11 @@ impl<D: Disk> Segments<D> {
                 .is_none_or(|last| last.file.first_lsn < segment.file.first_lsn),
             "segments follow each other in the log"
         );
-        debug_assert!(self.list.last().is_none_or(|last| last.file.number < segment.file.number));
+        debug_assert!(
+            self.list
+                .last()
+                .is_none_or(|last| last.file.number < segment.file.number)
+        );
         self.files
             .0
             .write()
@@ -139,10 +144,12 @@ impl<D: Disk> Segments<D> {
         (file.offset(lsn) < file.bytes).then_some(at)
     }
 
-    /// Whether the segment at `index` of the list holds the byte at `lsn`.
+    /// Whether the segment at `index` of the list holds the byte at `lsn`. What lay between two segments
+    /// and was recycled belongs to neither.
     pub(crate) fn holds(&self, index: usize, lsn: Lsn) -> bool {
-        let begins = |segment: &Segment<D::File>| segment.file.first_lsn <= lsn;
-        self.list.get(index).is_some_and(begins) && !self.list.get(index + 1).is_some_and(begins)
+        self.list.get(index).is_some_and(|segment| {
+            lsn >= segment.file.first_lsn && segment.file.offset(lsn) < segment.file.bytes
+        })
     }
 
     /// Numbers rise with addresses: a later segment has the greater of both.
@@ -150,7 +157,10 @@ impl<D: Disk> Segments<D> {
         if self.list.last().is_some_and(|last| last.file.number == number) {
             return self.list.last_mut();
         }
-        let at = self.list.binary_search_by_key(&number, |segment| segment.file.number).ok()?;
+        let at = self
+            .list
+            .binary_search_by_key(&number, |segment| segment.file.number)
+            .ok()?;
         Some(&mut self.list[at])
     }
 

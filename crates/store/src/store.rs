@@ -127,7 +127,8 @@ impl<D: Disk, F: Follower<D>> Store<D, F> {
 
     /// Takes a checkpoint now, on this thread.
     pub fn checkpoint(&self) {
-        self.inner.chore(CheckpointWish::Now);
+        let before = self.counters().checkpoints;
+        while self.inner.chore(CheckpointWish::Now) && self.counters().checkpoints == before {}
     }
 
     /// The definitions.

@@ -3,20 +3,29 @@
 
 use logpond_store::disk::{RealDisk, WriteMode};
 use logpond_store::{
-    AckReason, LeaseOutcome, Message, Options, Persistence, QueueDurability, QueueId, RecoveryReport, Seq, Sources, Store,
+    AckReason, LeaseOutcome, Message, Options, Persistence, QueueDurability, QueueId, RecoveryReport, Seq,
+    Sources, Store,
 };
 use std::path::Path;
 
 type RealStore = Store<RealDisk>;
 
 fn open(dir: &Path) -> (RealStore, RecoveryReport) {
+    open_with(dir, Options::tiny())
+}
+
+fn open_with(dir: &Path, options: Options) -> (RealStore, RecoveryReport) {
     let disk = RealDisk::open(dir, WriteMode::DirectDsync).unwrap();
-    Store::open(disk, Options::tiny(), ()).unwrap()
+    Store::open(disk, options, ()).unwrap()
 }
 
 fn queue(store: &RealStore) -> QueueId {
     let id = store.next_queue_id();
-    let block = store.lock().shard().create_queue(id, QueueDurability::Durable, b"orders").unwrap();
+    let block = store
+        .lock()
+        .shard()
+        .create_queue(id, QueueDurability::Durable, b"orders")
+        .unwrap();
     store.wait_durable(block).unwrap();
     id
 }
@@ -48,7 +57,11 @@ fn fetch(store: &RealStore, queue: QueueId, max: u32) -> Vec<(u64, bool, Vec<u8>
     while u32::try_from(found.len()).unwrap() < max {
         let (mut leases, mut sources) = (Vec::new(), Sources::default());
         let left = max - u32::try_from(found.len()).unwrap();
-        let outcome = store.lock().shard().lease(queue, left, u64::MAX, &mut leases, &mut sources).unwrap();
+        let outcome = store
+            .lock()
+            .shard()
+            .lease(queue, left, u64::MAX, &mut leases, &mut sources)
+            .unwrap();
         match outcome {
             LeaseOutcome::Empty => break,
             LeaseOutcome::Pending(block) => {
@@ -67,7 +80,11 @@ fn fetch(store: &RealStore, queue: QueueId, max: u32) -> Vec<(u64, bool, Vec<u8>
 
 fn ack(store: &RealStore, queue: QueueId, first: u64, count: u64) {
     let now = logpond_store::Now::default();
-    let block = store.lock().shard().acknowledge(queue, Seq::new(first), count, AckReason::Acked, now).unwrap();
+    let block = store
+        .lock()
+        .shard()
+        .acknowledge(queue, Seq::new(first), count, AckReason::Acked, now)
+        .unwrap();
     store.wait_durable(block).unwrap();
 }
 
@@ -111,12 +128,22 @@ fn after_an_orderly_stop_only_what_was_requeued_counts_as_redelivered() {
     let orders = queue(&store);
     publish(&store, &[orders], &[b"a", b"b"]);
     fetch(&store, orders, 1);
-    store.lock().shard().requeue(orders, Seq::new(0), 1, logpond_store::Now::default()).unwrap();
+    store
+        .lock()
+        .shard()
+        .requeue(orders, Seq::new(0), 1, logpond_store::Now::default())
+        .unwrap();
     store.close().unwrap();
     let (store, report) = open(dir.path());
     assert!(report.clean);
     let found = fetch(&store, orders, 10);
-    assert_eq!(found.iter().map(|(_, redelivered, _)| *redelivered).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(
+        found
+            .iter()
+            .map(|(_, redelivered, _)| *redelivered)
+            .collect::<Vec<_>>(),
+        [true, false]
+    );
 }
 
 #[test]
@@ -139,7 +166,11 @@ fn a_purge_takes_what_is_ready_and_leaves_what_is_leased() {
     let orders = queue(&store);
     publish(&store, &[orders], &[b"a", b"b", b"c"]);
     fetch(&store, orders, 1);
-    let (purged, block) = store.lock().shard().purge(orders, logpond_store::Now::default()).unwrap();
+    let (purged, block) = store
+        .lock()
+        .shard()
+        .purge(orders, logpond_store::Now::default())
+        .unwrap();
     assert_eq!(purged, 2);
     store.wait_durable(block).unwrap();
     let counts = store.lock().shard().counts(orders).unwrap();
@@ -183,6 +214,38 @@ fn dead_segments_are_recycled_while_messages_come_and_go() {
 }
 
 #[test]
+fn what_nobody_acknowledges_outlives_all_that_comes_and_goes_around_it() {
+    let dir = tempfile::tempdir().unwrap();
+    // No checkpoint but those that the test takes.
+    let options = Options {
+        checkpoint_ms: u64::MAX,
+        checkpoint_bytes: u64::MAX,
+        ..Options::tiny()
+    };
+    let (mut store, _) = open_with(dir.path(), options.clone());
+    let (orders, kept) = (queue(&store), queue(&store));
+    let body = [7_u8; 4000];
+    let burst: Vec<&[u8]> = vec![&body; 60];
+    for round in 0..5_u8 {
+        publish(&store, &[kept], &[&[round]]);
+        publish(&store, &[orders], &burst);
+        store.checkpoint();
+        publish(&store, &[orders], &[b"last"]);
+        store.checkpoint();
+        // One acknowledgement over several segments. All but the one that holds the kept message die, and are
+        // recycled before the next checkpoint: the start replays the acknowledgement without them.
+        let found = fetch(&store, orders, 61);
+        ack(&store, orders, found[0].0, 61);
+        while store.step() {}
+        drop(store);
+        store = open_with(dir.path(), options.clone()).0;
+    }
+    assert!(store.counters().segments < 20, "{:?}", store.counters());
+    assert_eq!(bodies(&fetch(&store, kept, 1000)).concat(), [0, 1, 2, 3, 4]);
+    assert!(fetch(&store, orders, 1).is_empty());
+}
+
+#[test]
 fn the_log_alone_rebuilds_the_index() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
@@ -195,7 +258,10 @@ fn the_log_alone_rebuilds_the_index() {
     ack(&store, orders, 0, 5);
     store.checkpoint();
     drop(store);
-    for entry in std::fs::read_dir(dir.path().join("shard-00")).unwrap().map(Result::unwrap) {
+    for entry in std::fs::read_dir(dir.path().join("shard-00"))
+        .unwrap()
+        .map(Result::unwrap)
+    {
         if entry.file_name().to_str().unwrap().starts_with("ckpt-") {
             std::fs::remove_file(entry.path()).unwrap();
         }
@@ -230,7 +296,11 @@ fn transient_queues_and_messages_are_gone_after_a_restart() {
     let (store, _) = open(dir.path());
     let orders = queue(&store);
     let fleeting = store.next_queue_id();
-    store.lock().shard().create_queue(fleeting, QueueDurability::Transient, b"").unwrap();
+    store
+        .lock()
+        .shard()
+        .create_queue(fleeting, QueueDurability::Transient, b"")
+        .unwrap();
     publish(&store, &[orders, fleeting], &[b"kept"]);
     let message = Message {
         queues: &[orders],
@@ -246,7 +316,14 @@ fn transient_queues_and_messages_are_gone_after_a_restart() {
     publish(&store, &[orders], &[b"kept too"]);
     drop(store);
     let (store, report) = open(dir.path());
-    assert_eq!(report.queues.iter().map(|queue| (queue.id, queue.messages)).collect::<Vec<_>>(), [(orders, 2)]);
+    assert_eq!(
+        report
+            .queues
+            .iter()
+            .map(|queue| (queue.id, queue.messages))
+            .collect::<Vec<_>>(),
+        [(orders, 2)]
+    );
     assert_eq!(bodies(&fetch(&store, orders, 10)), [&b"kept"[..], b"kept too"]);
     assert_eq!(store.lock().shard().counts(fleeting), None);
 }

@@ -150,7 +150,7 @@ fn enter_segments<D: Disk>(disk: &D, state: &mut State<D>, directory: &Directory
         let file = SegmentFile {
             number: found.number,
             first_lsn: found.first_lsn,
-            bytes: found.bytes,
+            bytes: found.limit.get() - found.first_lsn.get(),
             file,
         };
         state.segments.push(Segment {
