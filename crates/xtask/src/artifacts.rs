@@ -13,18 +13,21 @@ pub fn broker(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<Pa
         anyhow::ensure!(given.is_file(), "there is no broker at {}", given.display());
         return Ok(std::path::absolute(given)?);
     }
-    build(workspace, "logpond", "logpond")
+    Ok(build(workspace, &["--package", "logpond"])?.join("logpond"))
 }
 
-/// Path of one of the testkit's tools.
-pub fn tool(workspace: &Workspace, name: &str) -> anyhow::Result<PathBuf> {
-    build(workspace, "logpond-testkit", name)
+/// Folder of the testkit's tools, with `features`.
+pub fn testkit(workspace: &Workspace, features: &[&str]) -> anyhow::Result<PathBuf> {
+    let mut arguments = vec!["--package", "logpond-testkit"];
+    for feature in features {
+        arguments.extend(["--features", feature]);
+    }
+    build(workspace, &arguments)
 }
 
-fn build(workspace: &Workspace, package: &str, binary: &str) -> anyhow::Result<PathBuf> {
-    let mut cargo = workspace.cargo(&["build", "--release", "--package", package, "--bins"]);
-    anyhow::ensure!(process::run(&mut cargo)?.success(), "{package} does not build");
-    let path = workspace.target().join("release").join(binary);
-    anyhow::ensure!(path.is_file(), "{package} has no binary {binary}");
-    Ok(path)
+fn build(workspace: &Workspace, what: &[&str]) -> anyhow::Result<PathBuf> {
+    let arguments = [&["build", "--release", "--bins"], what].concat();
+    let built = process::run(&mut workspace.cargo(&arguments))?;
+    anyhow::ensure!(built.success(), "cargo {} failed", arguments.join(" "));
+    Ok(workspace.target().join("release"))
 }

@@ -69,6 +69,9 @@ pub enum Command {
         /// How long.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
+        /// Plant one known bug after the other instead, and see each found.
+        #[arg(long)]
+        planted: bool,
         /// Further arguments for the simulation.
         #[arg(last = true)]
         rest: Vec<String>,

@@ -18,6 +18,7 @@ mod command_line;
 mod outcome;
 mod plan;
 mod process;
+mod simulation;
 mod workspace;
 
 use clap::Parser;

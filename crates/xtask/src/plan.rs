@@ -6,23 +6,22 @@ use crate::blackbox::Call;
 use crate::command_line::{Arguments, Command};
 use crate::outcome::{Outcome, Tally};
 use crate::workspace::Workspace;
-use crate::{artifacts, check, codegen};
+use crate::{artifacts, check, codegen, simulation};
 
 /// Runs what was asked for.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
     let workspace = Workspace::open()?;
-    let call = |name: &str, call: Call<'_>| Outcome::of(name, || call.run(&workspace, arguments));
+    let call = |name: &str, call: Call| Outcome::of(name, || call.run(&workspace, arguments));
     Ok(match &arguments.command {
         Command::Check => checks(&workspace, arguments),
         Command::Test { kills, sim_seconds } => {
             let mut outcomes = checks(&workspace, arguments);
-            outcomes.push(call("interop", Call::blackbox(&["interop"])));
+            outcomes.push(call("interop", Call::of(&["interop"])));
             outcomes.push(call(
                 "crash loop",
-                Call::blackbox(&["crash", "--kills", &kills.to_string()]),
+                Call::of(&["crash", "--kills", &kills.to_string()]),
             ));
-            let seconds = sim_seconds.to_string();
-            outcomes.push(call("simulated disk", Call::simulation(&["--seconds", &seconds])));
+            outcomes.push(simulated_disk(&workspace, *sim_seconds, &[]));
             outcomes
         }
         Command::Interop { url, only } => {
@@ -30,27 +29,31 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
             for (flag, value) in [("--url", url), ("--only", only)] {
                 rest.extend(value.iter().flat_map(|v| [flag.to_owned(), v.clone()]));
             }
-            vec![call("interop", Call::blackbox(&["interop"]).with(&rest))]
+            vec![call("interop", Call::of(&["interop"]).with(&rest))]
         }
         Command::Crash { kills, seed, rest } => {
-            let mut crash = Call::blackbox(&["crash", "--kills", &kills.to_string()]);
+            let mut crash = Call::of(&["crash", "--kills", &kills.to_string()]);
             if let Some(seed) = seed {
                 crash = crash.with(&["--seed".to_owned(), seed.to_string()]);
             }
             vec![call("crash loop", crash.with(rest))]
         }
-        Command::Sim { seconds, rest } => {
-            let simulation = Call::simulation(&["--seconds", &seconds.to_string()]).with(rest);
-            vec![call("simulated disk", simulation)]
+        Command::Sim {
+            planted: true, rest, ..
+        } => {
+            vec![Outcome::of("planted bugs", || {
+                simulation::planted(&workspace, rest)
+            })]
         }
+        Command::Sim { seconds, rest, .. } => vec![simulated_disk(&workspace, *seconds, rest)],
         Command::StraceOrder { rest } => {
             vec![call(
                 "confirms after syncs",
-                Call::blackbox(&["strace-order"]).with(rest),
+                Call::of(&["strace-order"]).with(rest),
             )]
         }
         Command::Backlog { messages, rest } => {
-            let backlog = Call::blackbox(&["backlog", "--messages", &messages.to_string()]);
+            let backlog = Call::of(&["backlog", "--messages", &messages.to_string()]);
             vec![call("backlog", backlog.with(rest))]
         }
         Command::Codegen { check } => vec![generated_code(*check)],
@@ -76,6 +79,10 @@ fn checks(workspace: &Workspace, arguments: &Arguments) -> Vec<Outcome> {
         check::rust_tests(workspace, broker.as_deref())
     }));
     outcomes
+}
+
+fn simulated_disk(workspace: &Workspace, seconds: u64, rest: &[String]) -> Outcome {
+    Outcome::of("simulated disk", || simulation::run(workspace, seconds, rest))
 }
 
 fn generated_code(check: bool) -> Outcome {

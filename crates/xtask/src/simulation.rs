@@ -1,0 +1,36 @@
+//! Runs the testkit's simulation of the store on a disk that loses, tears and reorders.
+//!
+//! Its exit code is the verdict; of what it prints, the last lines are kept for the table.
+
+use crate::outcome::Tally;
+use crate::workspace::Workspace;
+use crate::{artifacts, process};
+use std::process::Command;
+
+/// Simulates for some time.
+pub fn run(workspace: &Workspace, seconds: u64, rest: &[String]) -> anyhow::Result<Tally> {
+    let simulation = artifacts::testkit(workspace, &[])?.join("sim");
+    let mut command = Command::new(simulation);
+    judge(command.args(["--seconds", &seconds.to_string()]).args(rest))
+}
+
+/// Plants one bug after the other; each must be found.
+pub fn planted(workspace: &Workspace, rest: &[String]) -> anyhow::Result<Tally> {
+    let simulation = artifacts::testkit(workspace, &["planted-faults"])?.join("sim");
+    judge(Command::new(simulation).arg("--planted").args(rest))
+}
+
+fn judge(command: &mut Command) -> anyhow::Result<Tally> {
+    let mut told = Vec::new();
+    let status = process::run_watched(command, |line| {
+        if line.contains("crash points") || line.contains("violations") || line.starts_with("seed ") {
+            told.push(line.split_whitespace().collect::<Vec<_>>().join(" "));
+        }
+    })?;
+    let detail = told.join("; ");
+    Ok(if status.success() {
+        Tally::passed(detail)
+    } else {
+        Tally::failed(detail)
+    })
+}
