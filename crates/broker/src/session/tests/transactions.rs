@@ -115,7 +115,8 @@ fn after_a_crash_a_transaction_is_there_as_a_whole_or_not_at_all() {
         let broker = open(&disk);
         let mut client = transactional(&broker);
         for round in 0..5 {
-            let bodies: Vec<String> = (0..20).map(|n| format!("{round}-{n}")).collect();
+            // Together more than a block takes of its own accord.
+            let bodies: Vec<String> = (0..20).map(|n| format!("{round}-{n:01000}")).collect();
             let _ = client.publish("q", &bodies.iter().map(String::as_str).collect::<Vec<_>>());
             if round < 4 {
                 commit(&mut client);
