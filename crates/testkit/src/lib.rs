@@ -8,4 +8,5 @@ pub mod generator;
 pub mod interop;
 pub mod random;
 pub mod report;
+pub mod sim;
 pub mod trace;

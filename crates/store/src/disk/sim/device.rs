@@ -79,9 +79,8 @@ impl SimDisk {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("no simulated call panics while it holds the state, or the test is over anyway")
+        // A panic of the store under test must not hide behind a second one while its maps are dropped.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What goes wrong from now on.

@@ -1,0 +1,27 @@
+//! The simulation of the store: random work on a simulated disk, a crash at any call, recovery, and a comparison in full
+//! with a model.
+//!
+//! Invariants:
+//! - Everything follows from one seed: a violation is repeated by giving its seed.
+//! - Apart from publishers' confirms (the durable watermark as the follower saw it), the checker believes nothing that the
+//!   store says about itself.
+//!
+//! Elsewhere: the simulated disk (`logpond_store::disk::sim`), the planted bugs (`logpond_store::planted`).
+
+mod campaign;
+mod checker;
+mod life;
+mod message;
+mod model;
+mod observer;
+mod run;
+mod settings;
+mod statistics;
+mod trace;
+mod watcher;
+
+pub use campaign::{Campaign, Verdict, Violation};
+pub use run::run_seed;
+pub use settings::Settings;
+pub use statistics::Statistics;
+pub use trace::tell;

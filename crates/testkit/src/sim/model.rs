@@ -1,0 +1,202 @@
+//! What a store must hold, in maps: the specification against which recovery is compared.
+//!
+//! Invariants:
+//! - `accepted` is `durable` with all of `pending` applied in order.
+//! - Pending events are in the order of their blocks.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::trace;
+
+/// One entry of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) message: u64,
+    pub(super) persistent: bool,
+    /// Whether somebody may have seen it: from then on it must be marked as redelivered.
+    pub(super) delivered: bool,
+}
+
+/// One queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct QueueModel {
+    pub(super) durable: bool,
+    pub(super) next_seq: u64,
+    /// No entry from here on was ever near to being delivered.
+    pub(super) delivered_end: u64,
+    pub(super) entries: BTreeMap<u64, Entry>,
+}
+
+/// Something that happened, and becomes durable with a block.
+#[derive(Clone, Debug)]
+pub(super) enum Event {
+    Create {
+        queue: u64,
+        durable: bool,
+    },
+    Delete {
+        queue: u64,
+    },
+    Publish {
+        queues: Vec<u64>,
+        message: u64,
+        persistent: bool,
+    },
+    Gone {
+        queue: u64,
+        entries: Vec<u64>,
+    },
+}
+
+pub(super) type Contents = BTreeMap<u64, QueueModel>;
+
+impl Event {
+    pub(super) fn apply(&self, contents: &mut Contents) {
+        match self {
+            Self::Create { queue, durable } => {
+                contents.insert(
+                    *queue,
+                    QueueModel {
+                        durable: *durable,
+                        ..QueueModel::default()
+                    },
+                );
+            }
+            Self::Delete { queue } => {
+                contents.remove(queue);
+            }
+            Self::Publish {
+                queues,
+                message,
+                persistent,
+            } => {
+                let entry = Entry {
+                    message: *message,
+                    persistent: *persistent,
+                    delivered: false,
+                };
+                for queue in queues {
+                    if let Some(queue) = contents.get_mut(queue) {
+                        queue.entries.insert(queue.next_seq, entry);
+                        queue.next_seq += 1;
+                    }
+                }
+            }
+            Self::Gone { queue, entries } => {
+                if let Some(queue) = contents.get_mut(queue) {
+                    for seq in entries {
+                        queue.entries.remove(seq);
+                        queue.delivered_end = queue.delivered_end.max(seq + 1);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// An event and the blocks that carry it; more than one only for a purge.
+#[derive(Clone, Debug)]
+struct Pending {
+    first: u64,
+    last: u64,
+    event: Event,
+}
+
+/// The store as it must be.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Model {
+    pub(super) durable: Contents,
+    pub(super) accepted: Contents,
+    pending: VecDeque<Pending>,
+    pub(super) durable_block: u64,
+}
+
+/// One of the states that a crash may leave, without transient queues and messages.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    /// The last block that counts.
+    pub(super) block: u64,
+    pub(super) contents: Contents,
+    /// Entries of which nobody knows whether they are gone: (queue, seq).
+    pub(super) uncertain: Vec<(u64, u64)>,
+}
+
+impl Model {
+    pub(super) fn record(&mut self, first: u64, last: u64, event: Event) {
+        trace::note(|| format!("  block {first}: {event:?}"));
+        event.apply(&mut self.accepted);
+        self.pending.push_back(Pending { first, last, event });
+    }
+
+    /// Everything up to `block` is durable.
+    pub(super) fn confirm(&mut self, block: u64) {
+        if block > self.durable_block {
+            trace::note(|| format!("  durable: {block}"));
+        }
+        self.durable_block = self.durable_block.max(block);
+        while self.pending.front().is_some_and(|pending| pending.last <= block) {
+            if let Some(pending) = self.pending.pop_front() {
+                pending.event.apply(&mut self.durable);
+            }
+        }
+    }
+
+    pub(super) fn pending_count(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// The entry was handed to somebody.
+    pub(super) fn deliver(&mut self, queue: u64, seq: u64) {
+        for contents in [&mut self.durable, &mut self.accepted] {
+            if let Some(queue) = contents.get_mut(&queue) {
+                queue.delivered_end = queue.delivered_end.max(seq + 1);
+                if let Some(entry) = queue.entries.get_mut(&seq) {
+                    entry.delivered = true;
+                }
+            }
+        }
+    }
+
+    /// What a crash may leave: what is confirmed, or that and the one block that may have been on its way.
+    pub(super) fn candidates(&self) -> [Candidate; 2] {
+        [self.after(self.durable_block), self.after(self.durable_block + 1)]
+    }
+
+    /// What an orderly stop must leave.
+    pub(super) fn complete(&self) -> Candidate {
+        self.after(u64::MAX)
+    }
+
+    fn after(&self, block: u64) -> Candidate {
+        let mut contents = self.durable.clone();
+        let mut uncertain = Vec::new();
+        for pending in &self.pending {
+            if pending.last <= block {
+                pending.event.apply(&mut contents);
+            } else if pending.first <= block
+                && let Event::Gone { queue, entries } = &pending.event
+            {
+                uncertain.extend(entries.iter().map(|seq| (*queue, *seq)));
+            }
+        }
+        contents.retain(|_, queue| queue.durable);
+        contents
+            .values_mut()
+            .for_each(|queue| queue.entries.retain(|_, entry| entry.persistent));
+        Candidate {
+            block,
+            contents,
+            uncertain,
+        }
+    }
+
+    /// Goes on from what a recovery found.
+    pub(super) fn restart(&mut self, contents: Contents, durable_block: u64) {
+        *self = Self {
+            accepted: contents.clone(),
+            durable: contents,
+            pending: VecDeque::new(),
+            durable_block,
+        };
+    }
+}

@@ -1,0 +1,302 @@
+//! One seed: a chain of lives on one disk, each ended by a crash, a kill or an orderly stop, and each recovery compared.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use logpond_store::disk::Disk;
+use logpond_store::disk::sim::{FaultPlan, Rng, SimDisk};
+use logpond_store::{RecoveryReport, Store};
+
+use super::checker;
+use super::life::{Flow, Life, Numbers, World};
+use super::model::{Candidate, Model};
+use super::observer::{Observed, observe};
+use super::settings::Settings;
+use super::statistics::Statistics;
+use super::trace;
+use super::watcher::Watcher;
+
+/// An image with fewer unsynced operations is not counted as a crash point.
+const UNSYNCED_MIN: usize = 10;
+/// Directories whose loss a store must survive: everything in them is derived from the journal.
+const INDEX_DIR: &str = "shard-00/x";
+const SHARD_DIR: &str = "shard-00";
+
+/// Runs one seed. An error is a violation of the promise, in words.
+pub fn run_seed(seed: u64, statistics: &mut Statistics) -> Result<(), String> {
+    let mut rng = Rng::new(seed);
+    let settings = Settings::pick(&mut rng);
+    let mut run = Run {
+        disk: SimDisk::new(rng.bits()),
+        settings,
+        rng,
+        model: Model::default(),
+        numbers: Numbers::default(),
+        statistics,
+        life: 0,
+    };
+    let ended = catch_unwind(AssertUnwindSafe(|| run.all()));
+    let violation = match ended {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(violation)) => violation,
+        Err(panic) => format!("panic: {}", panic_text(panic.as_ref())),
+    };
+    Err(format!("life {}: {violation}", run.life))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without words")
+}
+
+struct Run<'a> {
+    disk: SimDisk,
+    settings: Settings,
+    rng: Rng,
+    model: Model,
+    numbers: Numbers,
+    statistics: &'a mut Statistics,
+    life: u64,
+}
+
+/// How a life is meant to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Close,
+    Kill,
+    Crash,
+    CrashInBurst,
+}
+
+impl Ending {
+    fn pick(rng: &mut Rng) -> Self {
+        match rng.below(16) {
+            0 => Self::Close,
+            1 => Self::Kill,
+            2 => Self::Crash,
+            _ => Self::CrashInBurst,
+        }
+    }
+}
+
+type OpenStore = Store<SimDisk, Watcher>;
+
+impl Run<'_> {
+    fn all(&mut self) -> Result<(), String> {
+        self.statistics.seeds += 1;
+        let candidates = self.model.candidates().into();
+        let mut store = self.recover(candidates)?;
+        for life in 0..self.settings.lives {
+            self.life = life;
+            trace::note(|| format!("life {life}"));
+            let candidates = self.live(store)?;
+            store = self.recover(candidates)?;
+        }
+        Ok(())
+    }
+
+    /// One life; leaves in `self.disk` what the next one finds, and returns what that may be.
+    fn live(&mut self, store: OpenStore) -> Result<Vec<Candidate>, String> {
+        let failing = self.rng.chance(self.settings.failing_life);
+        if failing {
+            self.disk.set_faults(self.settings.faults);
+        }
+        if self.rng.chance(8192) {
+            self.disk.crash_at(self.rng.between(1, 200));
+        }
+        let before = self.disk.calls();
+        let ending = Ending::pick(&mut self.rng);
+        let stopped_in_order = self.work(store, failing, ending)?;
+        let calls = self.disk.calls();
+        trace::note(|| format!("ended ({ending:?}): {calls:?}"));
+        self.statistics.blocks += calls.synced_writes - before.synced_writes;
+        self.statistics.failed_writes += calls.injected_faults - before.injected_faults;
+        let candidates = if stopped_in_order {
+            self.statistics.clean_stops += 1;
+            vec![self.model.complete()]
+        } else {
+            self.model.candidates().into()
+        };
+        if stopped_in_order || (ending == Ending::Kill && !self.disk.is_off()) {
+            self.statistics.kills += u64::from(!stopped_in_order);
+            self.disk = self.disk.after_kill();
+        } else {
+            self.count_crash();
+            self.disk = self.disk.after_crash(&mut self.rng);
+        }
+        self.disk.set_faults(FaultPlan::default());
+        Ok(candidates)
+    }
+
+    /// The work of one life. Whether it stopped in good order.
+    fn work(&mut self, store: OpenStore, failing: bool, ending: Ending) -> Result<bool, String> {
+        let most = 1 << self.rng.below(7);
+        let operations = self.rng.below(most);
+        let world = World {
+            rng: &mut self.rng,
+            settings: &self.settings,
+            statistics: self.statistics,
+            model: &mut self.model,
+            numbers: &mut self.numbers,
+        };
+        let mut life = Life::new(world, self.disk.clone(), store, failing);
+        let stopped = life.work(operations)? == Flow::Stopped;
+        let mut in_order = false;
+        match ending {
+            Ending::Close if !stopped => in_order = life.close()? == Flow::On,
+            Ending::CrashInBurst if !stopped => life.burst_until_off()?,
+            Ending::Close | Ending::Kill | Ending::Crash | Ending::CrashInBurst => {}
+        }
+        life.tally();
+        Ok(in_order)
+    }
+
+    fn count_crash(&mut self) {
+        let unsynced = self.model.pending_count();
+        self.statistics.unsynced_operations += u64::try_from(unsynced).expect("a small number");
+        if unsynced >= UNSYNCED_MIN {
+            self.statistics.crash_points += 1;
+        } else {
+            self.statistics.small_crash_points += 1;
+        }
+    }
+
+    /// Opens the store, perhaps with crashes on the way, and compares it with what it may be.
+    fn recover(&mut self, mut candidates: Vec<Candidate>) -> Result<OpenStore, String> {
+        let mut crashes = if self.rng.chance(16384) {
+            self.rng.between(1, 2)
+        } else {
+            0
+        };
+        let (mut store, report) = loop {
+            if crashes > 0 {
+                self.disk.crash_at(self.rng.between(1, 14));
+            }
+            match open(&self.disk, &self.settings) {
+                Ok(opened) if !self.disk.is_off() => {
+                    self.disk.cancel_crash();
+                    break opened;
+                }
+                Err(reason) if !self.disk.is_off() => return Err(reason),
+                Ok(_) | Err(_) => {
+                    self.statistics.crashes_during_recovery += 1;
+                    crashes -= 1;
+                    self.disk = self.disk.after_crash(&mut self.rng);
+                }
+            }
+        };
+        trace::note(|| format!("recovered: {report:?}"));
+        check_report(&report)?;
+        self.statistics.torn_tails += u64::from(report.torn.is_some());
+        self.statistics.appended_again += report.records_appended_again;
+        let mut observed = observe(&store)?;
+        // Two states may look alike and yet differ in the numbers that come next: the log's end decides.
+        let end = store.lock().shard().durable().end().get();
+        candidates.sort_by_key(|candidate| candidate.block != end);
+        checker::accept(&observed, &candidates, self.settings.mark_step())?;
+        if self.rng.chance(8192) {
+            self.compare_rebuild(&observed)?;
+        }
+        if self.rng.chance(8192) {
+            drop(store);
+            (store, observed) = self.compare_second_recovery(&observed, report.clean)?;
+        }
+        let durable = store.lock().shard().durable().end().get();
+        let contents = checker::accept(&observed, &candidates, self.settings.mark_step())?;
+        self.model.restart(contents, durable);
+        Ok(store)
+    }
+
+    /// Without index and checkpoints, the log alone gives the same.
+    fn compare_rebuild(&mut self, observed: &Observed) -> Result<(), String> {
+        self.statistics.full_rebuilds_compared += 1;
+        let disk = self.disk.fork();
+        remove_all(&disk, INDEX_DIR, |_| true)?;
+        remove_all(&disk, SHARD_DIR, |name| name.starts_with("ckpt-"))?;
+        let (store, _) = open(&disk, &self.settings)?;
+        let mut rebuilt = observe(&store)?;
+        // The log knows only up to where deliveries may have gone; a clean checkpoint knows how far they went.
+        forgive_redelivered(observed, &mut rebuilt);
+        same(observed, &rebuilt, "a rebuild from the log alone")
+    }
+
+    /// Recovering twice equals recovering once.
+    fn compare_second_recovery(
+        &mut self,
+        observed: &Observed,
+        clean: bool,
+    ) -> Result<(OpenStore, Observed), String> {
+        self.statistics.second_recoveries_compared += 1;
+        self.disk = self.disk.after_kill();
+        let (store, report) = open(&self.disk, &self.settings)?;
+        check_report(&report)?;
+        let second = observe(&store)?;
+        let mut compared = second.clone();
+        if clean {
+            // What a clean stop knew exactly is a guess on the safe side after an unclean one.
+            forgive_redelivered(observed, &mut compared);
+        }
+        same(observed, &compared, "a second recovery")?;
+        Ok((store, second))
+    }
+}
+
+fn open(disk: &SimDisk, settings: &Settings) -> Result<(OpenStore, RecoveryReport), String> {
+    let opened = Store::open(disk.clone(), settings.options.clone(), Watcher::default());
+    opened.map_err(|error| format!("opening: {error}"))
+}
+
+/// A crash must never look like damage.
+fn check_report(report: &RecoveryReport) -> Result<(), String> {
+    if report.quarantined.is_empty() && report.lost.is_empty() && report.catalog.damaged.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "a crash was reported as damage: {:?} {:?}",
+        report.quarantined, report.lost
+    ))
+}
+
+fn remove_all(disk: &SimDisk, dir: &str, which: impl Fn(&str) -> bool) -> Result<(), String> {
+    let names = disk
+        .list(dir)
+        .map_err(|error| format!("listing {dir}: {error}"))?;
+    for name in names.iter().filter(|name| which(name)) {
+        disk.remove(&format!("{dir}/{name}"))
+            .map_err(|error| format!("removing {dir}/{name}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Takes back marks of redelivery that `before` did not have.
+fn forgive_redelivered(before: &Observed, after: &mut Observed) {
+    for (queue, entries) in after {
+        let before = before.get(queue).map_or(&[][..], Vec::as_slice);
+        for (seen, before) in entries.iter_mut().zip(before) {
+            seen.redelivered &= before.redelivered;
+        }
+    }
+}
+
+fn same(first: &Observed, second: &Observed, what: &str) -> Result<(), String> {
+    if first == second {
+        return Ok(());
+    }
+    for (queue, entries) in first {
+        let others = second.get(queue).map_or(&[][..], Vec::as_slice);
+        if let Some(seen) = entries.iter().find(|seen| !others.contains(seen)) {
+            let other = others.iter().find(|other| other.seq == seen.seq);
+            return Err(format!(
+                "{what} differs: queue {queue} had {seen:?}, then {other:?} of {}",
+                others.len()
+            ));
+        }
+    }
+    let more: Vec<_> = second
+        .iter()
+        .flat_map(|(queue, entries)| entries.iter().map(move |seen| (queue, seen)))
+        .find(|(queue, seen)| !first.get(queue).is_some_and(|entries| entries.contains(seen)))
+        .into_iter()
+        .collect();
+    Err(format!("{what} differs: it has {more:?}"))
+}

@@ -1,0 +1,58 @@
+//! What varies from seed to seed.
+
+use logpond_store::Options;
+use logpond_store::disk::sim::{FaultPlan, Rng};
+
+/// The settings of one seed. `Debug` prints them all.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Sizes of the store.
+    pub options: Options,
+    /// Crashes in a row before the next seed.
+    pub lives: u64,
+    /// Most queues at a time.
+    pub queues_max: usize,
+    /// Messages in all queues together above which consumers are preferred.
+    pub backlog_max: usize,
+    /// Chance that a life runs on a failing disk, of 65536.
+    pub failing_life: u32,
+    /// How the failing disk fails.
+    pub faults: FaultPlan,
+}
+
+impl Settings {
+    /// The settings that `rng` picks.
+    #[must_use]
+    pub fn pick(rng: &mut Rng) -> Self {
+        let options = Options {
+            block_bytes_soft: 4096 << rng.below(3),
+            ring_bytes: 32 << (10 + rng.below(2)),
+            checkpoint_bytes: 16 << (10 + rng.below(4)),
+            checkpoint_ms: 50 << rng.below(6),
+            spare_segments_max: rng.index(3),
+            delivery_mark_step: 2 << rng.below(5),
+            ..Options::tiny()
+        };
+        let faults = FaultPlan {
+            write_error: 400 << rng.below(4),
+            sync_error: 400 << rng.below(4),
+            no_space: if rng.chance(16384) { 4000 } else { 0 },
+            short_write: 6000,
+            slow: 300,
+            ..FaultPlan::default()
+        };
+        Self {
+            options,
+            lives: 24,
+            queues_max: 1 + rng.index(6),
+            backlog_max: 40 << rng.below(3),
+            failing_life: 8192,
+            faults,
+        }
+    }
+
+    /// How many entries behind the last delivered one may be marked as redelivered.
+    pub(super) fn mark_step(&self) -> usize {
+        usize::try_from(2 * self.options.delivery_mark_step).expect("a small number")
+    }
+}

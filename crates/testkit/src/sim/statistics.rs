@@ -1,0 +1,93 @@
+//! What a simulation did, in numbers.
+
+use std::fmt;
+use std::ops::AddAssign;
+use std::time::Duration;
+
+/// Counts over all seeds of a campaign.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Statistics {
+    pub seeds: u64,
+    /// Images with at least ten unsynced operations, recovered and compared in full.
+    pub crash_points: u64,
+    /// Images with fewer, recovered and compared in full as well.
+    pub small_crash_points: u64,
+    pub crashes_during_recovery: u64,
+    pub kills: u64,
+    pub clean_stops: u64,
+    pub failed_writes: u64,
+    pub operations: u64,
+    pub publishes: u64,
+    pub deliveries: u64,
+    pub blocks: u64,
+    pub rolls: u64,
+    pub recycles: u64,
+    pub checkpoints: u64,
+    pub full_rebuilds_compared: u64,
+    pub second_recoveries_compared: u64,
+    pub unsynced_operations: u64,
+    pub torn_tails: u64,
+    pub appended_again: u64,
+}
+
+impl AddAssign for Statistics {
+    fn add_assign(&mut self, other: Self) {
+        for (own, more) in self.fields_mut().into_iter().zip(other.fields()) {
+            *own.1 += more.1;
+        }
+    }
+}
+
+macro_rules! fields {
+    ($($name:ident: $text:literal),* $(,)?) => {
+        /// Each count with its name.
+        #[must_use]
+        pub fn fields(&self) -> Vec<(&'static str, u64)> {
+            vec![$(($text, self.$name)),*]
+        }
+
+        fn fields_mut(&mut self) -> Vec<(&'static str, &mut u64)> {
+            vec![$(($text, &mut self.$name)),*]
+        }
+    };
+}
+
+impl Statistics {
+    fields! {
+        seeds: "seeds",
+        crash_points: "crash points (10 or more unsynced operations)",
+        small_crash_points: "crash points with fewer",
+        crashes_during_recovery: "second crashes, during recovery",
+        kills: "kills (page cache kept)",
+        clean_stops: "clean stops",
+        failed_writes: "failed writes and syncs",
+        operations: "operations",
+        publishes: "messages published",
+        deliveries: "messages delivered",
+        blocks: "synced writes",
+        rolls: "segment rolls",
+        recycles: "segments recycled",
+        checkpoints: "checkpoints",
+        full_rebuilds_compared: "rebuilds without index and checkpoints, compared",
+        second_recoveries_compared: "second recoveries, compared",
+        unsynced_operations: "unsynced operations at crashes",
+        torn_tails: "torn tails cut",
+        appended_again: "tail records appended again",
+    }
+
+    /// Crash points per minute and core.
+    #[must_use]
+    pub fn crash_points_per_minute(&self, elapsed: Duration, threads: u64) -> u64 {
+        let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.crash_points.saturating_mul(60_000) / ms / threads.max(1)
+    }
+}
+
+impl fmt::Display for Statistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fields()
+            .into_iter()
+            .try_for_each(|(name, count)| writeln!(f, "{count:>12}  {name}"))
+    }
+}
