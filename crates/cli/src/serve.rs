@@ -55,7 +55,8 @@ impl Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let settings = arguments.into_settings()?;
     crate::logging::start(&settings)?;
-    let workers = std::thread::available_parallelism().map_or(WORKERS_MIN, |count| count.get().max(WORKERS_MIN));
+    let workers =
+        std::thread::available_parallelism().map_or(WORKERS_MIN, |count| count.get().max(WORKERS_MIN));
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name("logpond-worker")
@@ -80,7 +81,11 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 /// The lines that people read and tests parse: one `listening on` for each address.
 fn announce(server: &Server, data: &std::path::Path) {
     let data = std::path::absolute(data).unwrap_or_else(|_| data.to_path_buf());
-    println!("logpond {} (AMQP 0-9-1 as RabbitMQ {})", env!("CARGO_PKG_VERSION"), logpond_server::RABBITMQ_VERSION);
+    println!(
+        "logpond {} (AMQP 0-9-1 as RabbitMQ {})",
+        env!("CARGO_PKG_VERSION"),
+        logpond_server::RABBITMQ_VERSION
+    );
     println!("data in {}", data.display());
     for address in server.addresses() {
         println!("listening on {address} (amqp)");

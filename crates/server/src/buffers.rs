@@ -50,7 +50,11 @@ impl Buffers {
 
     /// Borrows an empty write buffer.
     pub fn take_writing(&self) -> Vec<u8> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        self.writing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+            .unwrap_or_default()
     }
 
     /// Gives a write buffer back; one that a large message has stretched is freed.

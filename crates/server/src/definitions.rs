@@ -31,13 +31,16 @@ pub enum DefinitionsError {
 /// Loads a file; what exists already stays.
 pub(crate) fn load(broker: &ServerBroker, path: &Path, now: Now) -> Result<(), DefinitionsError> {
     let name = path.display().to_string();
-    let json = std::fs::read(path)
-        .map_err(|source| DefinitionsError::Unreadable { path: name.clone(), source })?;
-    // The broker's import is not there yet.
-    let _ = (broker, json, now);
-    if name.is_empty() || !name.is_empty() {
-        return Err(DefinitionsError::Refused { path: name, message: "not supported yet".to_owned() });
-    }
-    tracing::info!(file = %name, "definitions loaded");
+    let json = std::fs::read(path).map_err(|source| DefinitionsError::Unreadable {
+        path: name.clone(),
+        source,
+    })?;
+    let imported = broker
+        .import_definitions(&json, now)
+        .map_err(|error| DefinitionsError::Refused {
+            path: name.clone(),
+            message: error.to_string(),
+        })?;
+    tracing::info!(file = %name, ?imported, "definitions loaded");
     Ok(())
 }

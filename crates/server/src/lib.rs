@@ -14,6 +14,7 @@ mod definitions;
 mod engine;
 mod listener;
 mod peer;
+mod recovery_log;
 mod server;
 mod stop;
 

@@ -48,7 +48,7 @@ pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Part of the clean stop in which clients may answer `connection.close`.
 pub const SHUTDOWN_CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Part of the clean stop in which confirms go out before connections are closed.
-pub const DRAIN_TIME: Duration = Duration::from_millis(100);
+pub const DRAIN_TIME: Duration = Duration::from_secs(4);
 
 // An incomplete message kept raw plus one whole frame must always fit, or reading would stall.
 const _: () = assert!(RAW_MESSAGE_BYTES_MAX + 131_072 + 8 < READ_BUFFER_BYTES);

@@ -39,7 +39,12 @@ pub(crate) async fn bind(addresses: &[Listen]) -> Result<Vec<TcpListener>, Liste
             Err(error) if *need == Need::Optional && !listeners.is_empty() => {
                 tracing::info!(%address, %error, "not listening there");
             }
-            Err(source) => return Err(ListenError { address: *address, source }),
+            Err(source) => {
+                return Err(ListenError {
+                    address: *address,
+                    source,
+                });
+            }
         }
     }
     Ok(listeners)
@@ -65,7 +70,12 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: Sto
 
 fn admit(socket: TcpStream, peer: PeerAddress, shared: &Arc<Shared>, stop: &Stop, alive: &mpsc::Sender<()>) {
     // One sender is the server's own, and one each listener's.
-    if alive.strong_count() > shared.settings.connections_max.saturating_add(shared.settings.listen.len()) {
+    if alive.strong_count()
+        > shared
+            .settings
+            .connections_max
+            .saturating_add(shared.settings.listen.len())
+    {
         tracing::warn!(client = %peer, limit = shared.settings.connections_max, "too many connections");
         return;
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use logpond_amqp::ReplyCode;
 use logpond_broker::{BrokerOptions, Now, OpenError, StartReport};
 use tokio::sync::mpsc;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{interval, timeout};
 
 use crate::blocking::blocking;
 use crate::buffers::Buffers;
@@ -21,6 +21,7 @@ use crate::definitions::{self, DefinitionsError};
 use crate::engine::{ServerBroker, ServerDisk};
 use crate::limits::{DRAIN_TIME, SHUTDOWN_TIMEOUT};
 use crate::listener::{self, ListenError};
+use crate::recovery_log;
 use crate::stop::{Phase, Stopper};
 
 /// How often we look whether the store still lives.
@@ -88,7 +89,9 @@ pub enum StartError {
 #[non_exhaustive]
 pub enum RunError {
     /// The store failed; nothing was confirmed after that.
-    #[error("the store failed and nothing more is confirmed: {cause}; restart to recover from what is on the disk")]
+    #[error(
+        "the store failed and nothing more is confirmed: {cause}; restart to recover from what is on the disk"
+    )]
     Poisoned {
         /// What failed.
         cause: String,
@@ -116,6 +119,7 @@ impl Server {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let disk = open_disk(&settings)?;
         let (broker, report) = blocking(|| ServerBroker::open(disk.clone(), options(&settings)))?;
+        recovery_log::write(&report);
         broker.start().map_err(StartError::Threads)?;
         let shared = Arc::new(Shared {
             message_bytes_max: broker.message_bytes_max(),
@@ -129,13 +133,28 @@ impl Server {
             blocking(|| definitions::load(&shared.broker, path, shared.now()))?;
         }
         let listeners = listener::bind(&shared.settings.listen).await?;
-        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let addresses = listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect();
         let stopper = Stopper::new();
         let (alive, ended) = mpsc::channel(1);
         for listener in listeners {
-            tokio::spawn(listener::accept(listener, Arc::clone(&shared), stopper.subscribe(), alive.clone()));
+            tokio::spawn(listener::accept(
+                listener,
+                Arc::clone(&shared),
+                stopper.subscribe(),
+                alive.clone(),
+            ));
         }
-        Ok(Self { shared, addresses, stopper, alive, ended, report })
+        Ok(Self {
+            shared,
+            addresses,
+            stopper,
+            alive,
+            ended,
+            report,
+        })
     }
 
     /// Where it listens, with the ports that the system chose.
@@ -161,12 +180,19 @@ impl Server {
     }
 
     async fn end(self) -> Result<(), RunError> {
-        let Self { shared, stopper, alive, mut ended, .. } = self;
+        let Self {
+            shared,
+            stopper,
+            alive,
+            mut ended,
+            ..
+        } = self;
         drop(alive);
         tracing::info!("stopping: no more connections, confirms go out");
         stopper.enter(Phase::Draining);
-        sleep(DRAIN_TIME).await;
-        stopper.enter(Phase::Closing);
+        if timeout(DRAIN_TIME, ended.recv()).await.is_err() {
+            stopper.enter(Phase::Closing);
+        }
         if timeout(SHUTDOWN_TIMEOUT, ended.recv()).await.is_err() {
             tracing::warn!("connections did not end in time");
         }
@@ -176,7 +202,12 @@ impl Server {
     }
 
     async fn end_poisoned(self, cause: String) -> Result<(), RunError> {
-        let Self { stopper, alive, mut ended, .. } = self;
+        let Self {
+            stopper,
+            alive,
+            mut ended,
+            ..
+        } = self;
         drop(alive);
         tracing::error!(%cause, "the store failed: nothing more is confirmed");
         stopper.enter(Phase::Closing);

@@ -23,7 +23,9 @@ pub(crate) struct Stopper {
 
 impl Stopper {
     pub fn new() -> Self {
-        Self { phase: watch::Sender::new(Phase::Running) }
+        Self {
+            phase: watch::Sender::new(Phase::Running),
+        }
     }
 
     /// Enters a phase.
@@ -37,7 +39,9 @@ impl Stopper {
 
     /// For someone who has to hear of it.
     pub fn subscribe(&self) -> Stop {
-        Stop { phase: self.phase.subscribe() }
+        Stop {
+            phase: self.phase.subscribe(),
+        }
     }
 }
 

@@ -116,7 +116,15 @@ impl ConfigFile {
 
     /// Takes over what `other` says.
     pub fn overlay(&mut self, other: Self) {
-        let Self { data, listen, definitions, defaults, log, limits, store } = other;
+        let Self {
+            data,
+            listen,
+            definitions,
+            defaults,
+            log,
+            limits,
+            store,
+        } = other;
         replace(&mut self.data, data);
         replace(&mut self.listen, listen);
         replace(&mut self.definitions, definitions);
@@ -131,7 +139,7 @@ impl ConfigFile {
         replace(&mut self.limits.heartbeat_seconds, limits.heartbeat_seconds);
         replace(&mut self.limits.handshake_timeout_ms, limits.handshake_timeout_ms);
         replace(&mut self.limits.connections_max, limits.connections_max);
-        self.store.overlay(store);
+        self.store.overlay(&store);
     }
 }
 
@@ -143,16 +151,26 @@ pub(super) fn replace<T>(slot: &mut Option<T>, value: Option<T>) {
 
 fn located(origin: &str, text: &str, error: &toml::de::Error) -> ConfigError {
     let start = error.span().map_or(0, |span| span.start.min(text.len()));
-    let line = 1 + text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count();
+    let line = 1 + text.as_bytes()[..start]
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count();
     let message = error.message();
     let origin = origin.to_owned();
-    match message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')) {
+    match message
+        .strip_prefix("unknown field `")
+        .and_then(|rest| rest.split_once('`'))
+    {
         Some((key, rest)) => ConfigError::UnknownKey {
             origin,
             line,
             key: key.to_owned(),
             hint: rest.to_owned(),
         },
-        None => ConfigError::Invalid { origin, line, message: message.to_owned() },
+        None => ConfigError::Invalid {
+            origin,
+            line,
+            message: message.to_owned(),
+        },
     }
 }

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::ConfigError;
 use super::file::{ConfigFile, LogFormat};
 use super::store::StoreKeys;
-use super::ConfigError;
 use crate::limits;
 
 /// The port of AMQP.
@@ -41,7 +41,10 @@ pub struct DefaultUser {
 
 impl std::fmt::Debug for DefaultUser {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("DefaultUser").field("name", &self.name).finish_non_exhaustive()
+        formatter
+            .debug_struct("DefaultUser")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -92,9 +95,19 @@ impl Settings {
         file: ConfigFile,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
-        let ConfigFile { data, listen, definitions, defaults, log, limits, store } = file;
+        let ConfigFile {
+            data,
+            listen,
+            definitions,
+            defaults,
+            log,
+            limits,
+            store,
+        } = file;
         let defaulted = |value: Option<String>, variable: &str, default: &str| {
-            value.or_else(|| environment(variable)).unwrap_or_else(|| default.to_owned())
+            value
+                .or_else(|| environment(variable))
+                .unwrap_or_else(|| default.to_owned())
         };
         Ok(Self {
             data: data.unwrap_or_else(|| PathBuf::from("./logpond-data")),
@@ -127,16 +140,20 @@ impl Settings {
                 .handshake_timeout_ms
                 .map_or(limits::HANDSHAKE_TIMEOUT, Duration::from_millis),
             connections_max: limits.connections_max.unwrap_or(limits::CONNECTIONS_MAX),
-            store_options: store
-                .options()
-                .map_err(|message| ConfigError::Value { key: "store".to_owned(), message })?,
+            store_options: store.options().map_err(|message| ConfigError::Value {
+                key: "store".to_owned(),
+                message,
+            })?,
             store,
         })
     }
 }
 
 fn default_listen() -> Vec<Listen> {
-    let on = |ip: IpAddr, need| Listen { address: SocketAddr::new(ip, AMQP_PORT), need };
+    let on = |ip: IpAddr, need| Listen {
+        address: SocketAddr::new(ip, AMQP_PORT),
+        need,
+    };
     vec![
         on(Ipv4Addr::LOCALHOST.into(), Need::Required),
         on(Ipv6Addr::LOCALHOST.into(), Need::Optional),
@@ -149,7 +166,9 @@ fn parse_all(list: &[String]) -> Result<Vec<Listen>, ConfigError> {
 
 /// `ADDR:PORT`, `[V6]:PORT`, `localhost:PORT`, `:PORT` (all addresses) or a bare address.
 fn parse_listen(text: &str) -> Result<Listen, ConfigError> {
-    let loopback = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let loopback = text
+        .strip_prefix("localhost:")
+        .map(|port| format!("127.0.0.1:{port}"));
     let everywhere = text.strip_prefix(':').map(|port| format!("[::]:{port}"));
     let written = loopback.or(everywhere).unwrap_or_else(|| text.to_owned());
     let address = written
@@ -159,7 +178,10 @@ fn parse_listen(text: &str) -> Result<Listen, ConfigError> {
             key: "listen".to_owned(),
             message: format!("`{text}` is not ADDRESS:PORT, for example 127.0.0.1:5672 or [::1]:5672"),
         })?;
-    Ok(Listen { address, need: Need::Required })
+    Ok(Listen {
+        address,
+        need: Need::Required,
+    })
 }
 
 fn in_range<T: PartialOrd + std::fmt::Display + Copy>(

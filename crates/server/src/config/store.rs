@@ -63,7 +63,7 @@ pub enum Damage {
 
 impl StoreKeys {
     /// Takes over what `other` says.
-    pub(super) fn overlay(&mut self, other: Self) {
+    pub(super) fn overlay(&mut self, other: &Self) {
         replace(&mut self.segment_bytes, other.segment_bytes);
         replace(&mut self.slab_bytes, other.slab_bytes);
         replace(&mut self.block_bytes_soft, other.block_bytes_soft);

@@ -26,9 +26,20 @@ fn an_unknown_key_is_refused_with_file_line_and_key(
     #[case] key: &str,
 ) {
     let error = settings(text).unwrap_err();
-    let ConfigError::UnknownKey { line: found, key: name, .. } = &error else { panic!("{error}") };
+    let ConfigError::UnknownKey {
+        line: found,
+        key: name,
+        ..
+    } = &error
+    else {
+        panic!("{error}")
+    };
     assert_eq!((*found, name.as_str()), (line, key));
-    assert!(error.to_string().starts_with(&format!("logpond.toml:{line}: unknown key `{key}`")));
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("logpond.toml:{line}: unknown key `{key}`"))
+    );
 }
 
 #[rstest]
@@ -53,8 +64,13 @@ fn a_setting_overrides_the_file_and_needs_no_quotes() {
 
 #[test]
 fn an_unknown_setting_names_itself() {
-    let error = ConfigFile::parse_setting("store.segment=1").unwrap_err().to_string();
-    assert!(error.starts_with("--set store.segment=1:1: unknown key `segment`"), "{error}");
+    let error = ConfigFile::parse_setting("store.segment=1")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("--set store.segment=1:1: unknown key `segment`"),
+        "{error}"
+    );
 }
 
 #[test]

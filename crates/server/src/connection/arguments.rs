@@ -5,7 +5,10 @@ use logpond_broker::{Arguments, Decimal, Value};
 
 /// Copies a table. Depth and size were bounded when the table was parsed.
 pub(crate) fn arguments(table: Table<'_>) -> Arguments {
-    table.iter().map(|(key, value)| (key.as_bytes(), owned(value))).collect()
+    table
+        .iter()
+        .map(|(key, value)| (key.as_bytes(), owned(value)))
+        .collect()
 }
 
 fn owned(value: Wire<'_>) -> Value {
@@ -20,7 +23,10 @@ fn owned(value: Wire<'_>) -> Value {
         Wire::I64(value) => Value::I64(value),
         Wire::F32(value) => Value::F32(value),
         Wire::F64(value) => Value::F64(value),
-        Wire::Decimal(decimal) => Value::Decimal(Decimal { scale: decimal.scale, unscaled: decimal.value }),
+        Wire::Decimal(decimal) => Value::Decimal(Decimal {
+            scale: decimal.scale,
+            unscaled: decimal.value,
+        }),
         Wire::LongString(bytes) => Value::Str(bytes.into()),
         Wire::Bytes(bytes) => Value::Bytes(bytes.into()),
         Wire::Timestamp(seconds) => Value::Timestamp(seconds),

@@ -27,12 +27,21 @@ impl CommandSpace {
 
     /// Takes the memory back.
     pub fn take_back(&mut self, batch: Batch<'_>) {
-        let Batch { mut commands, mut parts } = batch;
+        let Batch {
+            mut commands,
+            mut parts,
+        } = batch;
         commands.clear();
         parts.clear();
         // An empty vector collected in place keeps its memory and loses its lifetime.
-        self.commands = commands.into_iter().map(|_| unreachable!("it was cleared")).collect();
-        self.parts = parts.into_iter().map(|_| unreachable!("it was cleared")).collect();
+        self.commands = commands
+            .into_iter()
+            .map(|_| unreachable!("it was cleared"))
+            .collect();
+        self.parts = parts
+            .into_iter()
+            .map(|_| unreachable!("it was cleared"))
+            .collect();
     }
 }
 
@@ -74,7 +83,11 @@ mod tests {
         let mut space = CommandSpace::default();
         let mut batch = space.lend();
         for tag in 0..100 {
-            batch.push(Command::Ack { channel: ChannelId::new(1), tag, extent: Extent::One });
+            batch.push(Command::Ack {
+                channel: ChannelId::new(1),
+                tag,
+                extent: Extent::One,
+            });
         }
         let (capacity, address) = (batch.commands.capacity(), batch.commands.as_ptr().addr());
         space.take_back(batch);

@@ -34,7 +34,9 @@ pub(super) struct Channels {
 impl Channels {
     /// What is known of a channel.
     pub fn get(&self, channel: ChannelId) -> &Slot {
-        self.slots.get(usize::from(channel.get())).unwrap_or(&Slot::Absent)
+        self.slots
+            .get(usize::from(channel.get()))
+            .unwrap_or(&Slot::Absent)
     }
 
     /// Whether a method of the hot path may be taken as it comes.

@@ -4,7 +4,9 @@
 //! - Memory grows with the bytes that arrived, never with the size that a header claims.
 //! - A body never exceeds the size that its header announced.
 
-use logpond_amqp::{ContentError, ContentHeader, Frame, FrameKind, Method, Properties, ReplyCode, method, parse_frame};
+use logpond_amqp::{
+    ContentError, ContentHeader, Frame, FrameKind, Method, Properties, ReplyCode, method, parse_frame,
+};
 use logpond_broker::{Body, ChannelId, Publish};
 
 use super::refusal::Refusal;
@@ -15,7 +17,11 @@ const HEADERS_FLAG: u8 = 0x20;
 /// What the bytes from a `basic.publish` on amount to.
 pub(super) enum Scan<'b> {
     /// The whole message: its frames take so many bytes, the body is in `parts`.
-    Whole { publish: Publish<'b>, body_size: u64, taken: usize },
+    Whole {
+        publish: Publish<'b>,
+        body_size: u64,
+        taken: usize,
+    },
     /// Nothing is wrong so far, and more has to come.
     Partial,
     /// Not a publish that is continued at once: to be taken frame by frame.
@@ -37,13 +43,17 @@ pub(super) fn scan<'b>(buf: &'b [u8], payload_max: u32, parts: &mut Vec<&'b [u8]
         Ok(found) => found,
         Err(scan) => return scan,
     };
-    let Ok(Method::BasicPublish(fields)) = Method::decode(frame.payload) else { return Scan::Other };
+    let Ok(Method::BasicPublish(fields)) = Method::decode(frame.payload) else {
+        return Scan::Other;
+    };
     let channel = frame.channel;
     let (frame, mut end) = match next(FrameKind::Header) {
         Ok(found) => found,
         Err(scan) => return scan,
     };
-    let Ok(header) = ContentHeader::parse(frame.payload) else { return Scan::Other };
+    let Ok(header) = ContentHeader::parse(frame.payload) else {
+        return Scan::Other;
+    };
     if frame.channel != channel {
         return Scan::Other;
     }
@@ -70,13 +80,20 @@ pub(super) fn scan<'b>(buf: &'b [u8], payload_max: u32, parts: &mut Vec<&'b [u8]
         properties: header.raw_properties,
         body: Body::Whole(&[]),
     };
-    Scan::Whole { publish, body_size: header.body_size, taken: end }
+    Scan::Whole {
+        publish,
+        body_size: header.body_size,
+        taken: end,
+    }
 }
 
 /// Checks what is inside the headers table; the broker checks the rest of the list.
 #[inline]
 pub(super) fn check_headers(raw_properties: &[u8]) -> Result<(), ContentError> {
-    if raw_properties.first().is_none_or(|flags| flags & HEADERS_FLAG == 0) {
+    if raw_properties
+        .first()
+        .is_none_or(|flags| flags & HEADERS_FLAG == 0)
+    {
         return Ok(());
     }
     Properties::parse(raw_properties)?.headers()?;
@@ -120,7 +137,9 @@ impl Assembly {
 
     /// Whether the body is complete.
     pub fn is_complete(&self) -> bool {
-        self.header.as_ref().is_some_and(|header| header.body_size == len_of(&self.body))
+        self.header
+            .as_ref()
+            .is_some_and(|header| header.body_size == len_of(&self.body))
     }
 
     /// What has to come, in RabbitMQ's words.
@@ -147,7 +166,9 @@ impl Assembly {
 
     /// Takes a piece of the body.
     pub fn take_body(&mut self, frame: &Frame<'_>) -> Result<(), Refusal> {
-        let Some(header) = &self.header else { return Err(unexpected(self.expected())) };
+        let Some(header) = &self.header else {
+            return Err(unexpected(self.expected()));
+        };
         let missing = header.body_size - len_of(&self.body);
         if len_of(frame.payload) > missing {
             return Err(unexpected("content body exceeds the size in its content header"));

@@ -1,6 +1,8 @@
 //! The broker's effects as frames in the write buffer.
 
-use logpond_amqp::{ChannelId, ReplyCode, ShortStr, encode_ack, encode_content, encode_delivery, encode_nack, method};
+use logpond_amqp::{
+    ChannelId, ReplyCode, ShortStr, encode_ack, encode_content, encode_delivery, encode_nack, method,
+};
 use logpond_broker as broker;
 use logpond_broker::{AmqpError, Body, Confirm, Delivery, EffectSink, Extent, Returned};
 
@@ -35,14 +37,25 @@ impl EffectSink for Sink<'_> {
             routing_key: short(delivery.routing_key),
         };
         let channel = wire(delivery.channel);
-        encode_delivery(self.out, channel, &fields, delivery.properties, delivery.body, self.frame_max);
+        encode_delivery(
+            self.out,
+            channel,
+            &fields,
+            delivery.properties,
+            delivery.body,
+            self.frame_max,
+        );
         self.out.len() - before
     }
 
     fn cancelled(&mut self, channel: broker::ChannelId, consumer_tag: &str) {
         if self.cancel_notify {
             let consumer_tag = short(consumer_tag.as_bytes());
-            method::basic::Cancel { consumer_tag, no_wait: true }.encode(wire(channel), self.out);
+            method::basic::Cancel {
+                consumer_tag,
+                no_wait: true,
+            }
+            .encode(wire(channel), self.out);
         }
     }
 
@@ -65,7 +78,13 @@ pub(super) fn encode_return(out: &mut Vec<u8>, returned: &Returned<'_>, parts: &
         Body::Whole(body) => encode_content(out, channel, returned.properties, body, frame_max),
         // Rare enough (a large mandatory message that nobody wants) to be put together first.
         Body::Parts(range) => {
-            encode_content(out, channel, returned.properties, &parts[range.clone()].concat(), frame_max);
+            encode_content(
+                out,
+                channel,
+                returned.properties,
+                &parts[range.clone()].concat(),
+                frame_max,
+            );
         }
     }
 }

@@ -64,7 +64,12 @@ async fn converse(socket: &mut TcpStream, handshake: &mut Handshake) -> Result<G
     let mut out = Vec::new();
     loop {
         let room = UNAUTHENTICATED_BYTES_MAX - bytes.len();
-        if (&mut *socket).take(u64::try_from(room).expect("it is small")).read_buf(&mut bytes).await? == 0 {
+        if (&mut *socket)
+            .take(u64::try_from(room).expect("it is small"))
+            .read_buf(&mut bytes)
+            .await?
+            == 0
+        {
             return Err(Ended::Gone);
         }
         let step = handshake.advance(&bytes, &mut out);

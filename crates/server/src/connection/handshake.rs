@@ -98,11 +98,20 @@ impl Handshake {
             blocked_notify: false,
             authentication_failure_close: false,
         };
-        Self { shared, waker, client, stage: Stage::Header }
+        Self {
+            shared,
+            waker,
+            client,
+            stage: Stage::Header,
+        }
     }
 
     /// Takes bytes; how many are done with, and the connection once it is open.
-    pub fn advance(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(usize, Option<Opened>), HandshakeError> {
+    pub fn advance(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(usize, Option<Opened>), HandshakeError> {
         let mut at = 0;
         if matches!(self.stage, Stage::Header) {
             let Some(taken) = parse_protocol_header(bytes).map_err(HandshakeError::Header)? else {
@@ -115,13 +124,17 @@ impl Handshake {
         loop {
             let frame = parse_frame(&bytes[at..], payload_max)
                 .map_err(|error| HandshakeError::Silent(error.to_string()))?;
-            let Some((frame, taken)) = frame else { return Ok((at, None)) };
+            let Some((frame, taken)) = frame else {
+                return Ok((at, None));
+            };
             at += taken;
             if frame.kind == FrameKind::Heartbeat {
                 continue;
             }
             if frame.kind != FrameKind::Method || frame.channel != ChannelId::CONNECTION {
-                return Err(HandshakeError::Silent("a frame that is no method of channel 0".to_owned()));
+                return Err(HandshakeError::Silent(
+                    "a frame that is no method of channel 0".to_owned(),
+                ));
             }
             let method =
                 Method::decode(frame.payload).map_err(|error| HandshakeError::Silent(error.to_string()))?;
@@ -163,7 +176,9 @@ impl Handshake {
             }
             (Stage::Open(..), Method::ConnectionClose(_)) => {
                 method::connection::CloseOk.encode(ChannelId::CONNECTION, out);
-                Err(HandshakeError::Silent("the client closed during the handshake".to_owned()))
+                Err(HandshakeError::Silent(
+                    "the client closed during the handshake".to_owned(),
+                ))
             }
             (_, method) => Err(HandshakeError::Silent(format!("{} out of order", method.id()))),
         }
@@ -183,13 +198,20 @@ impl Handshake {
         self.read_client(start_ok.client_properties);
         let Some(mechanism) = Mechanism::from_name(start_ok.mechanism.as_bytes()) else {
             let text = format!("unknown authentication mechanism '{}'", start_ok.mechanism);
-            return Err(HandshakeError::Refused(Refusal::new(ReplyCode::COMMAND_INVALID, text)));
+            return Err(HandshakeError::Refused(Refusal::new(
+                ReplyCode::COMMAND_INVALID,
+                text,
+            )));
         };
         let login = match mechanism.credentials(start_ok.response) {
             Some(credentials) => {
                 self.client.user = credentials.user.to_owned();
                 let (shared, peer) = (Arc::clone(&self.shared), self.client.peer);
-                blocking(|| shared.broker.authenticate(credentials.user, credentials.password, peer))
+                blocking(|| {
+                    shared
+                        .broker
+                        .authenticate(credentials.user, credentials.password, peer)
+                })
             }
             None => Err(AuthError::Wrong),
         };
@@ -214,7 +236,9 @@ impl Handshake {
             let name = String::from_utf8_lossy(&name[..name.len().min(200)]);
             self.client.name = format!("{} {name:?}", self.client.name);
         }
-        let Some(Value::Table(capabilities)) = properties.get(b"capabilities") else { return };
+        let Some(Value::Table(capabilities)) = properties.get(b"capabilities") else {
+            return;
+        };
         let has = |key: &[u8]| capabilities.get(key) == Some(Value::Bool(true));
         self.client.cancel_notify = has(b"consumer_cancel_notify");
         self.client.blocked_notify = has(b"connection.blocked");
@@ -223,8 +247,18 @@ impl Handshake {
 
     fn tuning(&self, tune_ok: &method::connection::TuneOk) -> Result<Tuning, Refusal> {
         let settings = &self.shared.settings;
-        negotiated("channel_max", 0, u32::from(settings.channel_max), u32::from(tune_ok.channel_max))?;
-        negotiated("frame_max", FRAME_BYTES_MIN, settings.frame_bytes_max, tune_ok.frame_max)?;
+        negotiated(
+            "channel_max",
+            0,
+            u32::from(settings.channel_max),
+            u32::from(tune_ok.channel_max),
+        )?;
+        negotiated(
+            "frame_max",
+            FRAME_BYTES_MIN,
+            settings.frame_bytes_max,
+            tune_ok.frame_max,
+        )?;
         Ok(Tuning {
             channel_max: tune_ok.channel_max,
             frame_max: tune_ok.frame_max,
@@ -240,24 +274,38 @@ impl Handshake {
         out: &mut Vec<u8>,
     ) -> Result<Opened, HandshakeError> {
         let vhost = vhost.to_string_lossy();
-        let session = self.shared.broker.connect(login, &vhost, self.waker.clone()).map_err(|error| {
-            HandshakeError::Refused(Refusal {
-                code: ReplyCode::NOT_ALLOWED,
-                text: error.to_string(),
-                method: method::connection::Open::ID,
-            })
-        })?;
+        let session = self
+            .shared
+            .broker
+            .connect(login, &vhost, self.waker.clone())
+            .map_err(|error| {
+                HandshakeError::Refused(Refusal {
+                    code: ReplyCode::NOT_ALLOWED,
+                    text: error.to_string(),
+                    method: method::connection::Open::ID,
+                })
+            })?;
         method::connection::OpenOk.encode(ChannelId::CONNECTION, out);
         tracing::info!(client = %self.client.name, user = %self.client.user, %vhost, "connection opened");
-        Ok(Opened { session, tuning, client: self.client.clone() })
+        Ok(Opened {
+            session,
+            tuning,
+            client: self.client.clone(),
+        })
     }
 }
 
 /// RabbitMQ's check of a negotiated value, in its words. Zero means no limit.
 fn negotiated(field: &str, least: u32, most: u32, value: u32) -> Result<(), Refusal> {
-    let detail = if field == "channel_max" && value == 0 { " (no limit)" } else { "" };
+    let detail = if field == "channel_max" && value == 0 {
+        " (no limit)"
+    } else {
+        ""
+    };
     let refuse = |side: &str, bound: &str, limit: u32| {
-        let text = format!("negotiated {field} = {value}{detail} is {side} than the {bound} allowed value ({limit})");
+        let text = format!(
+            "negotiated {field} = {value}{detail} is {side} than the {bound} allowed value ({limit})"
+        );
         Err(Refusal::new(ReplyCode::NOT_ALLOWED, text).by(method::connection::TuneOk::ID))
     };
     if value != 0 && value < least {
@@ -276,9 +324,18 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case(4095, "negotiated frame_max = 4095 is lower than the minimum allowed value (4096)")]
-    #[case(131_073, "negotiated frame_max = 131073 is higher than the maximum allowed value (131072)")]
-    #[case(0, "negotiated frame_max = 0 is higher than the maximum allowed value (131072)")]
+    #[case(
+        4095,
+        "negotiated frame_max = 4095 is lower than the minimum allowed value (4096)"
+    )]
+    #[case(
+        131_073,
+        "negotiated frame_max = 131073 is higher than the maximum allowed value (131072)"
+    )]
+    #[case(
+        0,
+        "negotiated frame_max = 0 is higher than the maximum allowed value (131072)"
+    )]
     fn a_frame_size_outside_the_bounds_is_refused(#[case] value: u32, #[case] text: &str) {
         let refusal = negotiated("frame_max", 4096, 131_072, value).unwrap_err();
         assert_eq!(refusal.text, format!("NOT_ALLOWED - {text}"));

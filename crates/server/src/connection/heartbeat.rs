@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Interval, MissedTickBehavior, interval_at, Instant};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 /// Half intervals without a byte after which a peer is gone.
 const SILENT_TICKS_MAX: u32 = 4;
@@ -45,7 +45,10 @@ impl Heartbeat {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         });
-        Self { ticks, pulse: Pulse::default() }
+        Self {
+            ticks,
+            pulse: Pulse::default(),
+        }
     }
 
     pub fn sent(&mut self) {
@@ -115,7 +118,10 @@ mod tests {
 
     #[test]
     fn who_speaks_sends_no_heartbeat() {
-        let mut pulse = Pulse { sent: true, ..Pulse::default() };
+        let mut pulse = Pulse {
+            sent: true,
+            ..Pulse::default()
+        };
         assert_eq!(pulse.tick(true), Beat::Nothing);
         assert_eq!(pulse.tick(true), Beat::Send);
     }

@@ -10,7 +10,10 @@
 
 use std::sync::Arc;
 
-use logpond_amqp::{ChannelId, Frame, FrameKind, Method, ReplyCode, encode_heartbeat, method, parse_ack, parse_frame, parse_publish};
+use logpond_amqp::{
+    ChannelId, Frame, FrameKind, Method, ReplyCode, encode_heartbeat, method, parse_ack, parse_frame,
+    parse_publish,
+};
 use logpond_broker as broker;
 use logpond_broker::{Body, Command, Extent, Flow, GiveBack, Publish};
 
@@ -72,7 +75,16 @@ impl Link {
 
     /// Whether the broker takes more commands.
     pub fn flow(&self) -> Flow {
-        if self.life == Life::Open { self.flow } else { Flow::Continue }
+        if self.life == Life::Open {
+            self.flow
+        } else {
+            Flow::Continue
+        }
+    }
+
+    /// Whether the client waits for a confirm.
+    pub fn is_unconfirmed(&self) -> bool {
+        self.session.as_ref().is_some_and(ServerSession::is_unconfirmed)
     }
 
     /// Why the connection ended, if not because the client closed it.
@@ -101,7 +113,11 @@ impl Link {
         }
         self.apply(&mut batch);
         space.take_back(batch);
-        if self.life == Life::Finished { bytes.len() } else { at }
+        if self.life == Life::Finished {
+            bytes.len()
+        } else {
+            at
+        }
     }
 
     /// Takes one message, acknowledgement or frame; zero asks for more bytes.
@@ -127,7 +143,11 @@ impl Link {
             && self.channels.is_open(ack.channel)
         {
             let extent = Extent::from_multiple(ack.multiple);
-            batch.push(Command::Ack { channel: own(ack.channel), tag: ack.delivery_tag, extent });
+            batch.push(Command::Ack {
+                channel: own(ack.channel),
+                tag: ack.delivery_tag,
+                extent,
+            });
             return Ok(taken);
         }
         self.take_frame(bytes, payload_max, batch)
@@ -139,11 +159,17 @@ impl Link {
         payload_max: u32,
         batch: &mut Batch<'b>,
     ) -> Result<usize, Refusal> {
-        let Some((frame, taken)) = parse_frame(bytes, payload_max)? else { return Ok(0) };
+        let Some((frame, taken)) = parse_frame(bytes, payload_max)? else {
+            return Ok(0);
+        };
         if is_publish(&frame) && self.channels.is_open(frame.channel) {
             let mark = batch.parts.len();
             match scan(bytes, payload_max, &mut batch.parts) {
-                Scan::Whole { publish, body_size, taken } if body_size <= self.shared.message_bytes_max => {
+                Scan::Whole {
+                    publish,
+                    body_size,
+                    taken,
+                } if body_size <= self.shared.message_bytes_max => {
                     check_headers(publish.properties)?;
                     let body = Body::Parts(mark..batch.parts.len());
                     batch.push(Command::Publish(Publish { body, ..publish }));
@@ -284,7 +310,9 @@ impl Link {
 
     /// Fetches what the broker has for the client; whether there is more.
     pub fn poll(&mut self) -> bool {
-        let Some(session) = &mut self.session else { return false };
+        let Some(session) = &mut self.session else {
+            return false;
+        };
         let now = self.shared.now();
         let mut sink = Sink {
             out: &mut self.out,

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod batch;
+mod blockage;
 mod channels;
 mod content;
 mod effects;

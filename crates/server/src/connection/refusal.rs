@@ -22,7 +22,11 @@ impl Refusal {
             Some(name) => format!("{name} - {text}"),
             None => text.to_string(),
         };
-        Self { code, text, method: NO_METHOD }
+        Self {
+            code,
+            text,
+            method: NO_METHOD,
+        }
     }
 
     /// The same, naming the method at fault.

@@ -34,19 +34,29 @@ impl Link {
             // Passwords are checked at login only; a client that refreshes one is told that it is known.
             Method::ConnectionUpdateSecret(update) => self.update_secret(update),
             // Answers to what we never ask, or that came too late to matter.
-            Method::ConnectionCloseOk(_) | Method::ConnectionBlocked(_) | Method::ConnectionUnblocked(_) => Ok(()),
-            _ => Err(Refusal::new(ReplyCode::COMMAND_INVALID, "unimplemented method on channel 0")),
+            Method::ConnectionCloseOk(_) | Method::ConnectionBlocked(_) | Method::ConnectionUnblocked(_) => {
+                Ok(())
+            }
+            _ => Err(Refusal::new(
+                ReplyCode::COMMAND_INVALID,
+                "unimplemented method on channel 0",
+            )),
         }
     }
 
     fn update_secret(&mut self, update: &method::connection::UpdateSecret<'_>) -> Result<(), Refusal> {
         let broker = self.shared.broker.clone();
         let known = blocking(|| {
-            broker.authenticate(&self.client.user, update.new_secret, self.client.peer).is_ok()
+            broker
+                .authenticate(&self.client.user, update.new_secret, self.client.peer)
+                .is_ok()
         });
         if !known {
-            return Err(Refusal::new(ReplyCode::ACCESS_REFUSED, "New secret was refused by one of the backends")
-                .by(method::connection::UpdateSecret::ID));
+            return Err(Refusal::new(
+                ReplyCode::ACCESS_REFUSED,
+                "New secret was refused by one of the backends",
+            )
+            .by(method::connection::UpdateSecret::ID));
         }
         method::connection::UpdateSecretOk.encode(ChannelId::CONNECTION, &mut self.out);
         Ok(())
@@ -70,7 +80,9 @@ impl Link {
     }
 
     fn method_on_absent(&mut self, channel: ChannelId, method: &Method<'_>) -> Result<(), Refusal> {
-        let Method::ChannelOpen(_) = method else { return Err(not_open()) };
+        let Method::ChannelOpen(_) = method else {
+            return Err(not_open());
+        };
         if channel.get() > self.tuning.channel_max {
             let text = format!(
                 "channel number {channel} is above the negotiated channel_max ({})",
@@ -78,7 +90,9 @@ impl Link {
             );
             return Err(Refusal::new(ReplyCode::CHANNEL_ERROR, text).by(method::channel::Open::ID));
         }
-        let Some(session) = &mut self.session else { return Ok(()) };
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
         match session.open_channel(own(channel)) {
             Ok(()) => {
                 self.channels.set(channel, Slot::Open);
@@ -100,7 +114,9 @@ impl Link {
     }
 
     fn request(&mut self, channel: ChannelId, method: &Method<'_>) -> Outcome {
-        let Some(mut session) = self.session.take() else { return Ok(()) };
+        let Some(mut session) = self.session.take() else {
+            return Ok(());
+        };
         let outcome = self.serve(&mut session, channel, method);
         self.session = Some(session);
         outcome
@@ -128,7 +144,8 @@ impl Link {
             Method::ChannelFlowOk(_) | Method::ChannelCloseOk(_) | Method::BasicCancelOk(_) => {}
             Method::AccessRequest(_) => method::access::RequestOk { ticket: 1 }.encode(channel, out),
             Method::BasicPublish(fields) => {
-                self.channels.set(channel, Slot::Assembling(Box::new(Assembly::new(fields))));
+                self.channels
+                    .set(channel, Slot::Assembling(Box::new(Assembly::new(fields))));
             }
             Method::BasicQos(qos) => {
                 let qos = Qos {
@@ -150,13 +167,19 @@ impl Link {
                 };
                 let tag = blocking(|| session.consume(id, &request, now))?;
                 if !consume.no_wait {
-                    method::basic::ConsumeOk { consumer_tag: short(tag.as_bytes()) }.encode(channel, out);
+                    method::basic::ConsumeOk {
+                        consumer_tag: short(tag.as_bytes()),
+                    }
+                    .encode(channel, out);
                 }
             }
             Method::BasicCancel(cancel) => {
                 session.cancel(id, text(cancel.consumer_tag)?, now)?;
                 if !cancel.no_wait {
-                    method::basic::CancelOk { consumer_tag: cancel.consumer_tag }.encode(channel, out);
+                    method::basic::CancelOk {
+                        consumer_tag: cancel.consumer_tag,
+                    }
+                    .encode(channel, out);
                 }
             }
             Method::BasicGet(get) => {
@@ -187,7 +210,9 @@ impl Link {
             }
             Method::TxCommit(_) => {
                 blocking(|| {
-                    session.tx_commit(id, now, &mut |returned| encode_return(out, returned, &[], frame_max))
+                    session.tx_commit(id, now, &mut |returned| {
+                        encode_return(out, returned, &[], frame_max);
+                    })
                 })?;
                 method::tx::CommitOk.encode(channel, out);
             }
@@ -320,8 +345,13 @@ fn binding<'a>(
 
 /// Names are text; anything else is a syntax error.
 fn text(name: ShortStr<'_>) -> Result<&str, Failure> {
-    name.to_str()
-        .map_err(|_| Refusal::new(ReplyCode::SYNTAX_ERROR, format_args!("name {name:?} is not valid UTF-8")).into())
+    name.to_str().map_err(|_| {
+        Refusal::new(
+            ReplyCode::SYNTAX_ERROR,
+            format_args!("name {name:?} is not valid UTF-8"),
+        )
+        .into()
+    })
 }
 
 /// The numbers of a method, for `close`.

@@ -52,7 +52,10 @@ fn plain(response: &[u8]) -> Option<Credentials<'_>> {
     let rest = response.strip_prefix(&[0])?;
     let end = rest.iter().position(|octet| *octet == 0)?;
     let user = std::str::from_utf8(&rest[..end]).ok()?;
-    Some(Credentials { user, password: &rest[end + 1..] })
+    Some(Credentials {
+        user,
+        password: &rest[end + 1..],
+    })
 }
 
 fn amqplain(response: &[u8]) -> Option<Credentials<'_>> {
@@ -62,7 +65,10 @@ fn amqplain(response: &[u8]) -> Option<Credentials<'_>> {
         _ => None,
     };
     let user = std::str::from_utf8(text(b"LOGIN")?).ok()?;
-    Some(Credentials { user, password: text(b"PASSWORD")? })
+    Some(Credentials {
+        user,
+        password: text(b"PASSWORD")?,
+    })
 }
 
 #[cfg(test)]

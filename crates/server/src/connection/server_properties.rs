@@ -34,7 +34,10 @@ pub(super) fn write(out: &mut Vec<u8>, cluster_name: &str) {
         .put(key("copyright"), text("Copyright (c) the Logpond contributors."))
         .put(key("information"), text("Licensed under MIT or Apache-2.0."))
         .put(key("logpond_version"), text(env!("CARGO_PKG_VERSION")))
-        .put(key("platform"), text(concat!("Rust ", env!("CARGO_PKG_RUST_VERSION"))))
+        .put(
+            key("platform"),
+            text(concat!("Rust ", env!("CARGO_PKG_RUST_VERSION"))),
+        )
         .put(key("product"), text("Logpond"))
         .put(key("version"), text(RABBITMQ_VERSION));
 }

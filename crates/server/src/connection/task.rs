@@ -15,6 +15,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
+use super::blockage::Blockage;
 use super::greeting::{Greeted, greet};
 use super::handshake::Handshake;
 use super::heartbeat::{Beat, Heartbeat};
@@ -35,11 +36,16 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut socket: TcpStream, peer: Peer
     let handshake = Handshake::new(Arc::clone(&shared), peer.kind(), peer.to_string(), signal.waker());
     let limit = shared.settings.handshake_timeout;
     let greeted = tokio::select! {
-        greeted = greet(&mut socket, handshake, limit) => greeted,
-        () = stop.reached(Phase::Closing) => return,
+        // Boxed, so that its memory goes when the handshake is over.
+        greeted = Box::pin(greet(&mut socket, handshake, limit)) => greeted,
+        () = stop.reached(Phase::Draining) => return,
     };
     match greeted {
-        Ok(greeted) => Box::new(Task::new(shared, socket, signal, greeted)).run(stop).await,
+        Ok(greeted) => {
+            Box::new(Task::new(shared, socket, signal, greeted))
+                .run(stop)
+                .await;
+        }
         Err(error) => tracing::warn!(client = %peer, %error, "no connection"),
     }
 }
@@ -58,6 +64,7 @@ struct Task {
     /// We do not read any more, since the server stops.
     is_draining: bool,
     close_deadline: Option<Instant>,
+    blockage: Blockage,
 }
 
 impl Task {
@@ -77,6 +84,7 @@ impl Task {
             is_peer_done: false,
             is_draining: false,
             close_deadline: None,
+            blockage: Blockage::default(),
         }
     }
 
@@ -119,6 +127,7 @@ impl Task {
     async fn wait(&mut self, stop: &mut Stop) -> io::Result<()> {
         let interest = self.interest();
         let reads = self.reads();
+        let blocked = self.blockage.deadline();
         tokio::select! {
             ready = ready(&self.socket, interest) => {
                 if ready?.is_readable() && reads {
@@ -136,6 +145,7 @@ impl Task {
                 self.link.abandon("no answer to connection.close");
                 self.is_peer_done = true;
             }
+            () = until(blocked) => self.blockage.announce(&mut self.link.out),
             phase = stop.changed() => self.stop(phase),
         }
         Ok(())
@@ -147,6 +157,7 @@ impl Task {
         if self.pending() < POLL_BYTES_MAX {
             equip(&mut self.link.out, &self.shared.buffers);
             has_more = self.link.poll();
+            self.observe();
         }
         if self.pending() > 0 && !self.is_socket_full {
             self.heartbeat.sent();
@@ -155,6 +166,17 @@ impl Task {
         }
         release(&mut self.link.out, &self.shared.buffers);
         Ok(has_more)
+    }
+
+    /// Follows from what the broker said.
+    fn observe(&mut self) {
+        if self.link.client.blocked_notify && self.link.life() == Life::Open {
+            self.blockage.observe(self.link.flow(), &mut self.link.out);
+        }
+        if self.is_draining && self.link.life() == Life::Open && !self.link.is_unconfirmed() {
+            self.link.refuse(self.shared.farewell());
+            self.close_deadline = Some(Instant::now() + SHUTDOWN_CLOSE_TIMEOUT);
+        }
     }
 
     /// Bytes that the socket has not taken yet.
@@ -178,7 +200,10 @@ impl Task {
             Life::Closing => true,
             Life::Finished => false,
         };
-        takes && !self.is_peer_done && self.link.flow() == Flow::Continue && self.pending() < WRITE_BUFFER_BYTES
+        takes
+            && !self.is_peer_done
+            && self.link.flow() == Flow::Continue
+            && self.pending() < WRITE_BUFFER_BYTES
     }
 
     /// Reads once, and serves what came.

@@ -1,0 +1,209 @@
+//! Errors end a channel, and only that one.
+
+use logpond_amqp::{ChannelId, Method, Table, method};
+
+use crate::client::{Client, ONE, ZERO, declare, publish, short};
+use crate::served::Served;
+
+const TWO: ChannelId = ChannelId::new(2);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_exchange_closes_the_channel_and_the_connection_lives() {
+    let served = Served::start().await;
+    let mut client = Client::open_channel(served.address).await;
+    client.open_another(TWO).await;
+    client.publish(ONE, "nowhere", "k", b"x").await;
+    let expected = "NOT_FOUND - no exchange 'nowhere' in vhost '/'";
+    assert_eq!(client.channel_closed(ONE).await, (404, expected.to_owned()));
+    client.declare(TWO, "q").await;
+    client.open_another(ONE).await;
+    client.declare(ONE, "q").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closing_channel_discards_everything_but_close_ok() {
+    let served = Served::start().await;
+    let mut client = Client::open_channel(served.address).await;
+    client.open_another(TWO).await;
+    client.declare(TWO, "q").await;
+    let mut bytes = publish(ONE, "nowhere", "k", b"x", 4096);
+    bytes.extend(publish(ONE, "", "q", b"discarded", 4096));
+    Method::QueueDeclare(declare("discarded")).encode(ONE, &mut bytes);
+    bytes.extend(publish(ONE, "", "q", &[0; 10_000], 4096));
+    client.write(&bytes).await;
+    assert_eq!(client.channel_closed(ONE).await.0, 404);
+    assert_eq!(client.get(TWO, "q").await, None);
+    client.open_another(ONE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crossing_closes_of_a_channel_are_both_answered() {
+    let served = Served::start().await;
+    let mut client = Client::open_channel(served.address).await;
+    let mut bytes = publish(ONE, "nowhere", "k", b"x", 4096);
+    let close = method::channel::Close {
+        reply_code: 200,
+        reply_text: short(""),
+        class_id: 0,
+        method_id: 0,
+    };
+    close.encode(ONE, &mut bytes);
+    client.write(&bytes).await;
+    assert!(matches!(client.receive().await.method(), Method::ChannelClose(_)));
+    assert!(matches!(
+        client.receive().await.method(),
+        Method::ChannelCloseOk(_)
+    ));
+    client
+        .send(ONE, &Method::ChannelCloseOk(method::channel::CloseOk))
+        .await;
+    client.open_another(ONE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_is_closed_and_opened_again_by_the_client() {
+    let served = Served::start().await;
+    let mut client = Client::open_channel(served.address).await;
+    let close = method::channel::Close {
+        reply_code: 200,
+        reply_text: short("bye"),
+        class_id: 0,
+        method_id: 0,
+    };
+    client.send(ONE, &Method::ChannelClose(close)).await;
+    assert!(matches!(
+        client.receive().await.method(),
+        Method::ChannelCloseOk(_)
+    ));
+    client.open_another(ONE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pausing_us_is_not_implemented_and_ends_the_connection() {
+    let served = Served::start().await;
+    let mut client = Client::open_channel(served.address).await;
+    client
+        .send(ONE, &Method::ChannelFlow(method::channel::Flow { active: true }))
+        .await;
+    assert_eq!(
+        client.receive().await.method(),
+        Method::ChannelFlowOk(method::channel::FlowOk { active: true })
+    );
+    client
+        .send(ONE, &Method::ChannelFlow(method::channel::Flow { active: false }))
+        .await;
+    assert_eq!(
+        client.connection_closed().await,
+        (540, "NOT_IMPLEMENTED - active=false".to_owned())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_access_ticket_is_granted_without_meaning() {
+    let served = Served::start().await;
+    let mut client = Client::open_channel(served.address).await;
+    let request = method::access::Request {
+        realm: short("/data"),
+        exclusive: false,
+        passive: true,
+        active: true,
+        write: true,
+        read: true,
+    };
+    client.send(ONE, &Method::AccessRequest(request)).await;
+    assert_eq!(
+        client.receive().await.method(),
+        Method::AccessRequestOk(method::access::RequestOk { ticket: 1 })
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_wait_means_no_answer() {
+    let served = Served::start().await;
+    let mut client = Client::open_channel(served.address).await;
+    let mut bytes = Vec::new();
+    method::queue::Declare {
+        no_wait: true,
+        ..declare("quiet")
+    }
+    .encode(ONE, &mut bytes);
+    method::exchange::Declare {
+        exchange: short("quiet"),
+        kind: short("direct"),
+        passive: false,
+        durable: false,
+        auto_delete: false,
+        internal: false,
+        no_wait: true,
+        arguments: Table::EMPTY,
+    }
+    .encode(ONE, &mut bytes);
+    method::queue::Bind {
+        queue: short("quiet"),
+        exchange: short("quiet"),
+        routing_key: short("k"),
+        no_wait: true,
+        arguments: Table::EMPTY,
+    }
+    .encode(ONE, &mut bytes);
+    method::confirm::Select { no_wait: true }.encode(ONE, &mut bytes);
+    bytes.extend(publish(ONE, "quiet", "k", b"x", 4096));
+    client.write(&bytes).await;
+    // The first answer is the confirm.
+    let expected = Method::BasicAck(method::basic::Ack {
+        delivery_tag: 1,
+        multiple: false,
+    });
+    assert_eq!(client.receive().await.method(), expected);
+    assert_eq!(client.get(ONE, "quiet").await.as_deref(), Some(b"x".as_slice()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_return_comes_before_the_confirm() {
+    let served = Served::start().await;
+    let mut client = Client::open_channel(served.address).await;
+    let mut bytes = Vec::new();
+    method::confirm::Select { no_wait: true }.encode(ONE, &mut bytes);
+    let mut message = publish(ONE, "", "nobody", b"back", 4096);
+    // The octet with the bits stands before the end of the method frame.
+    let bits = 7 + 4 + 2 + 1 + 1 + "nobody".len();
+    message[bits] = 1;
+    bytes.extend(message);
+    client.write(&bytes).await;
+    let returned = client.receive().await;
+    let Method::BasicReturn(fields) = returned.method() else {
+        panic!("{:?}", returned.method())
+    };
+    assert_eq!(
+        (fields.reply_code, fields.reply_text.to_string()),
+        (312, "NO_ROUTE".to_owned())
+    );
+    assert_eq!(client.content().await, b"back");
+    let confirm = client.receive().await;
+    assert_eq!(
+        confirm.method(),
+        Method::BasicAck(method::basic::Ack {
+            delivery_tag: 1,
+            multiple: false
+        })
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_secret_is_checked() {
+    let served = Served::start().await;
+    let mut client = Client::open(served.address).await;
+    let update = |secret| {
+        Method::ConnectionUpdateSecret(method::connection::UpdateSecret {
+            new_secret: secret,
+            reason: short(""),
+        })
+    };
+    client.send(ZERO, &update(b"guest")).await;
+    assert!(matches!(
+        client.receive().await.method(),
+        Method::ConnectionUpdateSecretOk(_)
+    ));
+    client.send(ZERO, &update(b"other")).await;
+    assert_eq!(client.connection_closed().await.0, 403);
+}
