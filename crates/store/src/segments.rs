@@ -52,6 +52,8 @@ pub(crate) struct SegmentFile<F> {
     pub first_lsn: Lsn,
     /// How much of the file belongs to the log; less than its size when a later epoch cut it.
     pub bytes: u64,
+    /// The size of the file; what lies behind `bytes` is stale.
+    pub file_bytes: u64,
     pub file: F,
 }
 

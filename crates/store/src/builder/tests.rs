@@ -3,7 +3,10 @@ use crate::format::record::{Persistence, QueueAction, Record};
 use crate::ids::Epoch;
 
 const STORE: u128 = 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff;
-const NOW: Now = Now { wall_ms: 1_700_000_000_000, mono_ms: 5 };
+const NOW: Now = Now {
+    wall_ms: 1_700_000_000_000,
+    mono_ms: 5,
+};
 
 fn message<'a>(properties: &'a [&'a [u8]], body: &'a [&'a [u8]]) -> MessageParts<'a> {
     MessageParts {
@@ -19,7 +22,10 @@ fn message<'a>(properties: &'a [&'a [u8]], body: &'a [&'a [u8]]) -> MessageParts
 fn append(builder: &mut BlockBuilder, pool: &mut BufferPool, queues: &[u64], body: &[u8]) {
     let parts = [body];
     let properties: [&[u8]; 2] = [b"ex", b"key"];
-    let references: Vec<_> = queues.iter().map(|queue| (QueueId::new(*queue), Seq::new(40), 0)).collect();
+    let references: Vec<_> = queues
+        .iter()
+        .map(|queue| (QueueId::new(*queue), Seq::new(40), 0))
+        .collect();
     let len = record::message_len(queues.len(), 5, body.len());
     builder.message(references.into_iter(), &message(&properties, &parts), len, pool);
 }
@@ -44,7 +50,11 @@ fn one_of_each() -> SealedBlock {
     builder.queue(&queue, &mut pool);
     append(&mut builder, &mut pool, &[1, 2], b"small");
     append(&mut builder, &mut pool, &[1], &[0x5a; 300]);
-    let range = |first, count| Range { queue: QueueId::new(2), first: Seq::new(first), count };
+    let range = |first, count| Range {
+        queue: QueueId::new(2),
+        first: Seq::new(first),
+        count,
+    };
     builder.ack(AckReason::Acked, range(30, 2), NOW);
     builder.ack(AckReason::Acked, range(32, 1), NOW);
     builder.ack(AckReason::Purged, range(35, 5), NOW);
@@ -79,7 +89,10 @@ fn every_record_of_a_block_reads_back_and_touching_ranges_are_one() {
         let (len, ordinal) = record::peek(&block.payload()[at..]).unwrap();
         let bytes = &block.payload()[at..at + len];
         let place = 8192 + byte_count(HEADER_LEN + at);
-        assert!(record::is_intact(bytes, Salt::of(STORE), SegmentNumber::new(9), place), "record {ordinal}");
+        assert!(
+            record::is_intact(bytes, Salt::of(STORE), SegmentNumber::new(9), place),
+            "record {ordinal}"
+        );
         types.push(match record::decode(bytes).unwrap() {
             Record::Message(message) => format!("message of {}", message.body.len()),
             Record::Ranges { kind, ranges } => format!("{kind:?} of {}", ranges.iter().count()),
@@ -106,7 +119,15 @@ fn a_closed_block_is_as_large_as_it_said_or_smaller() {
     let mut pool = BufferPool::new(0);
     let mut builder = BlockBuilder::new(BlockNumber::new(1), AlignedBuf::zeroed(0));
     for seq in 0..1000 {
-        builder.ack(AckReason::Acked, Range { queue: QueueId::new(1), first: Seq::new(seq * 2), count: 1 }, NOW);
+        builder.ack(
+            AckReason::Acked,
+            Range {
+                queue: QueueId::new(1),
+                first: Seq::new(seq * 2),
+                count: 1,
+            },
+            NOW,
+        );
     }
     let said = builder.disk_len();
     builder.close(&mut pool);

@@ -98,7 +98,10 @@ mod tests {
     fn the_bytes_are_those_of_the_golden_file() {
         let mut bytes = [0; HEADER_LEN];
         header().encode(&mut bytes);
-        assert_eq!(bytes[..], include_bytes!("../../tests/golden/segment-header.bin")[..]);
+        assert_eq!(
+            bytes[..],
+            include_bytes!("../../tests/golden/segment-header.bin")[..]
+        );
     }
 
     #[test]

@@ -115,7 +115,13 @@ mod tests {
     fn the_bytes_are_those_of_the_golden_file() {
         let mut page = vec![0; PAGE_BYTES];
         format(&mut page, QueueId::new(5), 2);
-        let entry = Entry { lsn: Lsn::new(0x1234_5000), len: 99, transient: true, priority: 3, expires_ms: 7 };
+        let entry = Entry {
+            lsn: Lsn::new(0x1234_5000),
+            len: 99,
+            transient: true,
+            priority: 3,
+            expires_ms: 7,
+        };
         put(&mut page, Seq::new(2 * ENTRIES + 1), &entry);
         seal(&mut page);
         assert_eq!(page, include_bytes!("../../tests/golden/index-page.bin"));

@@ -11,7 +11,7 @@ fn a_crash_during_a_write_leaves_the_old_state_or_the_new() {
         let first = Meta {
             store: 7,
             epoch: 1,
-        begun: 0,
+            begun: 0,
             shutdown: Shutdown::Unclean,
         };
         MetaFile::create(&disk, first).unwrap();
@@ -44,7 +44,7 @@ fn a_crash_while_it_is_created_leaves_none_or_a_whole_one() {
         let meta = Meta {
             store: 7,
             epoch: 1,
-        begun: 0,
+            begun: 0,
             shutdown: Shutdown::Unclean,
         };
         let created = MetaFile::create(&disk, meta).is_ok();

@@ -115,6 +115,7 @@ fn start_epoch<D: Disk>(
             number,
             first_lsn: cut,
             bytes,
+            file_bytes: bytes,
             file,
         }),
         end: cut.plus(SEGMENT_HEADER_BYTES),
@@ -196,7 +197,14 @@ fn start_epoch<D: Disk>(
         segments_recycled: 0,
         rolls: 0,
     };
-    let tail = Tail::new(start, salt, identity.epoch, options.block_bytes_soft, options.segment_bytes, pool);
+    let tail = Tail::new(
+        start,
+        salt,
+        identity.epoch,
+        options.block_bytes_soft,
+        options.segment_bytes,
+        pool,
+    );
     state.touched.clear();
     Ok(Opened {
         shard: Shard::new(options.clone(), state, tail, chores),

@@ -151,6 +151,7 @@ fn enter_segments<D: Disk>(disk: &D, state: &mut State<D>, directory: &Directory
             number: found.number,
             first_lsn: found.first_lsn,
             bytes: found.limit.get() - found.first_lsn.get(),
+            file_bytes: found.bytes,
             file,
         };
         state.segments.push(Segment {

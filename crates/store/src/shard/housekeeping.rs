@@ -112,6 +112,7 @@ impl Prepare {
             number,
             first_lsn,
             bytes,
+            file_bytes: bytes,
             file,
         }))
     }
@@ -230,7 +231,7 @@ impl<D: Disk> Shard<D> {
         for segment in self.state.segments.iter() {
             // One that begins inside of another cuts that one's stale tail off, and stays as long as it is there.
             let cuts = segment.file.first_lsn < reached;
-            reached = reached.max(segment.file.first_lsn.plus(segment.file.bytes));
+            reached = reached.max(segment.file.first_lsn.plus(segment.file.file_bytes));
             if ready(&segment) && !cuts && segment.file.number != current {
                 segments.push(segment.file.number);
             }

@@ -112,7 +112,11 @@ impl<D: Disk> Shard<D> {
     /// When there is no such queue, or the store is poisoned.
     pub fn delete_queue(&mut self, id: QueueId) -> Result<BlockNumber, AppendError> {
         self.check_alive()?;
-        let queue = self.state.queues.open_mut(id).ok_or(AppendError::UnknownQueue(id))?;
+        let queue = self
+            .state
+            .queues
+            .open_mut(id)
+            .ok_or(AppendError::UnknownQueue(id))?;
         let durability = queue.durability;
         // Its state goes only when the record is durable: a checkpoint before that must still have it.
         queue.is_deleted = true;
@@ -140,7 +144,11 @@ impl<D: Disk> Shard<D> {
     pub fn publish(&mut self, message: &Message<'_>) -> Result<BlockNumber, AppendError> {
         self.check_alive()?;
         let len = self.checked_len(message)?;
-        if let Some(missing) = message.queues.iter().find(|id| self.state.queues.open(**id).is_none()) {
+        if let Some(missing) = message
+            .queues
+            .iter()
+            .find(|id| self.state.queues.open(**id).is_none())
+        {
             return Err(AppendError::UnknownQueue(*missing));
         }
         self.tail.make_room(len);
@@ -427,14 +435,4 @@ pub(crate) fn ranges_of(set: &roaring::RoaringTreemap) -> impl Iterator<Item = (
         }
         Some((start, end))
     })
-}
-impl<D: Disk> Shard<D> {
-    /// tmp
-    pub fn debug(&mut self, q: QueueId) -> String {
-        let queue = self.state.queues.get(q).unwrap();
-        let mut s = format!("live {} leased {} tl {} floor {} cursor {} ve {} ns {} acked {} tf {}", queue.live, queue.leased, queue.transient_live, queue.floor, queue.cursor, queue.visible_end, queue.next_seq, queue.acked.len(), queue.transient_floor);
-        let pages = &mut self.state.pages;
-        for seq in queue.floor..queue.next_seq { let e = State::entry(pages, queue, seq).unwrap(); if !queue.is_dead(seq) { s += &format!(" [{seq}: {e:?}]"); } }
-        s
-    }
 }

@@ -45,9 +45,7 @@ impl<D: Disk> State<D> {
             Some(Record::Ranges { kind, ranges }) => ranges
                 .iter()
                 .try_for_each(|range| self.apply_range(kind, range, segment)),
-            Some(Record::Queue(record)) => {
-                self.apply_queue(&record, segment)
-            }
+            Some(Record::Queue(record)) => self.apply_queue(&record, segment),
             // A MARK changes nothing; what is intact and yet unreadable was written by a later version, whose
             // segments carry a feature bit that this one refuses.
             Some(Record::Mark { .. }) | None => Ok(()),
@@ -235,7 +233,9 @@ impl<D: Disk> State<D> {
     }
 
     fn apply_state(&mut self, record: &QueueRecord<'_>) -> Result<(), PoisonCause> {
-        let Some(queue) = self.queues.get_mut(record.id) else { return Ok(()) };
+        let Some(queue) = self.queues.get_mut(record.id) else {
+            return Ok(());
+        };
         queue.next_seq = queue.next_seq.max(record.next_seq.get());
         queue.mark = queue.mark.max(record.delivery_mark.get());
         // In a running store all of this is applied already, so the differences are empty and cost nothing; a
@@ -250,10 +250,18 @@ impl<D: Disk> State<D> {
         queue.redelivered |= redelivered;
         if floor < record.floor.get() {
             let count = record.floor.get() - floor;
-            self.apply_ack(Range { queue: record.id, first: Seq::new(floor), count })?;
+            self.apply_ack(Range {
+                queue: record.id,
+                first: Seq::new(floor),
+                count,
+            })?;
         }
         for (first, end) in crate::shard::ranges_of(&acked) {
-            self.apply_ack(Range { queue: record.id, first: Seq::new(first), count: end - first })?;
+            self.apply_ack(Range {
+                queue: record.id,
+                first: Seq::new(first),
+                count: end - first,
+            })?;
         }
         Ok(())
     }

@@ -24,7 +24,10 @@ impl<D: Disk, F: Follower<D>> Store<D, F> {
     ///
     /// # Errors
     /// When another process holds the directory, it was written by another version, or the disk refuses.
-    #[expect(clippy::needless_pass_by_value, reason = "the options are the store's from then on")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the options are the store's from then on"
+    )]
     pub fn open(disk: D, options: Options, follower: F) -> Result<(Self, RecoveryReport), OpenError> {
         options.check().map_err(OpenError::Options)?;
         let lock = disk.lock()?;
@@ -45,8 +48,8 @@ impl<D: Disk, F: Follower<D>> Store<D, F> {
             shutdown: Shutdown::Unclean,
         };
         meta.write(raised).map_err(OpenError::io("writing", META_NAME))?;
-        let (catalog, found) =
-            Catalog::open(disk.clone(), identity.store, CatalogOptions::default()).map_err(|error| catalog_error(&error))?;
+        let (catalog, found) = Catalog::open(disk.clone(), identity.store, CatalogOptions::default())
+            .map_err(|error| catalog_error(&error))?;
         report.catalog = found;
         report.epoch = identity.epoch.get();
         let opened = recovery::open_shard(&disk, &options, identity, was_clean, now, &mut report)?;
