@@ -11,6 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Worker threads at least: one may be waiting for the disk while others serve.
 const WORKERS_MIN: usize = 2;
+/// Threads that stand in for a worker which waits for the disk. Each costs a stack and a heap, so they are few.
+const BLOCKING_MAX: usize = 8;
 
 /// Flags of `logpond serve`. They win over `--set`, which wins over the file.
 #[derive(Debug, Args)]
@@ -59,6 +61,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         std::thread::available_parallelism().map_or(WORKERS_MIN, |count| count.get().max(WORKERS_MIN));
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(workers)
+        .max_blocking_threads(BLOCKING_MAX)
         .thread_name("logpond-worker")
         .enable_all()
         .build()

@@ -28,7 +28,7 @@ pub const MESSAGE_BYTES_CEILING: u64 = 512 * 1024 * 1024;
 /// Size of a pooled read buffer. Connections borrow one only while their socket is readable.
 pub const READ_BUFFER_BYTES: usize = 512 * 1024;
 /// Pooled buffers that are kept for reuse; more may exist for a moment, they are freed.
-pub const POOLED_BUFFERS_MAX: usize = 16;
+pub const POOLED_BUFFERS_MAX: usize = 8;
 /// Bytes of an incomplete message that stay raw until the rest arrives, instead of being assembled.
 pub const RAW_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Commands that are handed to the broker in one go.

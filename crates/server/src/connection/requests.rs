@@ -132,7 +132,7 @@ impl Link {
                 return Err(Refusal::new(ReplyCode::CHANNEL_ERROR, "second 'channel.open' seen").into());
             }
             Method::ChannelClose(_) => {
-                blocking(|| session.close_channel(id, now));
+                session.close_channel(id, now);
                 self.channels.set(channel, Slot::Absent);
                 method::channel::CloseOk.encode(channel, out);
             }
@@ -165,7 +165,7 @@ impl Link {
                     exclusive: consume.exclusive,
                     arguments: &arguments,
                 };
-                let tag = blocking(|| session.consume(id, &request, now))?;
+                let tag = session.consume(id, &request, now)?;
                 if !consume.no_wait {
                     method::basic::ConsumeOk {
                         consumer_tag: short(tag.as_bytes()),
