@@ -20,9 +20,13 @@ use clap::{Parser, Subcommand};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Said below the help.
+const EXIT_CODES: &str = "Exit codes: 0 all went well, 1 failed, 2 wrong usage or configuration, \
+    3 another process uses the data directory, 4 the store failed while running";
+
 /// A message broker on a durable, log-structured queue store.
 #[derive(Debug, Parser)]
-#[command(name = "logpond", version, about, max_term_width = 100)]
+#[command(name = "logpond", version, about, max_term_width = 100, after_help = EXIT_CODES)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
