@@ -13,6 +13,7 @@ use crate::format::record::{self, AckReason, MessageParts, QueueRecord, Range, R
 use crate::format::{byte_count, disk_len, pad8};
 use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber, Seq};
 use crate::limits::ALIGNMENT;
+use crate::planted::{self, Planted};
 use crate::pool::BufferPool;
 use std::sync::Arc;
 
@@ -124,6 +125,9 @@ impl BlockBuilder {
         let out = self.open_record(len, pool);
         record::put_message(out, ordinal, count, parts);
         for (index, (queue, seq, expires_ms)) in references.enumerate() {
+            if index == 2 && planted::is(Planted::ForgetReferenceInFanOut) {
+                break;
+            }
             record::put_reference(out, index, queue, seq, expires_ms);
         }
         self.max_timestamp_ms = self.max_timestamp_ms.max(parts.timestamp_ms);
@@ -168,14 +172,12 @@ impl BlockBuilder {
     /// Adds a delivery mark: entries below `mark` may be delivered once this block is durable.
     pub(crate) fn delivered(&mut self, queue: QueueId, mark: Seq) {
         self.urgent = true;
-        match self.marks.iter_mut().find(|range| range.queue == queue) {
-            Some(range) => range.first = mark,
-            None => self.marks.push(Range {
-                queue,
-                first: mark,
-                count: 0,
-            }),
-        }
+        // A queue asks for its next mark only when the one before has arrived.
+        self.marks.push(Range {
+            queue,
+            first: mark,
+            count: 0,
+        });
     }
 
     fn open_record(&mut self, len: usize, pool: &mut BufferPool) -> &mut [u8] {

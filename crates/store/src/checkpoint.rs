@@ -31,6 +31,9 @@ pub(crate) struct Checkpoint {
     pub previous_crc: u32,
     pub max_timestamp_ms: u64,
     pub next_message_id: u64,
+    pub queue_ids_used: u64,
+    /// Page numbers count slabs of this size.
+    pub slab_bytes: u64,
     /// Written as the last act of an orderly stop.
     pub clean: bool,
     pub segments: Vec<CheckpointSegment>,
@@ -95,6 +98,8 @@ impl Checkpoint {
             previous_crc: position.previous_crc,
             max_timestamp_ms: position.max_timestamp_ms,
             next_message_id: state.next_message_id,
+            queue_ids_used: state.queue_ids_used,
+            slab_bytes: state.pages.slab_bytes(),
             clean: position.clean,
             segments: segments.collect(),
             tombstones: state.tombstones.iter().map(|id| id.get()).collect(),
@@ -223,6 +228,26 @@ fn set_of(bytes: &[u8]) -> Option<RoaringTreemap> {
 /// The file name of the checkpoint that was taken at `lsn`.
 pub(crate) fn file_name(lsn: Lsn) -> String {
     format!("ckpt-{:016x}", lsn.get())
+}
+
+/// Removes what a crash left of checkpoints that were being written.
+pub(crate) fn remove_unfinished<D: Disk>(disk: &D) -> io::Result<()> {
+    for name in disk
+        .list(SHARD_DIR)?
+        .iter()
+        .filter(|name| name.starts_with("new-ckpt-"))
+    {
+        disk.remove(&format!("{SHARD_DIR}/{name}"))?;
+    }
+    Ok(())
+}
+
+/// Removes all checkpoints, durably: the next start rebuilds the index from the log.
+pub(crate) fn remove_all<D: Disk>(disk: &D) -> io::Result<()> {
+    for lsn in list(disk)? {
+        remove(disk, lsn)?;
+    }
+    disk.sync_dir(SHARD_DIR)
 }
 
 /// The checkpoints that are there, newest first.

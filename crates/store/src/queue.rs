@@ -39,6 +39,8 @@ pub(crate) struct Queue {
     pub meta: Box<[u8]>,
     /// The block that carries its creation: checkpoints before it leave the queue out.
     pub created_in: BlockNumber,
+    /// The block that carries its newest repeated state, and up to which block that state holds everything.
+    pub stated: (BlockNumber, BlockNumber),
     /// Deleted, but not durably yet: gone for its users, while the log still speaks of it.
     pub is_deleted: bool,
     /// The seq that the next accepted message gets.
@@ -79,6 +81,7 @@ impl Queue {
             durability,
             meta: meta.into(),
             created_in: BlockNumber::new(0),
+            stated: (BlockNumber::new(0), BlockNumber::new(0)),
             is_deleted: false,
             next_seq: 0,
             visible_end: 0,

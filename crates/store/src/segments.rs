@@ -9,7 +9,9 @@
 
 use crate::disk::{Disk, DiskFile, FileKind};
 use crate::ids::{BlockNumber, Lsn, QueueId, SegmentNumber};
+use crate::planted::{self, Planted};
 use hashbrown::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 /// Directory of the journal of shard 0.
@@ -51,13 +53,40 @@ pub(crate) struct SegmentFile<F> {
     pub number: SegmentNumber,
     pub first_lsn: Lsn,
     /// How much of the file belongs to the log; less than its size when a later epoch cut it.
-    pub bytes: u64,
+    bytes: AtomicU64,
     /// The size of the file; what lies behind `bytes` is stale.
     pub file_bytes: u64,
     pub file: F,
 }
 
 impl<F> SegmentFile<F> {
+    pub(crate) fn new(number: SegmentNumber, first_lsn: Lsn, file_bytes: u64, file: F) -> Self {
+        Self {
+            number,
+            first_lsn,
+            bytes: AtomicU64::new(file_bytes),
+            file_bytes,
+            file,
+        }
+    }
+
+    /// How much of the file, from its beginning, belongs to the log.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the byte at `lsn` is one of this segment's part of the log.
+    pub(crate) fn holds(&self, lsn: Lsn) -> bool {
+        lsn >= self.first_lsn && self.offset(lsn) < self.bytes()
+    }
+
+    /// From `lsn` on the log goes on elsewhere: a later epoch begins there.
+    pub(crate) fn cut_at(&self, lsn: Lsn) {
+        if self.holds(lsn) {
+            self.bytes.store(self.offset(lsn), Ordering::Relaxed);
+        }
+    }
+
     /// Where in the file the byte at `lsn` stands.
     pub(crate) fn offset(&self, lsn: Lsn) -> u64 {
         lsn.get() - self.first_lsn.get()
@@ -69,6 +98,8 @@ pub(crate) struct Segment<F> {
     pub file: Arc<SegmentFile<F>>,
     /// Where its valid blocks end.
     pub end: Lsn,
+    /// The number of its last block; greater than any for one of an earlier process.
+    pub last_block: BlockNumber,
     pub live: u64,
     /// Queues whose records other than messages lie here; their state is written again before this
     /// segment is recycled.
@@ -142,16 +173,15 @@ impl<D: Disk> Segments<D> {
             .list
             .partition_point(|segment| segment.file.first_lsn <= lsn)
             .checked_sub(1)?;
-        let file = &self.list[at].file;
-        (file.offset(lsn) < file.bytes).then_some(at)
+        self.list[at].file.holds(lsn).then_some(at)
     }
 
     /// Whether the segment at `index` of the list holds the byte at `lsn`. What lay between two segments
     /// and was recycled belongs to neither.
     pub(crate) fn holds(&self, index: usize, lsn: Lsn) -> bool {
-        self.list.get(index).is_some_and(|segment| {
-            lsn >= segment.file.first_lsn && segment.file.offset(lsn) < segment.file.bytes
-        })
+        self.list
+            .get(index)
+            .is_some_and(|segment| segment.file.holds(lsn))
     }
 
     /// Numbers rise with addresses: a later segment has the greater of both.
@@ -194,7 +224,7 @@ impl<D: Disk> SegmentFiles<D> {
         let files = self.0.read().expect("no holder of this lock panics");
         let after = files.partition_point(|file| file.first_lsn <= lsn);
         let file = &files[after.checked_sub(1)?];
-        let end = file.first_lsn.plus(file.bytes);
+        let end = file.first_lsn.plus(file.bytes());
         let limit = files.get(after).map_or(end, |next| next.first_lsn.min(end));
         (lsn < limit).then(|| (Arc::clone(file), limit))
     }
@@ -202,7 +232,12 @@ impl<D: Disk> SegmentFiles<D> {
 
 /// Opens a segment's file and learns its size.
 pub(crate) fn open_file<D: Disk>(disk: &D, path: &str) -> std::io::Result<(D::File, u64)> {
-    let file = disk.open(path, FileKind::Journal)?;
+    let kind = if planted::is(Planted::ReadTailThroughCache) {
+        FileKind::Plain
+    } else {
+        FileKind::Journal
+    };
+    let file = disk.open(path, kind)?;
     let bytes = file.len()?;
     Ok((file, bytes))
 }

@@ -16,6 +16,7 @@ use crate::error::PoisonCause;
 use crate::follower::Follower;
 use crate::ids::{BlockNumber, Durable};
 use crate::meta::MetaFile;
+use crate::planted::{self, Planted};
 use crate::reader::Reader;
 use crate::segments::{JOURNAL_DIR, SegmentFiles};
 use crate::shard::{Applied, CheckpointJob, CheckpointWish, Done, Job, Shard};
@@ -77,11 +78,23 @@ struct Locked<D: Disk, F> {
 }
 
 /// The shard and the follower, locked. Keep it for a batch, not for a disk access.
-pub struct Guard<'a, D: Disk, F> {
+pub struct Guard<'a, D: Disk, F: Follower<D>> {
+    inner: &'a Inner<D, F>,
     locked: MutexGuard<'a, Locked<D, F>>,
 }
 
-impl<D: Disk, F> Guard<'_, D, F> {
+impl<D: Disk, F: Follower<D>> Drop for Guard<'_, D, F> {
+    fn drop(&mut self) {
+        // Damage can show under the caller's own hands, and everybody else has to hear of it.
+        if self.inner.report_poison(&mut self.locked) {
+            for waker in self.locked.follower.take_wakers() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+impl<D: Disk, F: Follower<D>> Guard<'_, D, F> {
     /// Both parts, to change.
     pub fn parts(&mut self) -> (&mut Shard<D>, &mut F) {
         let locked = &mut *self.locked;
@@ -100,6 +113,7 @@ impl<D: Disk, F: Follower<D>> Store<D, F> {
     #[must_use]
     pub fn lock(&self) -> Guard<'_, D, F> {
         Guard {
+            inner: &self.inner,
             locked: self.inner.lock(),
         }
     }
@@ -128,7 +142,7 @@ impl<D: Disk, F: Follower<D>> Store<D, F> {
     /// Takes a checkpoint now, on this thread.
     pub fn checkpoint(&self) {
         let before = self.counters().checkpoints;
-        while self.inner.chore(CheckpointWish::Now) && self.counters().checkpoints == before {}
+        while self.inner.chore(CheckpointWish::Now) == Did::Done && self.counters().checkpoints == before {}
     }
 
     /// The definitions.
@@ -258,7 +272,8 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                     locked.shard.state.touched = touched;
                 }
             }
-            Err(cause) => self.poison(locked, &cause),
+            // The shard remembers why, and everybody is told below.
+            Err(cause) => debug_assert!(locked.shard.poisoned().is_some(), "{cause}"),
         }
         self.wake_journal(locked, now);
         let housekeeping_due = !locked.shard.tail.has_next_segment() || locked.shard.checkpoint_is_due(now);
@@ -270,6 +285,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
 
     /// Unlocks, then wakes.
     fn release(&self, mut guard: MutexGuard<'_, Locked<D, F>>) {
+        self.report_poison(&mut guard);
         if guard.waiters > 0 {
             self.applied.notify_all();
         }
@@ -284,21 +300,24 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         self.lock().follower.return_wakers(wakers);
     }
 
-    fn poison(&self, locked: &mut Locked<D, F>, cause: &PoisonCause) {
+    /// Tells the follower that the shard takes nothing any more, once. Whether there was something to tell.
+    fn report_poison(&self, locked: &mut Locked<D, F>) -> bool {
+        let shard = &mut locked.shard;
+        let Some(cause) = shard.poisoned.clone().filter(|_| !shard.poison_reported) else {
+            return false;
+        };
+        shard.poison_reported = true;
         tracing::error!(%cause, "the store takes nothing any more");
-        if cause
+        let is_index = cause
             .source
             .get_ref()
-            .is_some_and(|error| error.is::<DamagedIndex>())
-        {
+            .is_some_and(|error| error.is::<DamagedIndex>());
+        if is_index && let Err(error) = checkpoint::remove_all(&self.disk) {
             // The index is derived: without its checkpoints the next start rebuilds it from the log.
-            for kept in &locked.shard.chores.retained {
-                if let Err(error) = checkpoint::remove(&self.disk, kept.lsn) {
-                    tracing::warn!(%error, "removing a checkpoint of a damaged index");
-                }
-            }
+            tracing::warn!(%error, "removing the checkpoints of a damaged index");
         }
-        locked.follower.poisoned(cause);
+        locked.follower.poisoned(&cause);
+        true
     }
 
     fn wait_durable(&self, block: BlockNumber) -> Result<Durable, PoisonCause> {
@@ -335,18 +354,26 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         let next = self.lock().shard.next_write(now, Take::All);
         match next {
             Next::Write(job) => {
+                if planted::is(Planted::ConfirmBeforeSync) {
+                    let locked = &mut *self.lock();
+                    let applied = Applied {
+                        durable: locked.shard.durable(),
+                        queues: &[],
+                    };
+                    locked.follower.applied(&mut locked.shard, &applied);
+                }
                 self.complete(job.perform());
                 true
             }
-            Next::NeedsSegment | Next::Nothing => self.chore(wish),
+            Next::NeedsSegment | Next::Nothing => self.chore(wish) == Did::Done,
         }
     }
 
     /// Does one chore, if one is due.
-    fn chore(&self, wish: CheckpointWish) -> bool {
+    fn chore(&self, wish: CheckpointWish) -> Did {
         let now = self.disk.now();
         let Some(job) = self.lock().shard.next_job(now, wish) else {
-            return false;
+            return Did::Nothing;
         };
         let (what, file, result) = match job {
             Job::Prepare(prepare) => (
@@ -367,13 +394,13 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         };
         let mut guard = self.lock();
         let mut superseded = Vec::new();
+        let mut did = Did::Done;
         match result {
             Ok(done) => superseded = guard.shard.finish_job(done),
             Err(error) => {
                 tracing::warn!(%error, what);
-                if let Some(cause) = guard.shard.fail_job(what, file, error, now) {
-                    self.poison(&mut guard, &cause);
-                }
+                guard.shard.fail_job(what, file, error, now);
+                did = Did::Failed;
             }
         }
         self.wake_journal(&mut guard, now);
@@ -383,7 +410,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 tracing::warn!(%error, "removing a superseded checkpoint");
             }
         }
-        true
+        did
     }
 
     fn write_checkpoint(&self, mut job: CheckpointJob) -> io::Result<Done<D>> {
@@ -393,10 +420,10 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         // Most of the writing happens here, without the lock; what remains for the map's own sync is little.
         let dirty = self.lock().shard.state.pages.dirty_files();
         for file in dirty {
-            file.sync()?;
+            file.sync().map_err(final_error)?;
         }
         let mut locked = self.lock();
-        locked.shard.state.pages.sync()?;
+        locked.shard.state.pages.sync().map_err(final_error)?;
         job.checkpoint.fill_checksums(&locked.shard.state.pages);
         drop(locked);
         job.checkpoint.write(&self.disk)?;
@@ -407,4 +434,20 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             clean: job.checkpoint.clean,
         })
     }
+}
+
+/// What came of looking for a chore.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Did {
+    /// There was none.
+    Nothing,
+    /// It was done.
+    Done,
+    /// It could not be done now, or the store is poisoned.
+    Failed,
+}
+
+/// An error that says that data may be lost, whatever its kind: it is never waited out.
+pub(crate) fn final_error(error: io::Error) -> io::Error {
+    io::Error::other(error)
 }

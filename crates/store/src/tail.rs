@@ -9,8 +9,10 @@
 use crate::builder::{BlockBuilder, Place, PlacedBlock, SealedBlock};
 use crate::checksum::Salt;
 use crate::disk::{Disk, DiskFile, Now};
+use crate::error::AppendError;
 use crate::ids::{BlockNumber, Durable, Epoch, Lsn};
 use crate::limits::{self, LAZY_COMMIT_MS, WAITING_BYTES_MAX};
+use crate::planted::{self, Planted};
 use crate::pool::BufferPool;
 use crate::segments::SegmentFile;
 use std::collections::VecDeque;
@@ -47,7 +49,14 @@ impl<D: Disk> WriteJob<D> {
     /// Computes the checksums, writes and syncs. To be called without the shard's lock.
     pub(crate) fn perform(self) -> Written {
         let block = self.block.seal(self.salt);
-        let result = self.file.file.write_synced_at(block.bytes(), block.offset);
+        let mut result = if planted::is(Planted::SkipSync) {
+            self.file.file.write_at(block.bytes(), block.offset)
+        } else {
+            self.file.file.write_synced_at(block.bytes(), block.offset)
+        };
+        if planted::is(Planted::RetryAfterFailedSync) && result.is_err() {
+            result = self.file.file.sync();
+        }
         Written { block, result }
     }
 }
@@ -65,6 +74,8 @@ pub(crate) struct TailStart<D: Disk> {
     pub previous_crc: u32,
     pub last_block: BlockNumber,
     pub max_timestamp_ms: u64,
+    /// Whether all before `end` is covered by something behind it.
+    pub marked: bool,
 }
 
 pub(crate) struct Tail<D: Disk> {
@@ -116,7 +127,7 @@ impl<D: Disk> Tail<D> {
             previous_crc: start.previous_crc,
             durable: Durable::up_to(start.last_block),
             max_timestamp_ms: start.max_timestamp_ms,
-            marked: true,
+            marked: start.marked,
             last_write_ms: 0,
         }
     }
@@ -184,8 +195,18 @@ impl<D: Disk> Tail<D> {
         }
     }
 
+    /// While a block is held open: whether `more` bytes of records still fit into it.
+    pub(crate) fn check_held(&self, more: usize) -> Result<(), AppendError> {
+        let (bytes, limit) = (self.building.disk_len_with(more), self.block_bytes_max());
+        if self.held_open && bytes > limit {
+            return Err(AppendError::TooLarge { bytes, limit });
+        }
+        Ok(())
+    }
+
     /// From here on everything goes into one block, until [`Tail::release`].
     pub(crate) fn hold_open(&mut self) {
+        assert!(!self.held_open, "a transaction does not contain another");
         if !self.building.is_empty() {
             self.rotate();
         }
@@ -208,7 +229,8 @@ impl<D: Disk> Tail<D> {
 
     /// When (monotonic ms) the journal should look again even if nobody wakes it.
     pub(crate) fn due_at_ms(&self) -> Option<u64> {
-        if self.writing {
+        if self.writing || !self.waiting.is_empty() {
+            // Whoever writes, or prepares the segment that the block waits for, looks again when done.
             return None;
         }
         if let Some(since) = self.building.lazy_since_ms() {
@@ -267,18 +289,23 @@ impl<D: Disk> Tail<D> {
         front.close(&mut self.pool);
         self.waiting_bytes = self.waiting_bytes - counted + front.disk_len();
         let block_bytes = front.disk_len();
-        if self.file.offset(self.end) + block_bytes > self.file.bytes {
+        if self.file.offset(self.end) + block_bytes > self.file.file_bytes {
             let Some(next) = self.next_file.take() else {
                 return Next::NeedsSegment;
             };
             self.end = next.first_lsn.plus(limits::SEGMENT_HEADER_BYTES);
             self.file = next;
+            let fits = self.file.offset(self.end) + block_bytes <= self.file.file_bytes;
+            assert!(fits, "what is accepted fits into an empty segment");
         }
         let Some(builder) = self.waiting.pop_front() else {
             return Next::Nothing;
         };
         self.waiting_bytes -= block_bytes;
         self.writing = true;
+        if planted::is(Planted::ConfirmBeforeSync) {
+            self.durable = Durable::up_to(builder.number());
+        }
         self.marked = builder.is_mark();
         let place = Place {
             segment: self.file.number,

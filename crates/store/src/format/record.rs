@@ -273,7 +273,8 @@ fn body_with_own_checksum(record: &[u8]) -> Option<usize> {
         return None;
     }
     let body_len = memory_len(LE::read_u32(&record[24..]));
-    (body_len > INLINE_BODY_BYTES_MAX && body_len <= record.len()).then(|| record.len() - body_len)
+    (body_len > INLINE_BODY_BYTES_MAX && body_len <= record.len() - MESSAGE_HEADER_LEN)
+        .then(|| record.len() - body_len)
 }
 
 /// Whether the checksums of `record`, which stands at `offset` of `segment`, are right.

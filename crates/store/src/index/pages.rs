@@ -11,6 +11,7 @@ use crate::disk::{Disk, DiskFile, DiskMap, FileKind};
 use crate::format::memory_offset;
 use crate::index::page;
 use crate::limits::{PAGE_BYTES, PAGES_RESIDENT_MAX};
+use crate::planted::{self, Planted};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -86,6 +87,10 @@ impl<D: Disk> Pages<D> {
             last_used: 0,
             used: 0,
         }
+    }
+
+    pub(crate) fn slab_bytes(&self) -> u64 {
+        u64::try_from(self.slab_bytes).expect("a slab is far below 2^64")
     }
 
     fn pages_per_slab(&self) -> usize {
@@ -180,7 +185,9 @@ impl<D: Disk> Pages<D> {
 
     /// Lets go of a page.
     pub(crate) fn release(&mut self, page: PageNumber) {
-        if self.states[index(page)].generation == self.generation {
+        if self.states[index(page)].generation == self.generation
+            || planted::is(Planted::ReuseFreedPageTooEarly)
+        {
             // No checkpoint has seen it.
             self.states[index(page)].generation = 0;
             self.free.push(page);
@@ -197,7 +204,8 @@ impl<D: Disk> Pages<D> {
 
     /// The bytes of a page, to change; `page` becomes the number of the copy when one had to be made.
     pub(crate) fn writable(&mut self, page: &mut PageNumber) -> Result<&mut [u8], PageError> {
-        if self.states[index(*page)].generation != self.generation {
+        let shadow = !planted::is(Planted::ChangeCheckpointedPage);
+        if self.states[index(*page)].generation != self.generation && shadow {
             self.verify(*page).map_err(PageError::Damaged)?;
             let copy = self.take().map_err(PageError::Io)?;
             let mut bytes = [0; PAGE_BYTES];
@@ -214,7 +222,7 @@ impl<D: Disk> Pages<D> {
             self.count_use(page);
         }
         let state = self.states[index(page)];
-        if !state.verified {
+        if !state.verified && !planted::is(Planted::TrustIndexOverLog) {
             if !page::is_intact(self.bytes(page), state.crc) {
                 return Err(DamagedPage(page));
             }

@@ -7,6 +7,7 @@ use crate::format::block::BlockHeader;
 use crate::format::segment::{HeaderProblem, SegmentHeader};
 use crate::ids::{Epoch, Lsn, SegmentNumber};
 use crate::limits::SEGMENT_HEADER_BYTES;
+use crate::planted::{self, Planted};
 use crate::segments::{JOURNAL_DIR, JournalName, open_file, segment_path, spare_path};
 
 /// A segment that is part of the log.
@@ -73,6 +74,9 @@ impl Directory {
             .iter()
             .map(|found| (found.epoch, found.first_lsn))
             .collect();
+        if planted::is(Planted::StaleTailAfterCut) {
+            return;
+        }
         for found in &mut self.segments {
             let later = cuts
                 .iter()

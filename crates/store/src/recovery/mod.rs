@@ -13,14 +13,15 @@ mod restore;
 mod scan;
 
 use crate::builder::{BlockBuilder, Place};
+use crate::checkpoint;
 use crate::checksum::Salt;
 use crate::disk::{Disk, DiskFile, FileKind, Now};
-use crate::error::OpenError;
+use crate::error::{OpenError, PoisonCause};
 use crate::format::block::HEADER_LEN;
 use crate::format::record::{self};
 use crate::format::segment::SegmentHeader;
 use crate::format::{byte_count, pad8};
-use crate::ids::{BlockNumber, Epoch, Lsn, SegmentNumber};
+use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber};
 use crate::limits::{ALIGNMENT, BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 use crate::options::{DamagePolicy, Options};
 use crate::pool::BufferPool;
@@ -28,7 +29,7 @@ use crate::queue::QueueDurability;
 use crate::report::{LostEntries, RecoveredQueue, RecoveryReport};
 use crate::segments::{JOURNAL_DIR, Segment, SegmentFile, segment_path};
 use crate::shard::{Chores, Shard, write_header};
-use crate::state::State;
+use crate::state::{DamagedIndex, State};
 use crate::tail::{Tail, TailStart};
 use directory::Directory;
 pub(crate) use directory::identity;
@@ -50,8 +51,45 @@ pub(crate) struct Identity {
     pub begun: Epoch,
 }
 
-/// Recovers shard 0.
+/// Recovers shard 0. An index that turns out to be damaged is rebuilt from the log.
 pub(crate) fn open_shard<D: Disk>(
+    disk: &D,
+    options: &Options,
+    identity: Identity,
+    was_clean: bool,
+    now: Now,
+    report: &mut RecoveryReport,
+) -> Result<Opened<D>, OpenError> {
+    let before = report.clone();
+    match try_open(disk, options, identity, was_clean, now, report) {
+        Err(error) if is_damaged_index(&error) => {
+            tracing::warn!(%error, "rebuilding the index from the log");
+            checkpoint::remove_all(disk)
+                .map_err(OpenError::io("removing checkpoints of", checkpoint::SHARD_DIR))?;
+            *report = before;
+            try_open(disk, options, identity, was_clean, now, report)
+        }
+        opened => opened,
+    }
+}
+
+fn is_damaged_index(error: &OpenError) -> bool {
+    let OpenError::Io { source, .. } = error else {
+        return false;
+    };
+    let cause = source
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<PoisonCause>());
+    cause.is_some_and(|cause| {
+        cause
+            .source
+            .get_ref()
+            .is_some_and(|inner| inner.is::<DamagedIndex>())
+    })
+}
+
+/// Nothing of the log is written before everything that was read has been applied.
+fn try_open<D: Disk>(
     disk: &D,
     options: &Options,
     identity: Identity,
@@ -111,19 +149,21 @@ fn start_epoch<D: Disk>(
         bytes,
     )?;
     let mut start = TailStart::<D> {
-        file: Arc::new(SegmentFile {
-            number,
-            first_lsn: cut,
-            bytes,
-            file_bytes: bytes,
-            file,
-        }),
+        file: Arc::new(SegmentFile::new(number, cut, bytes, file)),
         end: cut.plus(SEGMENT_HEADER_BYTES),
         previous_crc,
         last_block,
         max_timestamp_ms,
+        marked: true,
     };
-    let mut again = None;
+    state.segments.push(Segment {
+        file: Arc::clone(&start.file),
+        end: start.end,
+        last_block: BlockNumber::new(u64::MAX),
+        live: 0,
+        control: hashbrown::HashSet::new(),
+        settled: None,
+    });
     if let Some(tailing) = tailing {
         let place = Place {
             segment: number,
@@ -135,17 +175,21 @@ fn start_epoch<D: Disk>(
             max_timestamp_ms,
         };
         let block = copy_of(&tailing, &mut pool).place(place).seal(salt);
+        let lsn = block.header.lsn.plus(BLOCK_HEADER_BYTES);
+        state
+            .apply_payload(block.payload(), lsn, number)
+            .map_err(scan::as_open_error)?;
         start
             .file
             .file
             .write_synced_at(block.bytes(), SEGMENT_HEADER_BYTES)
             .map_err(OpenError::io("writing", &path))?;
         start.end = block.header.end();
+        start.marked = false;
         start.previous_crc = block.header_crc;
         start.last_block = block.header.number;
         start.max_timestamp_ms = block.header.max_timestamp_ms;
         report.records_appended_again = u64::from(block.header.record_count);
-        again = Some(block);
     }
     // The header comes last: with it, and not before, the old tail is cut off.
     let header = SegmentHeader {
@@ -159,25 +203,11 @@ fn start_epoch<D: Disk>(
     write_header(&start.file.file, &header).map_err(OpenError::io("writing the header of", &path))?;
     disk.sync_dir(JOURNAL_DIR)
         .map_err(OpenError::io("syncing", JOURNAL_DIR))?;
-    state.segments.push(Segment {
-        file: Arc::clone(&start.file),
-        end: start.end,
-        live: 0,
-        control: hashbrown::HashSet::new(),
-        settled: None,
-    });
-    if let Some(block) = again {
-        let lsn = block.header.lsn.plus(BLOCK_HEADER_BYTES);
-        state
-            .apply_payload(block.payload(), lsn, number)
-            .map_err(|cause| OpenError::Io {
-                what: cause.what,
-                file: cause.file.clone(),
-                source: std::io::Error::other(cause),
-            })?;
+    if let Some(segment) = state.segments.last_mut() {
+        segment.end = start.end;
     }
     let unusable = directory.retire(disk, cut, number)?;
-    settle_state(&mut state, clean, report);
+    let nameless = settle_state(&mut state, clean, report);
     let mut spares: Vec<SegmentNumber> = directory.spares.clone();
     if bytes == options.segment_bytes {
         spares.pop();
@@ -206,10 +236,11 @@ fn start_epoch<D: Disk>(
         pool,
     );
     state.touched.clear();
-    Ok(Opened {
-        shard: Shard::new(options.clone(), state, tail, chores),
-        next_queue_id,
-    })
+    let mut shard = Shard::new(options.clone(), state, tail, chores);
+    for id in nameless {
+        shard.write_state_again(id);
+    }
+    Ok(Opened { shard, next_queue_id })
 }
 
 /// Size of a segment that takes the block which has to be written again, should it be larger than usual.
@@ -249,8 +280,9 @@ fn copy_of(tailing: &Tailing, pool: &mut BufferPool) -> BlockBuilder {
     BlockBuilder::of_payload(tailing.number, buf, &tailing.payload, tailing.record_count)
 }
 
-/// After all records were applied: what a restart itself does to queues.
-fn settle_state<D: Disk>(state: &mut State<D>, clean: bool, report: &mut RecoveryReport) {
+/// After all records were applied: what a restart itself does to queues. Returns those whose record was lost to damage
+/// and that are kept: it has to be written again.
+fn settle_state<D: Disk>(state: &mut State<D>, clean: bool, report: &mut RecoveryReport) -> Vec<QueueId> {
     let transient = |queue: &&crate::queue::Queue| queue.durability == QueueDurability::Transient;
     let vanished: Vec<_> = state
         .queues
@@ -262,10 +294,13 @@ fn settle_state<D: Disk>(state: &mut State<D>, clean: bool, report: &mut Recover
         state.drop_queue(id);
     }
     state.rebuilding = false;
+    let mut kept = Vec::new();
     for id in std::mem::take(&mut state.unnamed) {
         // Without damage it can only have been a transient queue, whose record was not written again.
         if report.quarantined.is_empty() {
             state.drop_queue(id);
+        } else {
+            kept.push(id);
         }
     }
     for gap in std::mem::take(&mut state.gaps) {
@@ -299,6 +334,7 @@ fn settle_state<D: Disk>(state: &mut State<D>, clean: bool, report: &mut Recover
         report.queues.push(RecoveredQueue { id, meta, messages });
     }
     report.queues.sort_unstable_by_key(|queue| queue.id);
+    kept
 }
 
 /// The number of the last block of a log that has none.

@@ -37,6 +37,7 @@ pub(super) fn state<D: Disk>(
     report: &mut RecoveryReport,
 ) -> Result<Restored<D>, OpenError> {
     let reading = || OpenError::io("reading checkpoints of", checkpoint::SHARD_DIR);
+    checkpoint::remove_unfinished(disk).map_err(reading())?;
     let lsns = checkpoint::list(disk).map_err(reading())?;
     let mut sound = Vec::new();
     for lsn in &lsns {
@@ -81,9 +82,13 @@ fn restore<D: Disk>(
     pages: Pages<D>,
     directory: &Directory,
 ) -> Result<Option<Restored<D>>, OpenError> {
+    if checkpoint.slab_bytes != pages.slab_bytes() {
+        return Ok(None);
+    }
     let mut state = State::new(pages);
     enter_segments(disk, &mut state, directory)?;
     state.next_message_id = checkpoint.next_message_id;
+    state.queue_ids_used = checkpoint.queue_ids_used;
     state.tombstones = checkpoint.tombstones.iter().map(|id| QueueId::new(*id)).collect();
     for known in &checkpoint.segments {
         if let Some(segment) = state.segments.get_mut(crate::SegmentNumber::new(known.number)) {
@@ -147,16 +152,12 @@ fn enter_segments<D: Disk>(disk: &D, state: &mut State<D>, directory: &Directory
     for found in &directory.segments {
         let path = segment_path(found.number);
         let (file, _) = open_file(disk, &path).map_err(OpenError::io("opening", path))?;
-        let file = SegmentFile {
-            number: found.number,
-            first_lsn: found.first_lsn,
-            bytes: found.limit.get() - found.first_lsn.get(),
-            file_bytes: found.bytes,
-            file,
-        };
+        let file = SegmentFile::new(found.number, found.first_lsn, found.bytes, file);
+        file.cut_at(found.limit);
         state.segments.push(Segment {
             file: Arc::new(file),
             end: found.limit,
+            last_block: BlockNumber::new(u64::MAX),
             live: 0,
             control: HashSet::new(),
             settled: None,

@@ -19,6 +19,7 @@ use crate::format::record;
 use crate::format::{byte_count, memory_offset, pad8};
 use crate::ids::{BlockNumber, Lsn, SegmentNumber};
 use crate::limits::{ALIGNMENT, BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use crate::planted::{self, Planted};
 use crate::report::{Quarantined, RecoveryReport, TornRange};
 use crate::segments::{SegmentFile, segment_path};
 use crate::shard::Retained;
@@ -150,7 +151,12 @@ impl<'a, D: Disk> Scan<'a, D> {
                 verdict => {
                     let next = view.next_header(at.plus(ALIGNMENT), self.salt, found)?;
                     let reached = next.unwrap_or(found.limit);
-                    let torn = verdict == Verdict::Torn;
+                    let begun = match verdict {
+                        Verdict::Torn(header) => Some((at, header.previous_crc)),
+                        _ => None,
+                    };
+                    // Below the cut of a later epoch everything is a block.
+                    let is_cut = found.limit < found.first_lsn.plus(found.bytes);
                     Damage::extend(
                         damage,
                         DamagedRange {
@@ -158,8 +164,8 @@ impl<'a, D: Disk> Scan<'a, D> {
                             from: at,
                             to: reached,
                         },
-                        torn,
-                        next.is_some(),
+                        begun,
+                        next.is_some() || is_cut,
                     );
                     at = reached;
                 }
@@ -176,22 +182,25 @@ impl<'a, D: Disk> Scan<'a, D> {
         previous_crc: u32,
         report: &mut RecoveryReport,
     ) -> Result<(), OpenError> {
-        let last = self
-            .held
-            .as_ref()
-            .map(|held| held.crc)
-            .or(self.chain_known.then_some(self.chain));
-        let intact = last == Some(previous_crc);
-        match damage {
-            Some(damage) if !intact && (last.is_some() || damage.certain) => self.quarantine(&damage, report),
-            _ => Ok(()),
+        let Some(damage) = damage else { return Ok(()) };
+        let last = self.last_crc();
+        let certain = last.is_some() || damage.certain || damage.begun.is_some();
+        if last != Some(previous_crc) && certain {
+            self.quarantine(&damage.ranges, report)?;
         }
+        Ok(())
+    }
+
+    /// The checksum of the last valid header, where the chain is known.
+    fn last_crc(&self) -> Option<u32> {
+        let held = self.held.as_ref().map(|held| held.crc);
+        held.or(self.chain_known.then_some(self.chain))
     }
 
     /// Sets a damaged range aside and keeps the records in it that are intact.
-    fn quarantine(&mut self, damage: &Damage, report: &mut RecoveryReport) -> Result<(), OpenError> {
+    fn quarantine(&mut self, ranges: &[DamagedRange], report: &mut RecoveryReport) -> Result<(), OpenError> {
         self.apply_held(report)?;
-        for range in &damage.ranges {
+        for range in ranges {
             let Some(index) = self.restored.state.segments.index_of(range.from) else {
                 continue;
             };
@@ -222,8 +231,11 @@ impl<'a, D: Disk> Scan<'a, D> {
         while at + 16 <= bytes.len() {
             let place = offset + byte_count(at);
             match record::peek(&bytes[at..]) {
-                Some((len, _))
-                    if record::is_intact(&bytes[at..at + len], self.salt, range.segment, place) =>
+                // The checksum comes last: it costs the length, and any bytes can claim to be long.
+                Some((len, ordinal))
+                    if usize::try_from(ordinal).is_ok_and(|ordinal| ordinal <= bytes.len() / 16)
+                        && record::decode(&bytes[at..at + len]).is_some()
+                        && record::is_intact(&bytes[at..at + len], self.salt, range.segment, place) =>
                 {
                     let lsn = range.from.plus(byte_count(at));
                     self.apply_record(&bytes[at..at + len], lsn, range.segment)?;
@@ -279,33 +291,40 @@ impl<'a, D: Disk> Scan<'a, D> {
         if self
             .held
             .as_ref()
-            .is_some_and(|held| held.header.end() <= covered)
+            .is_some_and(|held| held.header.end() <= covered || planted::is(Planted::ReadTailThroughCache))
         {
             self.apply_held(report)?;
         }
         let Some(damage) = damage else { return Ok(()) };
-        if let Some(first) = damage.ranges.first() {
-            if first.from < covered && damage.torn {
-                return self.quarantine(&damage, report);
-            }
-            if damage.torn
-                && let Some(found) = self.found(first.segment)
-            {
-                let offset = first.from.get() - found.first_lsn.get();
-                report.torn = Some(TornRange {
-                    file: segment_path(first.segment),
-                    offset,
-                });
+        // A header proves that everything before its block was synced, whatever became of its records. When it
+        // does not continue the last valid block, what lies between is damage.
+        let proven = damage
+            .begun
+            .filter(|(_, previous)| self.last_crc().is_some_and(|last| last != *previous));
+        let edge = proven.map_or(covered, |(lsn, _)| lsn.max(covered));
+        let begun_below = damage.begun.is_some_and(|(lsn, _)| lsn < covered);
+        if proven.is_some() || begun_below || damage.certain {
+            let lost = damage.below(edge);
+            if !lost.is_empty() {
+                self.quarantine(&lost, report)?;
+                self.end = self.end.max(edge);
+                self.chain_known = false;
             }
         }
+        if let Some((lsn, _)) = damage.begun
+            && lsn >= edge
+            && let Some(found) = self
+                .directory
+                .segments
+                .iter()
+                .rfind(|found| found.first_lsn <= lsn)
+        {
+            report.torn = Some(TornRange {
+                file: segment_path(found.number),
+                offset: lsn.get() - found.first_lsn.get(),
+            });
+        }
         Ok(())
-    }
-
-    fn found(&self, number: SegmentNumber) -> Option<&Found> {
-        self.directory
-            .segments
-            .iter()
-            .find(|found| found.number == number)
     }
 
     /// Everything below was synced: a checkpoint says so, or a later epoch that began behind it.
@@ -342,7 +361,15 @@ impl<'a, D: Disk> Scan<'a, D> {
                 payload: held.payload.clone(),
                 record_count: held.header.record_count,
             });
-        let cut = self.held.as_ref().map_or(self.end, |held| held.header.lsn);
+        let end = self.held.as_ref().map_or(self.end, |held| held.header.lsn);
+        // A segment of which no block stays holds nothing: the log goes on before it, and its file is free. Without this every start would leave a file behind.
+        let last = self
+            .directory
+            .segments
+            .iter()
+            .rfind(|found| found.first_lsn < end);
+        let empty = last.filter(|found| found.first_lsn.plus(SEGMENT_HEADER_BYTES) == end);
+        let cut = empty.map_or(end, |found| found.first_lsn);
         let in_log = |segment: &crate::segments::Segment<D::File>| segment.file.first_lsn < cut;
         let beyond: Vec<SegmentNumber> = state
             .segments
@@ -355,13 +382,9 @@ impl<'a, D: Disk> Scan<'a, D> {
         }
         for segment in state.segments.iter_mut() {
             segment.end = segment.end.min(cut);
+            segment.file.cut_at(cut);
         }
-        let ids = state
-            .queues
-            .iter()
-            .map(|queue| queue.id)
-            .chain(state.tombstones.iter().copied());
-        let next_queue_id = ids.map(|id| id.get() + 1).max().unwrap_or(1);
+        let next_queue_id = state.queue_ids_used + 1;
         Ending {
             cut,
             last_block,
@@ -376,7 +399,7 @@ impl<'a, D: Disk> Scan<'a, D> {
     }
 }
 
-fn as_open_error(cause: crate::PoisonCause) -> OpenError {
+pub(super) fn as_open_error(cause: crate::PoisonCause) -> OpenError {
     OpenError::Io {
         what: cause.what,
         file: cause.file.clone(),
@@ -387,12 +410,13 @@ fn as_open_error(cause: crate::PoisonCause) -> OpenError {
 /// Invalid bytes, until it is known what they are.
 struct Damage {
     ranges: Vec<DamagedRange>,
-    /// Whether a header stood there whose records did not validate: a write was begun.
-    torn: bool,
-    /// Whether a valid header of the same segment follows.
+    /// The first valid header met whose records are not: its address, and the header that it continues.
+    begun: Option<(Lsn, u32)>,
+    /// Whether something proves that blocks stood there: a valid header behind it, or the cut of a later epoch.
     certain: bool,
 }
 
+#[derive(Clone, Copy)]
 struct DamagedRange {
     segment: SegmentNumber,
     from: Lsn,
@@ -400,15 +424,26 @@ struct DamagedRange {
 }
 
 impl Damage {
-    fn extend(damage: &mut Option<Self>, range: DamagedRange, torn: bool, certain: bool) {
+    fn extend(damage: &mut Option<Self>, range: DamagedRange, begun: Option<(Lsn, u32)>, certain: bool) {
         let damage = damage.get_or_insert(Self {
             ranges: Vec::new(),
-            torn: false,
+            begun: None,
             certain: false,
         });
-        damage.torn |= torn;
+        damage.begun = damage.begun.or(begun);
         damage.certain |= certain;
         damage.ranges.push(range);
+    }
+
+    /// The parts of the ranges that lie below `edge`.
+    fn below(&self, edge: Lsn) -> Vec<DamagedRange> {
+        let begins = self.ranges.iter().filter(|range| range.from < edge);
+        begins
+            .map(|range| DamagedRange {
+                to: range.to.min(edge),
+                ..*range
+            })
+            .collect()
     }
 }
 
@@ -416,7 +451,7 @@ impl Damage {
 enum Verdict {
     Valid(BlockHeader, u32),
     /// The header is valid, the records are not.
-    Torn,
+    Torn(BlockHeader),
     Absent,
 }
 
@@ -443,7 +478,7 @@ impl<F: DiskFile> View<F> {
         Ok(if valid {
             Verdict::Valid(header, crc)
         } else {
-            Verdict::Torn
+            Verdict::Torn(header)
         })
     }
 

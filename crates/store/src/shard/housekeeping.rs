@@ -13,14 +13,19 @@ use crate::format::record::{QueueAction, QueueRecord};
 use crate::format::segment::SegmentHeader;
 use crate::ids::{BlockNumber, Lsn, QueueId, SegmentNumber, Seq};
 use crate::index::pages::PageNumber;
+use crate::planted::{self, Planted};
 use crate::queue::QueueDurability;
 use crate::segments::{JOURNAL_DIR, Segment, SegmentFile, segment_path, spare_path};
+use crate::store::final_error;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
 /// How long after a failed attempt to make a segment (the disk is full) the next one follows, in milliseconds.
 const PREPARE_RETRY_MS: u64 = 100;
+
+/// What repeating the state of a queue is taken to cost, for the question whether it is worth it.
+const STATE_BYTES_ASSUMED: u64 = 2048;
 
 /// A checkpoint that is kept.
 #[derive(Clone, Copy, Debug)]
@@ -98,23 +103,19 @@ impl Prepare {
             },
         };
         file.allocate(self.header.bytes)?;
-        write_header(&file, &self.header)?;
+        write_header(&file, &self.header).map_err(final_error)?;
         // The name must survive too: without this, power loss can keep the bytes and forget the file, and
         // with it everything that was confirmed in it.
-        disk.sync_dir(JOURNAL_DIR)?;
+        if !planted::is(Planted::SkipDirectorySync) {
+            disk.sync_dir(JOURNAL_DIR).map_err(final_error)?;
+        }
         let SegmentHeader {
             number,
             first_lsn,
             bytes,
             ..
         } = self.header;
-        Ok(Arc::new(SegmentFile {
-            number,
-            first_lsn,
-            bytes,
-            file_bytes: bytes,
-            file,
-        }))
+        Ok(Arc::new(SegmentFile::new(number, first_lsn, bytes, file)))
     }
 }
 
@@ -158,7 +159,7 @@ impl<D: Disk> Shard<D> {
         }
         let header = SegmentHeader {
             number: self.chores.next_segment,
-            first_lsn: self.tail.segment().first_lsn.plus(self.tail.segment().bytes),
+            first_lsn: self.tail.segment().first_lsn.plus(self.tail.segment().file_bytes),
             epoch: self.tail.epoch(),
             uuid: self.chores.store,
             created_ms: now.wall_ms,
@@ -173,7 +174,8 @@ impl<D: Disk> Shard<D> {
 
     fn checkpoint_job(&mut self, now: Now, wish: CheckpointWish) -> Option<CheckpointJob> {
         let behind = self.end().get() - self.chores.checkpoint_lsn.get();
-        let due = self.checkpoint_is_due(now);
+        let is_early = now.mono_ms < self.chores.retry_at_ms;
+        let due = self.checkpoint_is_due(now) && !is_early;
         let wanted = match wish {
             CheckpointWish::WhenDue => due && behind > 0,
             CheckpointWish::Now => behind > 0,
@@ -236,6 +238,13 @@ impl<D: Disk> Shard<D> {
                 segments.push(segment.file.number);
             }
         }
+        if planted::is(Planted::RecycleOneSegmentTooMany)
+            && let Some(last) = segments.last().map(|last: &SegmentNumber| last.next())
+            && last < current
+            && self.state.segments.get_mut(last).is_some()
+        {
+            segments.push(last);
+        }
         if segments.is_empty() {
             return None;
         }
@@ -258,22 +267,41 @@ impl<D: Disk> Shard<D> {
             .iter()
             .next()
             .map(|segment| segment.file.number);
-        let dead: Vec<(SegmentNumber, Vec<QueueId>)> = self
+        let dead: Vec<(SegmentNumber, BlockNumber, Vec<QueueId>)> = self
             .state
             .segments
             .iter()
             .filter(|segment| unsettled(segment))
-            .map(|segment| (segment.file.number, segment.control.iter().copied().collect()))
+            .map(|segment| {
+                (
+                    segment.file.number,
+                    segment.last_block,
+                    segment.control.iter().copied().collect(),
+                )
+            })
             .collect();
-        for (number, control) in dead {
+        for (number, last_block, control) in dead {
             let mut settled = self.durable().end();
+            let mut owed = Vec::new();
             for id in control {
-                // What a delete record is about lies before it: with the oldest segment it has served its time.
-                let needed = match self.state.queues.get(id) {
-                    Some(queue) => queue.durability == QueueDurability::Durable,
-                    None => Some(number) != oldest,
-                };
-                if needed && let Some(block) = self.write_state_again(id) {
+                match self.state.queues.get(id) {
+                    // A transient queue vanishes at the next start, whatever the log says of it.
+                    Some(queue) if queue.durability == QueueDurability::Transient => {}
+                    Some(queue) if queue.stated.1 >= last_block => settled = settled.max(queue.stated.0),
+                    Some(_) => owed.push(id),
+                    // What a delete record is about lies before it: with the oldest segment it has served its time.
+                    None if Some(number) == oldest => {}
+                    None => owed.push(id),
+                }
+            }
+            // Repeating costs room too: a segment that is mostly owed states would be paid for with the next one.
+            if crate::format::byte_count(owed.len()) * STATE_BYTES_ASSUMED > self.options.segment_bytes {
+                continue;
+            }
+            for id in owed {
+                if !planted::is(Planted::RecycleAckBeforeMessage)
+                    && let Some(block) = self.write_state_again(id)
+                {
                     settled = block;
                 }
             }
@@ -283,7 +311,7 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    fn write_state_again(&mut self, id: QueueId) -> Option<BlockNumber> {
+    pub(crate) fn write_state_again(&mut self, id: QueueId) -> Option<BlockNumber> {
         if let Some(queue) = self.state.queues.get(id)
             && queue.is_deleted
         {
@@ -317,7 +345,12 @@ impl<D: Disk> Shard<D> {
             redelivered: &redelivered,
             meta: &meta,
         };
-        Some(self.append_queue_record(&record))
+        let block = self.append_queue_record(&record);
+        let through = self.durable().end();
+        if let Some(queue) = self.state.queues.get_mut(id) {
+            queue.stated = (block, through);
+        }
+        Some(block)
     }
 
     /// Takes note of a finished job.
@@ -345,21 +378,13 @@ impl<D: Disk> Shard<D> {
     }
 
     /// A job failed. A full disk is waited out; anything else ends the store.
-    pub(crate) fn fail_job(
-        &mut self,
-        what: &'static str,
-        file: &str,
-        error: io::Error,
-        now: Now,
-    ) -> Option<PoisonCause> {
+    pub(crate) fn fail_job(&mut self, what: &'static str, file: &str, error: io::Error, now: Now) {
         self.chores.busy = false;
         if error.kind() == io::ErrorKind::StorageFull {
             self.chores.retry_at_ms = now.mono_ms + PREPARE_RETRY_MS;
-            return None;
+        } else {
+            self.poison(&PoisonCause::new(what, file, error));
         }
-        let cause = PoisonCause::new(what, file, error);
-        self.poisoned = Some(cause.clone());
-        Some(cause)
     }
 
     /// Keeps the newest two checkpoints; returns those that can be removed.
@@ -411,6 +436,7 @@ impl<D: Disk> Shard<D> {
         self.state.segments.push(Segment {
             file,
             end,
+            last_block: BlockNumber::new(u64::MAX),
             live: 0,
             control: hashbrown::HashSet::new(),
             settled: None,

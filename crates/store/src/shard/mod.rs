@@ -20,6 +20,7 @@ use crate::format::{byte_count, pad8};
 use crate::ids::{BlockNumber, Durable, Lsn, QueueId, Seq};
 use crate::limits::{BLOCK_HEADER_BYTES, QUEUE_META_BYTES_MAX, REFERENCES_MAX};
 use crate::options::Options;
+use crate::planted::{self, Planted};
 use crate::queue::{Counts, Queue, QueueDurability};
 use crate::ring::Ring;
 use crate::state::State;
@@ -62,6 +63,10 @@ pub struct Shard<D: Disk> {
     pub(crate) tail: Tail<D>,
     pub(crate) ring: Ring,
     pub(crate) poisoned: Option<PoisonCause>,
+    /// Whether the follower was told.
+    pub(crate) poison_reported: bool,
+    /// An orderly stop has begun: nothing is taken and nothing leased any more.
+    pub(crate) stopping: bool,
     pub(crate) chores: Chores,
     references: Vec<(QueueId, Seq, u64)>,
 }
@@ -75,6 +80,8 @@ impl<D: Disk> Shard<D> {
             state,
             tail,
             poisoned: None,
+            poison_reported: false,
+            stopping: false,
             chores,
             references: Vec::new(),
         }
@@ -101,6 +108,7 @@ impl<D: Disk> Shard<D> {
         let block = self.append_queue_record(&bare(QueueAction::Create, id, durability, meta));
         let mut queue = Queue::new(id, durability, meta);
         queue.created_in = block;
+        self.state.queue_ids_used = self.state.queue_ids_used.max(id.get());
         self.state.queues.insert(queue);
         Ok(block)
     }
@@ -152,6 +160,7 @@ impl<D: Disk> Shard<D> {
             return Err(AppendError::UnknownQueue(*missing));
         }
         self.tail.make_room(len);
+        self.tail.check_held(len)?;
         let block = self.tail.building_number();
         self.references.clear();
         for id in message.queues {
@@ -217,13 +226,27 @@ impl<D: Disk> Shard<D> {
         now: Now,
     ) -> Result<BlockNumber, AppendError> {
         self.check_alive()?;
-        if self.state.queues.open(queue).is_none() {
-            return Err(AppendError::UnknownQueue(queue));
+        let known = self
+            .state
+            .queues
+            .open(queue)
+            .ok_or(AppendError::UnknownQueue(queue))?;
+        // Only what was leased can be acknowledged: a range beyond it would bury messages still to come.
+        let start = first.get().max(known.floor);
+        let end = first.get().saturating_add(count).min(known.cursor);
+        if start >= end {
+            return Ok(self.tail.building_number());
         }
+        let (first, count) = (Seq::new(start), end - start);
         self.tail.make_room(record::ranges_len(1));
         let (building, _) = self.tail.building();
         building.ack(reason, Range { queue, first, count }, now);
-        Ok(building.number())
+        let block = building.number();
+        if planted::is(Planted::ApplyAckBeforeDurable) {
+            let applied = self.state.apply_ack(Range { queue, first, count });
+            applied.map_err(AppendError::Poisoned)?;
+        }
+        Ok(block)
     }
 
     /// Makes leased entries ready again, at their original place and marked as redelivered.
@@ -240,9 +263,13 @@ impl<D: Disk> Shard<D> {
         let end = first.get().saturating_add(count).min(queue.cursor);
         let start = first.get().max(queue.floor);
         if start < end {
-            let back = queue.requeued.insert_range(start..end);
-            queue.redelivered.insert_range(start..end);
-            queue.leased = queue.leased.saturating_sub(back);
+            let mut back = roaring::RoaringTreemap::new();
+            back.insert_range(start..end);
+            back -= &queue.acked;
+            back -= &queue.requeued;
+            queue.leased = queue.leased.saturating_sub(back.len());
+            queue.redelivered |= &back;
+            queue.requeued |= back;
             self.tail.make_room(record::ranges_len(1));
             self.tail.building().0.requeue(
                 Range {
@@ -258,6 +285,7 @@ impl<D: Disk> Shard<D> {
 
     /// Whoever still holds leases at an orderly stop will not acknowledge them: they come back as redelivered.
     pub(crate) fn give_back_leases(&mut self) {
+        self.stopping = true;
         for queue in self.state.queues.iter_mut() {
             let mut seen = roaring::RoaringTreemap::new();
             seen.insert_range(queue.floor..queue.cursor);
@@ -353,8 +381,14 @@ impl<D: Disk> Shard<D> {
     fn check_alive(&self) -> Result<(), AppendError> {
         match &self.poisoned {
             Some(cause) => Err(AppendError::Poisoned(cause.clone())),
+            None if self.stopping => Err(AppendError::Poisoned(stopped())),
             None => Ok(()),
         }
+    }
+
+    /// From now on nothing is taken. The first cause stays.
+    pub(crate) fn poison(&mut self, cause: &PoisonCause) {
+        self.poisoned.get_or_insert_with(|| cause.clone());
     }
 
     /// The next write that should be performed.
@@ -379,11 +413,11 @@ impl<D: Disk> Shard<D> {
                 crate::segments::segment_path(block.header.segment),
                 source,
             );
-            self.poisoned = Some(cause.clone());
+            self.poison(&cause);
             return Err(cause);
         }
-        self.apply_block(block, now)
-            .inspect_err(|cause| self.poisoned = Some(cause.clone()))
+        let applied = self.apply_block(block, now);
+        applied.inspect_err(|cause| self.poison(cause))
     }
 
     fn apply_block(&mut self, block: SealedBlock, now: Now) -> Result<(), PoisonCause> {
@@ -392,6 +426,7 @@ impl<D: Disk> Shard<D> {
             .apply_payload(block.payload(), payload_lsn, block.header.segment)?;
         if let Some(segment) = self.state.segments.last_mut() {
             segment.end = block.header.end();
+            segment.last_block = block.header.number;
         }
         // Only now: whoever sees the new watermark also finds what it covers.
         self.tail.written(&block, now);
@@ -403,6 +438,11 @@ impl<D: Disk> Shard<D> {
     pub(crate) const fn end(&self) -> Lsn {
         self.tail.end()
     }
+}
+
+/// What a store answers once an orderly stop has begun.
+pub(crate) fn stopped() -> PoisonCause {
+    PoisonCause::new("using a closed store", "", std::io::Error::other("it was closed"))
 }
 
 fn bare<'a>(

@@ -132,6 +132,7 @@ impl<D: Disk> State<D> {
 
     /// Makes a queue that nothing has named yet, so that its messages wait for the record that does.
     fn expect_name(&mut self, id: QueueId) {
+        self.queue_ids_used = self.queue_ids_used.max(id.get());
         if !self.queues.contains(id) && !self.tombstones.contains(&id) {
             self.queues.insert(Queue::new(id, QueueDurability::Durable, b""));
             self.unnamed.insert(id);
@@ -181,7 +182,7 @@ impl<D: Disk> State<D> {
         }
     }
 
-    fn apply_ack(&mut self, range: Range) -> Result<(), PoisonCause> {
+    pub(crate) fn apply_ack(&mut self, range: Range) -> Result<(), PoisonCause> {
         let Some(queue) = self.queues.get_mut(range.queue) else {
             return Ok(());
         };
@@ -205,6 +206,7 @@ impl<D: Disk> State<D> {
     }
 
     fn apply_queue(&mut self, record: &QueueRecord<'_>, segment: SegmentNumber) -> Result<(), PoisonCause> {
+        self.queue_ids_used = self.queue_ids_used.max(record.id.get());
         if let Some(segment) = self.segments.get_mut(segment) {
             segment.control.insert(record.id);
         }
@@ -299,7 +301,9 @@ fn count_dead<D: Disk>(
         if !entry.transient || seq >= queue.transient_floor {
             queue.live -= 1;
             queue.transient_live -= u64::from(entry.transient);
-            queue.leased -= u64::from(seq < queue.cursor);
+            let is_ready =
+                seq >= queue.cursor || (!queue.requeued.is_empty() && queue.requeued.contains(seq));
+            queue.leased -= u64::from(!is_ready);
         }
         let place = match run {
             Some((index, _)) if segments.holds(index, entry.lsn) => Some(index),
@@ -323,6 +327,7 @@ fn settle<D: Disk>(
 ) {
     if let Some((index, count)) = run {
         let segment = segments.at_mut(index);
+        debug_assert!(segment.live >= count, "a segment holds what is counted off it");
         segment.live = segment.live.saturating_sub(count);
         let number = segment.file.number;
         queue.remove_live(number, count);

@@ -34,6 +34,8 @@ pub(crate) struct State<D: Disk> {
     pub touched: Vec<QueueId>,
     /// Gaps met while messages were applied: entries that the log does not hold (any more).
     pub gaps: Vec<Gap>,
+    /// The greatest id of a queue that was ever met. Ids are never given out twice.
+    pub queue_ids_used: u64,
     /// The next message id.
     pub next_message_id: u64,
 }
@@ -57,6 +59,7 @@ impl<D: Disk> State<D> {
             segments: Segments::new(),
             touched: Vec::new(),
             gaps: Vec::new(),
+            queue_ids_used: 0,
             next_message_id: 0,
         }
     }

@@ -1,6 +1,6 @@
 //! The two threads of a running store.
 
-use super::{Inner, Store};
+use super::{Did, Inner, Store};
 use crate::disk::Disk;
 use crate::follower::Follower;
 use crate::limits;
@@ -46,7 +46,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         loop {
             let now = self.disk.now();
             let mut locked = self.lock();
-            locked.shard.tail.mark_if_idle(now);
+            if locked.shard.poisoned().is_none() {
+                locked.shard.tail.mark_if_idle(now);
+            }
             match locked.shard.next_write(now, Take::Due) {
                 Next::Write(job) => {
                     drop(locked);
@@ -57,13 +59,12 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 Next::NeedsSegment => self.chores.notify_one(),
                 Next::Nothing => {}
             }
-            if locked.closing && locked.shard.tail.is_idle() {
+            let is_dead = locked.shard.poisoned().is_some();
+            if locked.closing && (locked.shard.tail.is_idle() || is_dead) {
+                self.chores.notify_all();
                 return;
             }
-            if locked.closing && locked.shard.poisoned().is_some() {
-                return;
-            }
-            let due = locked.shard.tail.due_at_ms();
+            let due = locked.shard.tail.due_at_ms().filter(|_| !is_dead);
             let sleep_ms = match due {
                 _ if locked.closing => 1,
                 Some(due) => due.saturating_sub(now.mono_ms).max(1),
@@ -85,9 +86,10 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
 
     fn keep_house(&self) {
         loop {
-            while self.chore(CheckpointWish::WhenDue) {}
+            while self.chore(CheckpointWish::WhenDue) == Did::Done {}
             let mut locked = self.lock();
-            if locked.closing {
+            // What still waits may need a segment, so the journal thread leaves first.
+            if locked.closing && (locked.shard.tail.is_idle() || locked.shard.poisoned().is_some()) {
                 return;
             }
             locked.housekeeper_sleeps = true;

@@ -1,6 +1,6 @@
 //! Opening and closing.
 
-use super::{Inner, Locked, Store};
+use super::{Did, Inner, Locked, Store};
 use crate::catalog::{Catalog, CatalogOptions};
 use crate::checksum::Salt;
 use crate::disk::Disk;
@@ -110,8 +110,11 @@ impl<D: Disk, F: Follower<D>> Store<D, F> {
             }
         }
         inner.started.store(false, Ordering::SeqCst);
+        // What cannot be written (the disk is full) was not confirmed; the store then stays unclean.
         while !inner.lock().shard.tail.is_idle() && inner.lock().shard.poisoned().is_none() {
-            inner.step(CheckpointWish::WhenDue);
+            if !inner.step(CheckpointWish::WhenDue) {
+                break;
+            }
         }
         inner.lock().shard.give_back_leases();
         inner.chore_until_clean();
@@ -126,7 +129,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
     fn chore_until_clean(&self) {
         let before = self.lock().shard.chores.clean_checkpoints;
         while self.lock().shard.poisoned().is_none() && self.lock().shard.chores.clean_checkpoints == before {
-            if !self.chore(CheckpointWish::Clean) {
+            if self.chore(CheckpointWish::Clean) != Did::Done {
                 return;
             }
         }
@@ -137,9 +140,18 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         if let Some(cause) = locked.shard.poisoned() {
             return Err(cause.clone());
         }
-        let closed = PoisonCause::new("using a closed store", "", std::io::Error::other("it was closed"));
-        locked.shard.poisoned = Some(closed);
+        let is_clean = locked.shard.chores.clean_checkpoints > 0;
+        locked.shard.poisoned = Some(crate::shard::stopped());
+        locked.shard.poison_reported = true;
         drop(locked);
+        if !is_clean {
+            let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+            return Err(PoisonCause::new(
+                "writing the last checkpoint",
+                checkpoint::SHARD_DIR,
+                full,
+            ));
+        }
         let mut meta = self.meta.lock().expect("no holder of this lock panics");
         let clean = Meta {
             shutdown: Shutdown::Clean,
