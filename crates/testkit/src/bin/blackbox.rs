@@ -58,6 +58,9 @@ enum Command {
         /// Keep the data directory even when nothing is wrong.
         #[arg(long)]
         keep: bool,
+        /// Copy the data directory after each kill.
+        #[arg(long)]
+        images: bool,
     },
     /// Each confirm must be preceded by its completed synced write.
     StraceOrder {
@@ -121,6 +124,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<Report> {
             in_flight,
             segment_bytes,
             keep,
+            images,
         } => crash::run(&CampaignOptions {
             kills,
             seed: seed.unwrap_or_else(seed_of_now),
@@ -129,6 +133,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<Report> {
             segment_bytes,
             folder: folder(&arguments.work, "crash")?,
             keep,
+            images,
         }),
         Command::StraceOrder {
             single,

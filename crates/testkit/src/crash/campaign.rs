@@ -15,6 +15,7 @@ use crate::report::{Finding, Report};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -49,6 +50,8 @@ pub struct CampaignOptions {
     pub folder: PathBuf,
     /// Keep the data directory of a run without violations.
     pub keep: bool,
+    /// Copy the data directory after each kill, to find out later in which life something went wrong.
+    pub images: bool,
 }
 
 /// What was done to the brokers.
@@ -90,6 +93,7 @@ pub fn run(options: &CampaignOptions) -> anyhow::Result<Report> {
         traffic: Arc::new(Traffic::new(Workload::new(options.seed))),
         kills: Kills::default(),
         is_declared: false,
+        images: 0,
     };
     campaign.kill_all()?;
     campaign.drain_and_restart()?;
@@ -108,6 +112,7 @@ struct Campaign<'a> {
     traffic: Arc<Traffic>,
     kills: Kills,
     is_declared: bool,
+    images: u32,
 }
 
 impl Campaign<'_> {
@@ -163,6 +168,7 @@ impl Campaign<'_> {
         self.traffic.set_dying();
         broker.kill()?;
         self.part(sessions)?;
+        self.take_image()?;
         self.count(moment, is_the_moment, thresholds);
         Ok(())
     }
@@ -206,10 +212,24 @@ impl Campaign<'_> {
             std::thread::sleep(Duration::from_micros(self.random.below(longest_us)));
             if starting.kill_before_listening()? {
                 self.kills.in_recovery += 1;
-                return Ok(());
+                return self.take_image();
             }
             longest_us /= 2;
         }
+        Ok(())
+    }
+
+    fn take_image(&mut self) -> anyhow::Result<()> {
+        if !self.options.images {
+            return Ok(());
+        }
+        self.images += 1;
+        let image = self.launch.data().with_extension(format!("image-{:04}", self.images));
+        if image.exists() {
+            std::fs::remove_dir_all(&image)?;
+        }
+        let copied = Command::new("cp").arg("-r").arg(self.launch.data()).arg(&image).status()?;
+        anyhow::ensure!(copied.success(), "cannot copy the data directory to {}", image.display());
         Ok(())
     }
 
