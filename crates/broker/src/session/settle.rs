@@ -75,6 +75,11 @@ impl<D: Disk> Locked<'_, D> {
         self.core.inbox.damaged = damaged;
         let mut gone = std::mem::take(&mut self.core.inbox.gone);
         for run in gone.drain(..) {
+            if self.state().queues.contains_key(&run.queue) {
+                // Only a deleted queue's messages may go under a reader. This one stays leased, so that the next
+                // start can look for it again.
+                tracing::error!(queue = %run.queue, seq = %run.first_seq, "the journal does not hold a message that its queue holds");
+            }
             self.state().release(run.consumer, run.count);
         }
         self.core.inbox.gone = gone;

@@ -153,7 +153,8 @@ impl Task {
 
     /// Fetches what the broker has and writes what the socket takes; whether there is more to fetch.
     fn exchange(&mut self) -> io::Result<bool> {
-        let mut has_more = false;
+        // Where nobody asked the broker, nobody knows that it has no more.
+        let mut has_more = true;
         if self.pending() < POLL_BYTES_MAX {
             equip(&mut self.link.out, &self.shared.buffers);
             has_more = self.link.poll();

@@ -1,9 +1,9 @@
 //! Bodies of every size, in frames of every size.
 
-use logpond_amqp::{ChannelId, encode_content_header};
+use logpond_amqp::{ChannelId, Method, Table, encode_content_header, method};
 use rstest::rstest;
 
-use crate::client::{Client, FRAME_MAX, ONE, publish, publish_method};
+use crate::client::{Client, FRAME_MAX, ONE, publish, publish_method, short};
 use crate::served::Served;
 
 const TWO: ChannelId = ChannelId::new(2);
@@ -121,5 +121,39 @@ async fn many_messages_in_one_write_keep_their_order() {
     client.write(&bytes).await;
     for number in 0..5_000_u32 {
         assert_eq!(client.get(ONE, "q").await, Some(number.to_be_bytes().to_vec()));
+    }
+}
+
+/// The client reads nothing until the server's buffers and the socket's are full, and then everything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_was_slow_gets_everything_in_the_end() {
+    const COUNT: usize = 400;
+    let served = Served::start().await;
+    let mut publisher = Client::open_channel(served.address).await;
+    publisher.declare(ONE, "q").await;
+    for at in 0..COUNT {
+        publisher.publish(ONE, "", "q", &body(20_000 + at * 7)).await;
+    }
+    assert!(publisher.get(ONE, "q").await.is_some());
+    let mut consumer = Client::open_channel(served.address).await;
+    let consume = method::basic::Consume {
+        queue: short("q"),
+        consumer_tag: short("slow"),
+        no_local: false,
+        no_ack: false,
+        exclusive: false,
+        no_wait: true,
+        arguments: Table::EMPTY,
+    };
+    consumer.send(ONE, &Method::BasicConsume(consume)).await;
+    // Until every message is on its way or cannot be: the queue has none left to give, or the socket is full.
+    let mut peeked = [0; 1];
+    consumer.socket.peek(&mut peeked).await.unwrap();
+    for at in 1..COUNT {
+        assert!(
+            matches!(consumer.receive().await.method(), Method::BasicDeliver(_)),
+            "message {at}"
+        );
+        assert!(consumer.content().await == body(20_000 + at * 7), "message {at}");
     }
 }
