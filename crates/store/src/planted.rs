@@ -1,5 +1,9 @@
 //! Known bugs, planted one at a time, to prove that the simulation would find them.
 //!
+//! Two classics cannot be planted here. A checksum that does not cover the length: a wrong length moves the bytes that the
+//! checksum is computed over, and the lengths in a record must add up to its own. Evacuation without a checkpoint: there
+//! is no evacuation yet.
+//!
 //! Invariants:
 //! - Without the feature `planted-faults` nothing can be planted, and the questions cost nothing.
 
@@ -11,7 +15,6 @@ pub enum Planted {
     SkipDirectorySync,
     ConfirmBeforeSync,
     ApplyAckBeforeDurable,
-    ChecksumWithoutLength,
     StaleTailAfterCut,
     RetryAfterFailedSync,
     ReuseFreedPageTooEarly,
@@ -25,12 +28,11 @@ pub enum Planted {
 
 impl Planted {
     /// Every bug that can be planted.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 13] = [
         Self::SkipSync,
         Self::SkipDirectorySync,
         Self::ConfirmBeforeSync,
         Self::ApplyAckBeforeDurable,
-        Self::ChecksumWithoutLength,
         Self::StaleTailAfterCut,
         Self::RetryAfterFailedSync,
         Self::ReuseFreedPageTooEarly,
@@ -50,7 +52,6 @@ impl Planted {
             Self::SkipDirectorySync => "skip a directory sync",
             Self::ConfirmBeforeSync => "confirm before the sync",
             Self::ApplyAckBeforeDurable => "apply an ack before it is durable",
-            Self::ChecksumWithoutLength => "a checksum that does not cover the length",
             Self::StaleTailAfterCut => "leave a stale tail after a cut",
             Self::RetryAfterFailedSync => "sync again after a failed sync",
             Self::ReuseFreedPageTooEarly => "reuse a freed index page too early",

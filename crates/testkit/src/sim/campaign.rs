@@ -1,11 +1,14 @@
 //! Many seeds on several threads, until time is up or something is found.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::run::run_seed;
 use super::statistics::Statistics;
+
+/// A seed that takes longer never ends: most take some milliseconds.
+const SEED_LIMIT: Duration = Duration::from_secs(30);
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -42,40 +45,95 @@ pub struct Verdict {
     pub elapsed: Duration,
 }
 
+/// What the threads of a campaign share.
+struct Shared {
+    campaign: Campaign,
+    start: Instant,
+    next_seed: AtomicU64,
+    stop: AtomicBool,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    statistics: Statistics,
+    violations: Vec<Violation>,
+    /// The seed that each thread works on, and since when.
+    current: Vec<Option<(u64, Instant)>>,
+}
+
 impl Campaign {
-    /// Runs until time is up.
+    /// Runs until time is up. A thread whose seed never ends is left behind.
     #[must_use]
     pub fn run(&self) -> Verdict {
-        let start = Instant::now();
-        let next = AtomicU64::new(self.first_seed);
-        let stop = AtomicBool::new(false);
-        let shared = Mutex::new((Statistics::default(), Vec::new()));
-        std::thread::scope(|scope| {
-            for _ in 0..self.threads {
-                scope.spawn(|| {
-                    let mut statistics = Statistics::default();
-                    while start.elapsed() < self.time && !stop.load(Ordering::Relaxed) {
-                        let seed = next.fetch_add(1, Ordering::Relaxed);
-                        if let Err(text) = run_seed(seed, &mut statistics) {
-                            stop.fetch_or(self.stop_at_first, Ordering::Relaxed);
-                            let violation = Violation {
-                                seed,
-                                text,
-                                after: start.elapsed(),
-                            };
-                            shared.lock().expect("no holder panics").1.push(violation);
-                        }
-                    }
-                    shared.lock().expect("no holder panics").0 += statistics;
-                });
-            }
+        let shared = Arc::new(Shared {
+            campaign: *self,
+            start: Instant::now(),
+            next_seed: AtomicU64::new(self.first_seed),
+            stop: AtomicBool::new(false),
+            progress: Mutex::default(),
         });
-        let (statistics, mut violations) = shared.into_inner().expect("no holder panics");
-        violations.sort_by_key(|violation| violation.seed);
-        Verdict {
-            statistics,
-            violations,
-            elapsed: start.elapsed(),
+        for thread in 0..usize::try_from(self.threads).expect("a machine has not that many cores") {
+            shared
+                .progress()
+                .current
+                .push(Some((self.first_seed, Instant::now())));
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || shared.work(thread));
         }
+        while shared.is_working() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let elapsed = shared.start.elapsed();
+        let mut progress = shared.progress();
+        progress.violations.sort_by_key(|violation| violation.seed);
+        Verdict {
+            statistics: progress.statistics,
+            violations: progress.violations.clone(),
+            elapsed,
+        }
+    }
+}
+
+impl Shared {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().expect("no holder panics")
+    }
+
+    fn work(&self, thread: usize) {
+        while self.start.elapsed() < self.campaign.time && !self.stop.load(Ordering::Relaxed) {
+            let seed = self.next_seed.fetch_add(1, Ordering::Relaxed);
+            self.progress().current[thread] = Some((seed, Instant::now()));
+            let mut statistics = Statistics::default();
+            let ended = run_seed(seed, &mut statistics);
+            self.progress().statistics += statistics;
+            if let Err(text) = ended {
+                self.report(&mut self.progress(), seed, text);
+            }
+        }
+        self.progress().current[thread] = None;
+    }
+
+    fn report(&self, progress: &mut Progress, seed: u64, text: String) {
+        self.stop.fetch_or(self.campaign.stop_at_first, Ordering::Relaxed);
+        progress.violations.push(Violation {
+            seed,
+            text,
+            after: self.start.elapsed(),
+        });
+    }
+
+    /// Whether a thread still works. Gives up on those that do not come to an end.
+    fn is_working(&self) -> bool {
+        let progress = &mut *self.progress();
+        for thread in 0..progress.current.len() {
+            if let Some((seed, since)) = progress.current[thread]
+                && since.elapsed() > SEED_LIMIT
+            {
+                progress.current[thread] = None;
+                self.report(progress, seed, format!("does not end within {SEED_LIMIT:?}"));
+            }
+        }
+        progress.current.iter().any(Option::is_some)
     }
 }

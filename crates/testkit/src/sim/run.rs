@@ -113,7 +113,11 @@ impl Run<'_> {
         self.statistics.failed_writes += calls.injected_faults - before.injected_faults;
         let candidates = if stopped_in_order {
             self.statistics.clean_stops += 1;
-            vec![self.model.complete()]
+            // A full disk may have kept the last blocks from being written; they were not confirmed.
+            let full = failing.then(|| self.model.candidates());
+            std::iter::once(self.model.complete())
+                .chain(full.into_iter().flatten())
+                .collect()
         } else {
             self.model.candidates().into()
         };
