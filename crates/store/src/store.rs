@@ -75,6 +75,8 @@ struct Locked<D: Disk, F> {
     housekeeper_sleeps: bool,
     waiters: usize,
     closing: bool,
+    /// The journal thread has ended; what still comes up is written by whoever closes the store.
+    journal_ended: bool,
 }
 
 /// The shard and the follower, locked. Keep it for a batch, not for a disk access.

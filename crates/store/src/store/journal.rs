@@ -61,6 +61,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             }
             let is_dead = locked.shard.poisoned().is_some();
             if locked.closing && (locked.shard.tail.is_idle() || is_dead) {
+                locked.journal_ended = true;
                 self.chores.notify_all();
                 return;
             }
@@ -89,7 +90,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             while self.chore(CheckpointWish::WhenDue) == Did::Done {}
             let mut locked = self.lock();
             // What still waits may need a segment, so the journal thread leaves first.
-            if locked.closing && (locked.shard.tail.is_idle() || locked.shard.poisoned().is_some()) {
+            if locked.closing && (locked.journal_ended || locked.shard.poisoned().is_some()) {
                 return;
             }
             locked.housekeeper_sleeps = true;

@@ -68,6 +68,7 @@ impl<D: Disk, F: Follower<D>> Store<D, F> {
             housekeeper_sleeps: false,
             waiters: 0,
             closing: false,
+            journal_ended: false,
         };
         let inner = Inner {
             disk,
