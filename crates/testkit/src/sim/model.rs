@@ -141,6 +141,14 @@ impl Model {
         }
     }
 
+    /// Whether a purge of the queue rides in several blocks, of which some may be durable.
+    pub(super) fn is_purged_in_parts(&self, id: u64) -> bool {
+        let of_queue = |event: &Event| matches!(event, Event::Gone { queue, .. } if *queue == id);
+        self.pending
+            .iter()
+            .any(|pending| pending.first < pending.last && of_queue(&pending.event))
+    }
+
     pub(super) fn pending_count(&self) -> usize {
         self.pending.len()
     }

@@ -33,6 +33,7 @@ pub fn run_seed(seed: u64, statistics: &mut Statistics) -> Result<(), String> {
         numbers: Numbers::default(),
         statistics,
         life: 0,
+        has_checkpoint: false,
     };
     let ended = catch_unwind(AssertUnwindSafe(|| run.all()));
     let violation = match ended {
@@ -57,6 +58,8 @@ struct Run<'a> {
     numbers: Numbers,
     statistics: &'a mut Statistics,
     life: u64,
+    /// Whether a checkpoint is durable: from then on no start may need the whole log.
+    has_checkpoint: bool,
 }
 
 /// How a life is meant to end.
@@ -151,7 +154,7 @@ impl Run<'_> {
             Ending::CrashInBurst if !stopped => life.burst_until_off()?,
             Ending::Close | Ending::Kill | Ending::Crash | Ending::CrashInBurst => {}
         }
-        life.tally();
+        self.has_checkpoint |= life.tally().checkpoints > 0;
         Ok(in_order)
     }
 
@@ -191,6 +194,9 @@ impl Run<'_> {
         };
         trace::note(|| format!("recovered: {report:?}"));
         check_report(&report)?;
+        if self.has_checkpoint && report.index_rebuilt {
+            return Err("the whole log was read although there is a checkpoint".to_owned());
+        }
         self.statistics.torn_tails += u64::from(report.torn.is_some());
         self.statistics.appended_again += report.records_appended_again;
         let mut observed = observe(&store)?;

@@ -20,7 +20,7 @@ pub(super) enum Node {
 enum Operation {
     Link { name: String, node: Node },
     Unlink { name: String },
-    Rename { from: String, to: String },
+    Rename { from: String, to: String, node: Node },
 }
 
 #[derive(Clone, Debug, Default)]
@@ -43,10 +43,12 @@ fn apply(names: &mut BTreeMap<String, Node>, operation: &Operation) {
         Operation::Unlink { name } => {
             names.remove(name);
         }
-        Operation::Rename { from, to } => {
-            if let Some(node) = names.remove(from) {
-                names.insert(to.clone(), node);
+        // What is renamed is a file, not whatever has the name by then.
+        Operation::Rename { from, to, node } => {
+            if names.get(from) == Some(node) {
+                names.remove(from);
             }
+            names.insert(to.clone(), *node);
         }
     }
 }
@@ -71,28 +73,12 @@ impl Directory {
                 Fate::Prefix => index < moment,
                 Fate::EachWrite | Fate::EachSector => rng.chance(32768),
             };
-            match operation {
-                // A file whose creation is lost may still have been renamed: names are what counts, not history.
-                Operation::Rename { from, to } if kept && !names.contains_key(from) => {
-                    if let Some(node) = self.linked_as(from, index) {
-                        names.insert(to.clone(), node);
-                    }
-                }
-                operation if kept => apply(&mut names, operation),
-                _ => {}
+            // Operations may arrive in part: a file whose creation is lost may still have been renamed.
+            if kept {
+                apply(&mut names, operation);
             }
         }
         names
-    }
-
-    fn linked_as(&self, wanted: &str, before: usize) -> Option<Node> {
-        self.pending[..before]
-            .iter()
-            .rev()
-            .find_map(|operation| match operation {
-                Operation::Link { name, node } if name == wanted => Some(*node),
-                _ => None,
-            })
     }
 }
 
@@ -154,6 +140,7 @@ impl Names {
             self.directory(from_dir)?.change(Operation::Rename {
                 from: from_name,
                 to: to_name,
+                node,
             });
         } else {
             self.directory(to_dir)?
