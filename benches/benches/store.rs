@@ -3,7 +3,8 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use logpond_store::disk::{RealDisk, WriteMode};
 use logpond_store::{
-    AckReason, BlockNumber, LeaseOutcome, Message, Now, Options, Persistence, QueueDurability, QueueId, Sources, Store,
+    AckReason, BlockNumber, LeaseOutcome, Message, Now, Options, Persistence, QueueDurability, QueueId,
+    Sources, Store,
 };
 
 const BATCH: u64 = 1000;
@@ -13,7 +14,11 @@ fn open(dir: &std::path::Path) -> (Store<RealDisk>, QueueId) {
     let (store, _) = Store::open(disk, Options::default(), ()).expect("the directory is empty");
     store.start().expect("threads can be had");
     let id = store.next_queue_id();
-    let block = store.lock().shard().create_queue(id, QueueDurability::Durable, b"").expect("the id is new");
+    let block = store
+        .lock()
+        .shard()
+        .create_queue(id, QueueDurability::Durable, b"")
+        .expect("the id is new");
     store.wait_durable(block).expect("the disk works");
     (store, id)
 }
@@ -44,16 +49,29 @@ fn publish(store: &Store<RealDisk>, queue: QueueId, body: &[u8]) -> BlockNumber 
     last
 }
 
-fn drain(store: &Store<RealDisk>, queue: QueueId, leases: &mut Vec<logpond_store::Lease>, sources: &mut Sources) {
+fn drain(
+    store: &Store<RealDisk>,
+    queue: QueueId,
+    leases: &mut Vec<logpond_store::Lease>,
+    sources: &mut Sources,
+) {
     loop {
         leases.clear();
         sources.clear();
-        let outcome = store.lock().shard().lease(queue, 1000, 1 << 20, leases, sources).expect("the queue is there");
+        let outcome = store
+            .lock()
+            .shard()
+            .lease(queue, 1000, 1 << 20, leases, sources)
+            .expect("the queue is there");
         match outcome {
             LeaseOutcome::Some(count) => {
                 let first = leases[0].seq;
                 let now = Now::default();
-                store.lock().shard().acknowledge(queue, first, count, AckReason::Acked, now).expect("the queue is there");
+                store
+                    .lock()
+                    .shard()
+                    .acknowledge(queue, first, count, AckReason::Acked, now)
+                    .expect("the queue is there");
                 store.commit(0);
             }
             LeaseOutcome::Empty => return,

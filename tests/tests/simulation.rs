@@ -6,7 +6,12 @@ use logpond_testkit::sim::{Campaign, Statistics, run_seed};
 
 #[test]
 fn no_crash_loses_what_was_confirmed_or_invents_what_was_not_published() {
-    let campaign = Campaign { first_seed: 1, time: Duration::from_secs(10), threads: 2, stop_at_first: true };
+    let campaign = Campaign {
+        first_seed: 1,
+        time: Duration::from_secs(10),
+        threads: 2,
+        stop_at_first: true,
+    };
     let verdict = campaign.run();
     if let Some(violation) = verdict.violations.first() {
         panic!("seed {}: {}", violation.seed, violation.text);

@@ -224,12 +224,23 @@ impl Campaign<'_> {
             return Ok(());
         }
         self.images += 1;
-        let image = self.launch.data().with_extension(format!("image-{:04}", self.images));
+        let image = self
+            .launch
+            .data()
+            .with_extension(format!("image-{:04}", self.images));
         if image.exists() {
             std::fs::remove_dir_all(&image)?;
         }
-        let copied = Command::new("cp").arg("-r").arg(self.launch.data()).arg(&image).status()?;
-        anyhow::ensure!(copied.success(), "cannot copy the data directory to {}", image.display());
+        let copied = Command::new("cp")
+            .arg("-r")
+            .arg(self.launch.data())
+            .arg(&image)
+            .status()?;
+        anyhow::ensure!(
+            copied.success(),
+            "cannot copy the data directory to {}",
+            image.display()
+        );
         Ok(())
     }
 
