@@ -96,11 +96,11 @@ fn properties(criterion: &mut Criterion) {
     list.encode(&mut rich);
     for (name, raw) in [("delivery mode alone", vec![0x10, 0, 2]), ("four of them", rich)] {
         group.bench_function(format!("hot of {name}"), |bencher| {
-            bencher.iter(|| drop(black_box(HotProperties::parse(black_box(&raw)))));
+            bencher.iter(|| HotProperties::parse(black_box(&raw)).is_ok());
         });
     }
     group.bench_function("headers of four entries", |bencher| {
-        bencher.iter(|| drop(black_box(Table::parse(black_box(&headers)))));
+        bencher.iter(|| Table::parse(black_box(&headers)).is_ok());
     });
     group.finish();
 }

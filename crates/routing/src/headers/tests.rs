@@ -1,3 +1,5 @@
+//! Tests of `headers`: each states one thing that it keeps.
+
 use proptest::prelude::*;
 use rstest::rstest;
 

@@ -1,3 +1,5 @@
+//! Tests of `router`: each states one thing that it keeps.
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 

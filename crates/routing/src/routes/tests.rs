@@ -1,3 +1,5 @@
+//! Tests of `routes`: each states one thing that it keeps.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;

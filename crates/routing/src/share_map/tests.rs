@@ -1,3 +1,5 @@
+//! Tests of `share_map`: each states one thing that it keeps.
+
 use std::collections::HashMap;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Tests of `topic`: each states one thing that it keeps.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

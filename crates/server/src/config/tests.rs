@@ -1,3 +1,5 @@
+//! Tests of `config`: each states one thing that it keeps.
+
 use rstest::rstest;
 
 use super::*;

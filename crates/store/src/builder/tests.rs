@@ -1,3 +1,5 @@
+//! Tests of `builder`: each states one thing that it keeps.
+
 use super::*;
 use crate::format::record::{Persistence, QueueAction, Record};
 use crate::ids::Epoch;

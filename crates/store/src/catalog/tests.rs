@@ -1,3 +1,5 @@
+//! Tests of `catalog`: each states one thing that it keeps.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of `frame`: each states one thing that it keeps.
+
 use proptest::prelude::*;
 
 use super::*;

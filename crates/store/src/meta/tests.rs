@@ -1,3 +1,5 @@
+//! Tests of `meta`: each states one thing that it keeps.
+
 use super::*;
 use crate::disk::{RealDisk, RealFile, WriteMode};
 

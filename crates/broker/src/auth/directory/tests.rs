@@ -1,3 +1,5 @@
+//! Tests of `directory`: each states one thing that it keeps.
+
 use std::collections::BTreeSet;
 
 use rstest::rstest;

@@ -1,3 +1,5 @@
+//! Tests of `real`: each states one thing that it keeps.
+
 use super::*;
 use crate::disk::DiskMap;
 

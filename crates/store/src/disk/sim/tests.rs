@@ -1,3 +1,5 @@
+//! Tests of `sim`: each states one thing that it keeps.
+
 use crate::disk::{AlignedBuf, Disk, DiskFile, DiskMap, FileKind, LockError};
 
 use super::*;

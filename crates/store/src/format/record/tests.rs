@@ -1,3 +1,5 @@
+//! Tests of `record`: each states one thing that it keeps.
+
 use super::*;
 
 fn message<'a>(properties: &'a [&'a [u8]], body: &'a [&'a [u8]]) -> Vec<u8> {
