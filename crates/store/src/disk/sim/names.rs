@@ -20,7 +20,7 @@ pub(super) enum Node {
 enum Operation {
     Link { name: String, node: Node },
     Unlink { name: String },
-    Rename { from: String, to: String, node: Node },
+    Rename { to: String, node: Node },
 }
 
 #[derive(Clone, Debug, Default)]
@@ -43,11 +43,9 @@ fn apply(names: &mut BTreeMap<String, Node>, operation: &Operation) {
         Operation::Unlink { name } => {
             names.remove(name);
         }
-        // What is renamed is a file, not whatever has the name by then.
-        Operation::Rename { from, to, node } => {
-            if names.get(from) == Some(node) {
-                names.remove(from);
-            }
+        // What is renamed is a file, not whatever has the name by then, and a file has one name.
+        Operation::Rename { to, node } => {
+            names.retain(|_, other| other != node);
             names.insert(to.clone(), *node);
         }
     }
@@ -135,18 +133,19 @@ impl Names {
     pub(super) fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         let ((from_dir, from_name), (to_dir, to_name)) = (split(from), split(to));
         let node = self.lookup(from).ok_or(io::ErrorKind::NotFound)?;
-        let (from_name, to_name) = (from_name.to_owned(), to_name.to_owned());
+        if node == Node::Directory {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let to_name = to_name.to_owned();
         if from_dir == to_dir {
-            self.directory(from_dir)?.change(Operation::Rename {
-                from: from_name,
-                to: to_name,
-                node,
-            });
+            self.directory(from_dir)?
+                .change(Operation::Rename { to: to_name, node });
         } else {
             self.directory(to_dir)?
                 .change(Operation::Link { name: to_name, node });
-            self.directory(from_dir)?
-                .change(Operation::Unlink { name: from_name });
+            self.directory(from_dir)?.change(Operation::Unlink {
+                name: from_name.to_owned(),
+            });
         }
         Ok(())
     }
