@@ -14,6 +14,7 @@ mod life;
 mod message;
 mod model;
 mod observer;
+mod rot;
 mod run;
 mod settings;
 mod statistics;
