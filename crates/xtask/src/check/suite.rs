@@ -23,7 +23,7 @@ pub fn rust_tests(workspace: &Workspace, broker: Option<&Path>) -> anyhow::Resul
     })?;
     if !status.success() && tally.failed == 0 {
         tally.failed = 1;
-        failures.push("cargo test stopped".to_owned());
+        failures.push(format!("cargo test stopped: {status}"));
     }
     tally.detail = if failures.is_empty() {
         "cargo test --workspace".to_owned()
