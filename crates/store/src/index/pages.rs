@@ -107,6 +107,8 @@ impl<D: Disk> Pages<D> {
             file.allocate(u64::try_from(self.slab_bytes).expect("a slab is far below 2^64"))?;
             self.map(file)?;
         }
+        // A process that was killed may have left a slab whose name is not durable yet.
+        self.disk.sync_dir(INDEX_DIR)?;
         self.free = (0..self.states.len()).rev().map(number).collect();
         Ok(())
     }

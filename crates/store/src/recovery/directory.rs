@@ -3,12 +3,16 @@
 use crate::checksum::Salt;
 use crate::disk::{AlignedBuf, Disk, DiskFile};
 use crate::error::OpenError;
-use crate::format::block::BlockHeader;
+use crate::format::block::{BlockHeader, HEADER_LEN};
+use crate::format::memory_offset;
 use crate::format::segment::{HeaderProblem, SegmentHeader};
 use crate::ids::{Epoch, Lsn, SegmentNumber};
-use crate::limits::SEGMENT_HEADER_BYTES;
+use crate::limits::{ALIGNMENT, SEGMENT_HEADER_BYTES};
 use crate::planted::{self, Planted};
 use crate::segments::{JOURNAL_DIR, JournalName, open_file, segment_path, spare_path};
+
+/// Bytes that are read at once in search of a block.
+const SEARCH_BYTES: u64 = 1 << 20;
 
 /// A segment that is part of the log.
 #[derive(Clone, Debug)]
@@ -182,24 +186,50 @@ fn read_header<D: Disk>(
         }),
         Err(HeaderProblem::Invalid) => {
             // A start that was interrupted leaves a block without a header: nothing in it was ever confirmed.
-            let found = by_first_block(&buf[4096..], store, number, bytes);
+            let found = by_any_block(&file, store, number, bytes);
+            let found = found.map_err(OpenError::io("reading", &path))?;
             Ok(found.filter(|found| found.epoch <= begun))
         }
     }
 }
 
-/// A segment whose header is unreadable but whose first block is sound.
-fn by_first_block(block: &[u8], store: u128, number: SegmentNumber, bytes: u64) -> Option<Found> {
-    let lsn = Lsn::new(BlockHeader::claimed_lsn(block));
-    let first_lsn = Lsn::new(lsn.get().checked_sub(SEGMENT_HEADER_BYTES)?);
-    let (header, _) = BlockHeader::decode(block, Salt::of(store), number, first_lsn, SEGMENT_HEADER_BYTES)?;
-    let limit = first_lsn.plus(bytes);
-    Some(Found {
-        number,
-        first_lsn,
-        epoch: header.epoch,
-        bytes,
-        limit,
-        header_damaged: true,
-    })
+/// A segment whose header is unreadable, as the first sound block header in it tells. Blocks of an earlier use of the
+/// file were sealed with another number.
+fn by_any_block<F: DiskFile>(
+    file: &F,
+    store: u128,
+    number: SegmentNumber,
+    bytes: u64,
+) -> std::io::Result<Option<Found>> {
+    let salt = Salt::of(store);
+    let mut buf = AlignedBuf::zeroed(memory_offset(SEARCH_BYTES.min(bytes.next_multiple_of(ALIGNMENT))));
+    let mut at = SEGMENT_HEADER_BYTES;
+    while at < bytes {
+        let read = file.read_at(&mut buf, at)?;
+        for page in buf[..read]
+            .chunks_exact(HEADER_LEN)
+            .step_by(memory_offset(ALIGNMENT) / HEADER_LEN)
+        {
+            let first = BlockHeader::claimed_lsn(page).checked_sub(at).map(Lsn::new);
+            let header = first.and_then(|first_lsn| {
+                let (header, _) = BlockHeader::decode(page, salt, number, first_lsn, at)?;
+                Some((header, first_lsn))
+            });
+            if let Some((header, first_lsn)) = header {
+                return Ok(Some(Found {
+                    number,
+                    first_lsn,
+                    epoch: header.epoch,
+                    bytes,
+                    limit: first_lsn.plus(bytes),
+                    header_damaged: true,
+                }));
+            }
+            at += ALIGNMENT;
+        }
+        if read == 0 {
+            break;
+        }
+    }
+    Ok(None)
 }

@@ -288,7 +288,8 @@ impl<D: Disk> Shard<D> {
         self.stopping = true;
         for queue in self.state.queues.iter_mut() {
             let mut seen = roaring::RoaringTreemap::new();
-            seen.insert_range(queue.floor..queue.cursor);
+            // A purge that did not become durable has moved the cursor beyond what anybody could have seen.
+            seen.insert_range(queue.floor..queue.cursor.min(queue.visible_end));
             seen -= &queue.acked;
             queue.redelivered |= seen;
         }
