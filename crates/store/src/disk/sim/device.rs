@@ -402,12 +402,8 @@ impl Disk for SimDisk {
         let mut state = self.state();
         match state.enter(Change::DirSync)? {
             Verdict::Done => state.names.sync(dir),
-            Verdict::Crash => Err(failed()),
-            Verdict::Fail => {
-                let State { names, rng, .. } = &mut *state;
-                names.fail_sync(dir, rng)?;
-                Err(failed())
-            }
+            // A file system that cannot write its names stops; it does not forget them and go on. So they stay pending.
+            Verdict::Crash | Verdict::Fail => Err(failed()),
         }
     }
 

@@ -158,14 +158,6 @@ impl Names {
         Ok(())
     }
 
-    /// A sync that failed: the operations count as clean, and each has arrived or not.
-    pub(super) fn fail_sync(&mut self, dir: &str, rng: &mut Rng) -> io::Result<()> {
-        let directory = self.directory(dir)?;
-        directory.durable = directory.after_crash(Fate::EachWrite, rng);
-        directory.pending.clear();
-        Ok(())
-    }
-
     pub(super) fn pending_count(&self) -> usize {
         self.directories
             .values()
