@@ -6,7 +6,7 @@
 
 use super::report::{CatalogReport, DamagedRange, TornTail};
 use super::{CATALOG_NAME, CATALOG_SCHEMA, CatalogOpenError, Change, Entry, to_u64};
-use crate::frame::{FRAME_MAGIC, Frame, Seal};
+use crate::frame::{self, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, Seal};
 
 pub(super) struct Scan {
     /// Where the next frame goes.
@@ -34,7 +34,7 @@ impl Scan {
         let mut at = 0;
         while at < used {
             let Some((found, frame)) = next_frame(bytes, at, used, store, scan.next_sequence) else {
-                scan.tail(bytes, at, used)?;
+                scan.tail(bytes, at, used, store)?;
                 break;
             };
             scan.note_gap(at, found, &frame);
@@ -98,8 +98,8 @@ impl Scan {
         });
     }
 
-    fn tail(&mut self, bytes: &[u8], at: usize, used: usize) -> Result<(), CatalogOpenError> {
-        if self.report.frames == 0 && !bytes.starts_with(&FRAME_MAGIC) {
+    fn tail(&mut self, bytes: &[u8], at: usize, used: usize, store: u128) -> Result<(), CatalogOpenError> {
+        if self.report.frames == 0 && !resembles_header(bytes, store) {
             return Err(CatalogOpenError::Foreign {
                 path: CATALOG_NAME.to_owned(),
             });
@@ -142,4 +142,13 @@ fn next_frame(
         offset += 1;
     }
     None
+}
+
+/// Whether the bytes are the header of our catalog but for some damage: at least half of those that are the same in each.
+fn resembles_header(bytes: &[u8], store: u128) -> bool {
+    let header = frame::write(&Entry::Header { store }, CATALOG_SCHEMA, 0).unwrap_or_default();
+    // The sequence number and the checksum differ from catalog to catalog.
+    let fixed = || (0..8).chain(16..20).chain(FRAME_HEADER_BYTES..header.len());
+    let same = fixed().filter(|at| bytes.get(*at) == header.get(*at)).count();
+    2 * same >= fixed().count()
 }

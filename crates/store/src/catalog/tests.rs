@@ -117,6 +117,17 @@ fn a_damaged_header_costs_no_entry() {
 }
 
 #[test]
+fn an_empty_catalog_with_a_damaged_header_starts_with_a_report() {
+    for at in [0, 5, 21, 30] {
+        let fixture = Fixture::new();
+        fixture.open();
+        fixture.raw().write_at(b"r", at).unwrap();
+        let (catalog, report) = fixture.open();
+        assert_eq!((catalog.iter().count(), report.damaged.len()), (0, 1));
+    }
+}
+
+#[test]
 fn a_foreign_file_and_another_stores_are_refused_by_name() {
     let fixture = Fixture::new();
     fixture.with_three_entries();
