@@ -14,7 +14,6 @@ mod life;
 mod message;
 mod model;
 mod observer;
-mod rot;
 mod run;
 mod settings;
 mod statistics;

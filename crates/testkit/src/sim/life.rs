@@ -116,19 +116,6 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
-    /// Writes everything out; whether that worked.
-    pub(super) fn write_out(&mut self) -> Result<bool, String> {
-        for _ in 0..1000 {
-            if self.world.model.pending_count() == 0 {
-                return Ok(true);
-            }
-            if self.step()? == Flow::Stopped {
-                break;
-            }
-        }
-        Ok(false)
-    }
-
     /// Adds what the store did to the statistics.
     pub(super) fn tally(&mut self) -> Counters {
         let counters = self.store.counters();

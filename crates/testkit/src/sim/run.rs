@@ -10,7 +10,6 @@ use super::checker;
 use super::life::{Flow, Life, Numbers, World};
 use super::model::{Candidate, Model};
 use super::observer::{Observed, observe};
-use super::rot;
 use super::settings::Settings;
 use super::statistics::Statistics;
 use super::trace;
@@ -96,32 +95,6 @@ impl Run<'_> {
             let candidates = self.live(store)?;
             store = self.recover(candidates)?;
         }
-        self.rot(store)
-    }
-
-    /// The last life, at the end of which bits flip on the disk.
-    fn rot(&mut self, store: OpenStore) -> Result<(), String> {
-        let operations = self.rng.below(60);
-        let in_order = self.rng.chance(32768);
-        let world = World {
-            rng: &mut self.rng,
-            settings: &self.settings,
-            statistics: self.statistics,
-            model: &mut self.model,
-            numbers: &mut self.numbers,
-        };
-        let mut life = Life::new(world, self.disk.clone(), store, false);
-        life.work(operations)?;
-        if in_order {
-            life.close()?;
-        } else if !life.write_out()? {
-            return Err("the journal does not come to rest".to_owned());
-        }
-        drop(life);
-        let disk = self.disk.after_kill();
-        let damage = rot::check(&disk, &self.settings, &self.model, &mut self.rng)?;
-        self.statistics.damaged_images += damage.images;
-        self.statistics.entries_lost_to_damage += damage.lost;
         Ok(())
     }
 
