@@ -157,6 +157,8 @@ fn read_header<D: Disk>(
 ) -> Result<Option<Found>, OpenError> {
     let path = segment_path(number);
     let (file, bytes) = open_file(disk, &path).map_err(OpenError::io("opening", &path))?;
+    // A crash can leave a size between two blocks; what lies behind the last whole page is none.
+    let bytes = bytes / ALIGNMENT * ALIGNMENT;
     let mut buf = AlignedBuf::zeroed(8192);
     let read = file
         .read_at(&mut buf, 0)
