@@ -10,10 +10,12 @@
 
 mod campaign;
 mod checker;
+mod derived;
 mod life;
 mod message;
 mod model;
 mod observer;
+mod rot;
 mod run;
 mod settings;
 mod statistics;

@@ -101,6 +101,16 @@ impl BlockHeader {
         LE::read_u64(&bytes[24..])
     }
 
+    /// Whether a header of this place once stood here: most of what only it could say is still there.
+    pub(crate) fn resembles(bytes: &[u8], segment: SegmentNumber, lsn: Lsn) -> bool {
+        let says = [
+            LE::read_u64(&bytes[0..]) == MAGIC,
+            LE::read_u64(&bytes[16..]) == segment.get(),
+            LE::read_u64(&bytes[24..]) == lsn.get(),
+        ];
+        says.into_iter().filter(|said| *said).count() >= 2
+    }
+
     /// The records of a whole block, when the padding behind them is zero as it must be.
     pub(crate) fn records<'a>(&self, block: &'a [u8]) -> Option<&'a [u8]> {
         let end = HEADER_LEN + memory_len(self.payload_len);

@@ -22,6 +22,8 @@ pub(super) struct Found {
     pub epoch: Epoch,
     /// Size of the file.
     pub bytes: u64,
+    /// Where the next segment begins if none cut this one short; beyond the file when its size was lost in a crash.
+    pub end: Lsn,
     /// Its blocks lie below this address; what a later epoch cut off is not part of the log.
     pub limit: Lsn,
     /// Whether its own header was unreadable, and its first block had to say what it is.
@@ -170,6 +172,7 @@ fn read_header<D: Disk>(
             first_lsn: header.first_lsn,
             epoch: header.epoch,
             bytes: header.bytes.min(bytes),
+            end: header.first_lsn.plus(header.bytes),
             limit: header.first_lsn.plus(header.bytes.min(bytes)),
             header_damaged: false,
         })),
@@ -223,6 +226,7 @@ fn by_any_block<F: DiskFile>(
                     first_lsn,
                     epoch: header.epoch,
                     bytes,
+                    end: first_lsn.plus(bytes),
                     limit: first_lsn.plus(bytes),
                     header_damaged: true,
                 }));

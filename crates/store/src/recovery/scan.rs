@@ -101,11 +101,13 @@ impl<'a, D: Disk> Scan<'a, D> {
                 continue;
             }
             if index > 0 && !self.follows(index) && self.restored.lsn <= found.first_lsn {
-                // Between them segments were recycled. The chain begins anew, and the unused end of the one
-                // before cannot be told from damage.
+                // Between them segments were recycled, and the chain begins anew. Where a block was begun before the
+                // gap, it was also synced, or a later epoch would have cut it off; the rest is unused space.
+                if let Some(damage) = damage.take().filter(Damage::is_of_blocks) {
+                    self.quarantine(&damage.ranges, report)?;
+                }
                 self.apply_held(report)?;
                 self.chain_known = false;
-                damage = None;
             }
             self.segment(found, first, &mut damage, report)?;
         }
@@ -118,7 +120,7 @@ impl<'a, D: Disk> Scan<'a, D> {
             &self.directory.segments[index - 1],
             &self.directory.segments[index],
         );
-        before.first_lsn.plus(before.bytes) == this.first_lsn || before.limit == this.first_lsn
+        before.end == this.first_lsn || before.limit == this.first_lsn
     }
 
     fn segment(
@@ -151,10 +153,11 @@ impl<'a, D: Disk> Scan<'a, D> {
                 verdict => {
                     let next = view.next_header(at.plus(ALIGNMENT), self.salt, found)?;
                     let reached = next.unwrap_or(found.limit);
-                    let begun = match verdict {
+                    let begun = match &verdict {
                         Verdict::Torn(header) => Some((at, header.previous_crc)),
                         _ => None,
                     };
+                    let has_remains = verdict == Verdict::Remains;
                     // Below the cut of a later epoch everything is a block.
                     let is_cut = found.limit < found.first_lsn.plus(found.bytes);
                     Damage::extend(
@@ -166,6 +169,7 @@ impl<'a, D: Disk> Scan<'a, D> {
                         },
                         begun,
                         next.is_some() || is_cut,
+                        has_remains,
                     );
                     at = reached;
                 }
@@ -184,7 +188,7 @@ impl<'a, D: Disk> Scan<'a, D> {
     ) -> Result<(), OpenError> {
         let Some(damage) = damage else { return Ok(()) };
         let last = self.last_crc();
-        let certain = last.is_some() || damage.certain || damage.begun.is_some();
+        let certain = last.is_some() || damage.is_of_blocks();
         if last != Some(previous_crc) && certain {
             self.quarantine(&damage.ranges, report)?;
         }
@@ -414,6 +418,8 @@ struct Damage {
     begun: Option<(Lsn, u32)>,
     /// Whether something proves that blocks stood there: a valid header behind it, or the cut of a later epoch.
     certain: bool,
+    /// Whether what is left of a header stands there: where the log goes on behind it, it was a block.
+    has_remains: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -424,15 +430,28 @@ struct DamagedRange {
 }
 
 impl Damage {
-    fn extend(damage: &mut Option<Self>, range: DamagedRange, begun: Option<(Lsn, u32)>, certain: bool) {
+    fn extend(
+        damage: &mut Option<Self>,
+        range: DamagedRange,
+        begun: Option<(Lsn, u32)>,
+        certain: bool,
+        has_remains: bool,
+    ) {
         let damage = damage.get_or_insert(Self {
             ranges: Vec::new(),
             begun: None,
             certain: false,
+            has_remains: false,
         });
+        damage.has_remains |= has_remains;
         damage.begun = damage.begun.or(begun);
         damage.certain |= certain;
         damage.ranges.push(range);
+    }
+
+    /// Whether there were blocks, given that the log goes on behind.
+    const fn is_of_blocks(&self) -> bool {
+        self.certain || self.has_remains || self.begun.is_some()
     }
 
     /// The parts of the ranges that lie below `edge`.
@@ -452,6 +471,8 @@ enum Verdict {
     Valid(BlockHeader, u32),
     /// The header is valid, the records are not.
     Torn(BlockHeader),
+    /// No valid header, but what is left of one.
+    Remains,
     Absent,
 }
 
@@ -467,7 +488,12 @@ struct View<F: DiskFile> {
 impl<F: DiskFile> View<F> {
     fn block(&mut self, at: Lsn, salt: Salt, found: &Found) -> Result<Verdict, OpenError> {
         let Some((header, crc)) = self.header(at, salt, found)? else {
-            return Ok(Verdict::Absent);
+            let page = self.bytes(self.file.offset(at), ALIGNMENT)?;
+            return Ok(if BlockHeader::resembles(page, found.number, at) {
+                Verdict::Remains
+            } else {
+                Verdict::Absent
+            });
         };
         let offset = self.file.offset(at);
         let number = self.file.number;

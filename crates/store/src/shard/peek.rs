@@ -2,7 +2,7 @@
 
 use super::{COLD, Lease, Shard};
 use crate::disk::Disk;
-use crate::error::{AppendError, PoisonCause};
+use crate::error::AppendError;
 use crate::ids::{QueueId, Seq};
 use crate::queue::run_end;
 use crate::state::{State, damaged_index};
@@ -29,10 +29,14 @@ impl<D: Disk> Shard<D> {
                 seq = run_end(&queue.acked, seq);
                 continue;
             }
-            let entry = State::entry(pages, queue, seq).map_err(|page| {
-                let cause: PoisonCause = damaged_index(page);
-                AppendError::Poisoned(cause)
-            })?;
+            let entry = match State::entry(pages, queue, seq) {
+                Ok(entry) => entry,
+                Err(page) => {
+                    let cause = damaged_index(page);
+                    self.poisoned = Some(cause.clone());
+                    return Err(AppendError::Poisoned(cause));
+                }
+            };
             if entry.len != 0 && !(entry.transient && seq < queue.transient_floor) {
                 let redelivered = queue.redelivered.contains(seq);
                 let (seq, lsn, len) = (Seq::new(seq), entry.lsn, entry.len);

@@ -116,6 +116,19 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
+    /// Writes everything out; whether that worked.
+    pub(super) fn write_out(&mut self) -> Result<bool, String> {
+        for _ in 0..1000 {
+            if self.world.model.pending_count() == 0 {
+                return Ok(true);
+            }
+            if self.step()? == Flow::Stopped {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
     /// Adds what the store did to the statistics.
     pub(super) fn tally(&mut self) -> Counters {
         let counters = self.store.counters();
@@ -469,6 +482,8 @@ impl<'a> Life<'a> {
                 "purging queue {queue} took {count} entries instead of {}",
                 ready.len()
             )),
+            // A purge of nothing writes nothing.
+            Ok(_) if ready.is_empty() => Ok(Flow::On),
             Ok((_, last)) => {
                 self.world.model.record(
                     first.get(),

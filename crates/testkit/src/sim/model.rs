@@ -4,7 +4,7 @@
 //! - `accepted` is `durable` with all of `pending` applied in order.
 //! - Pending events are in the order of their blocks.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::trace;
 
@@ -109,6 +109,8 @@ pub(super) struct Model {
     pub(super) accepted: Contents,
     pending: VecDeque<Pending>,
     pub(super) durable_block: u64,
+    /// Each message at each place where it was ever published: (queue, seq, message).
+    history: BTreeSet<(u64, u64, u64)>,
 }
 
 /// One of the states that a crash may leave, without transient queues and messages.
@@ -124,6 +126,12 @@ pub(super) struct Candidate {
 impl Model {
     pub(super) fn record(&mut self, first: u64, last: u64, event: Event) {
         trace::note(|| format!("  block {first}: {event:?}"));
+        if let Event::Publish { queues, message, .. } = &event {
+            let places = queues
+                .iter()
+                .filter_map(|id| Some((*id, self.accepted.get(id)?.next_seq, *message)));
+            self.history.extend(places);
+        }
         event.apply(&mut self.accepted);
         self.pending.push_back(Pending { first, last, event });
     }
@@ -147,6 +155,11 @@ impl Model {
         self.pending
             .iter()
             .any(|pending| pending.first < pending.last && of_queue(&pending.event))
+    }
+
+    /// Whether the message was ever published at this place.
+    pub(super) fn was_published(&self, queue: u64, seq: u64, message: u64) -> bool {
+        self.history.contains(&(queue, seq, message))
     }
 
     pub(super) fn pending_count(&self) -> usize {
@@ -200,11 +213,9 @@ impl Model {
 
     /// Goes on from what a recovery found.
     pub(super) fn restart(&mut self, contents: Contents, durable_block: u64) {
-        *self = Self {
-            accepted: contents.clone(),
-            durable: contents,
-            pending: VecDeque::new(),
-            durable_block,
-        };
+        self.accepted.clone_from(&contents);
+        self.durable = contents;
+        self.pending.clear();
+        self.durable_block = durable_block;
     }
 }

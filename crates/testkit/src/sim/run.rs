@@ -2,14 +2,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use logpond_store::disk::Disk;
 use logpond_store::disk::sim::{FaultPlan, Rng, SimDisk};
 use logpond_store::{RecoveryReport, Store};
 
 use super::checker;
+use super::derived;
 use super::life::{Flow, Life, Numbers, World};
 use super::model::{Candidate, Model};
 use super::observer::{Observed, observe};
+use super::rot;
 use super::settings::Settings;
 use super::statistics::Statistics;
 use super::trace;
@@ -17,9 +18,6 @@ use super::watcher::Watcher;
 
 /// An image with fewer unsynced operations is not counted as a crash point.
 const UNSYNCED_MIN: usize = 10;
-/// Directories whose loss a store must survive: everything in them is derived from the journal.
-const INDEX_DIR: &str = "shard-00/x";
-const SHARD_DIR: &str = "shard-00";
 
 /// Runs one seed. An error is a violation of the promise, in words.
 pub fn run_seed(seed: u64, statistics: &mut Statistics) -> Result<(), String> {
@@ -95,6 +93,32 @@ impl Run<'_> {
             let candidates = self.live(store)?;
             store = self.recover(candidates)?;
         }
+        self.rot(store)
+    }
+
+    /// The last life, at the end of which bits flip on the disk.
+    fn rot(&mut self, store: OpenStore) -> Result<(), String> {
+        let operations = self.rng.below(60);
+        let in_order = self.rng.chance(32768);
+        let world = World {
+            rng: &mut self.rng,
+            settings: &self.settings,
+            statistics: self.statistics,
+            model: &mut self.model,
+            numbers: &mut self.numbers,
+        };
+        let mut life = Life::new(world, self.disk.clone(), store, false);
+        life.work(operations)?;
+        if in_order {
+            life.close()?;
+        } else if !life.write_out()? {
+            return Err("the journal does not come to rest".to_owned());
+        }
+        drop(life);
+        let disk = self.disk.after_kill();
+        let damage = rot::check(&disk, &self.settings, &self.model, &mut self.rng)?;
+        self.statistics.damaged_images += damage.images;
+        self.statistics.entries_lost_to_damage += damage.lost;
         Ok(())
     }
 
@@ -221,8 +245,7 @@ impl Run<'_> {
     fn compare_rebuild(&mut self, observed: &Observed) -> Result<(), String> {
         self.statistics.full_rebuilds_compared += 1;
         let disk = self.disk.fork();
-        remove_all(&disk, INDEX_DIR, |_| true)?;
-        remove_all(&disk, SHARD_DIR, |name| name.starts_with("ckpt-"))?;
+        derived::remove(&disk)?;
         let (store, _) = open(&disk, &self.settings)?;
         let mut rebuilt = observe(&store)?;
         // The log knows only up to where deliveries may have gone; a clean checkpoint knows how far they went.
@@ -265,17 +288,6 @@ fn check_report(report: &RecoveryReport) -> Result<(), String> {
         "a crash was reported as damage: {:?} {:?}",
         report.quarantined, report.lost
     ))
-}
-
-fn remove_all(disk: &SimDisk, dir: &str, which: impl Fn(&str) -> bool) -> Result<(), String> {
-    let names = disk
-        .list(dir)
-        .map_err(|error| format!("listing {dir}: {error}"))?;
-    for name in names.iter().filter(|name| which(name)) {
-        disk.remove(&format!("{dir}/{name}"))
-            .map_err(|error| format!("removing {dir}/{name}: {error}"))?;
-    }
-    Ok(())
 }
 
 /// Takes back marks of redelivery that `before` did not have.

@@ -27,6 +27,8 @@ pub struct Statistics {
     pub full_rebuilds_compared: u64,
     pub second_recoveries_compared: u64,
     pub unsynced_operations: u64,
+    pub damaged_images: u64,
+    pub entries_lost_to_damage: u64,
     pub torn_tails: u64,
     pub appended_again: u64,
 }
@@ -72,6 +74,8 @@ impl Statistics {
         full_rebuilds_compared: "rebuilds without index and checkpoints, compared",
         second_recoveries_compared: "second recoveries, compared",
         unsynced_operations: "unsynced operations at crashes",
+        damaged_images: "images with flipped bits, opened and judged",
+        entries_lost_to_damage: "entries lost to flipped bits, all of them named",
         torn_tails: "torn tails cut",
         appended_again: "tail records appended again",
     }
