@@ -3,15 +3,15 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use logpond_store::disk::{RealDisk, WriteMode};
 use logpond_store::{
-    AckReason, BlockNumber, LeaseOutcome, Message, Now, Options, Persistence, QueueDurability, QueueId,
-    Sources, Store,
+    AckReason, BlockNumber, Engine, LeaseOutcome, Message, Now, Options, Persistence, QueueDurability,
+    QueueId, Sources,
 };
 
 const BATCH: u64 = 1000;
 
-fn open(dir: &std::path::Path) -> (Store<RealDisk>, QueueId) {
+fn open(dir: &std::path::Path) -> (Engine<RealDisk>, QueueId) {
     let disk = RealDisk::open(dir, WriteMode::DirectDsync).expect("the directory is ours");
-    let (store, _) = Store::open(disk, Options::default(), ()).expect("the directory is empty");
+    let (store, _) = Engine::open(disk, Options::default(), ()).expect("the directory is empty");
     store.start().expect("threads can be had");
     let id = store.next_queue_id();
     let block = store
@@ -23,7 +23,7 @@ fn open(dir: &std::path::Path) -> (Store<RealDisk>, QueueId) {
     (store, id)
 }
 
-fn publish(store: &Store<RealDisk>, queue: QueueId, body: &[u8]) -> BlockNumber {
+fn publish(store: &Engine<RealDisk>, queue: QueueId, body: &[u8]) -> BlockNumber {
     let mut last = BlockNumber::new(0);
     let mut guard = store.lock();
     while !guard.shard().has_room() {
@@ -50,7 +50,7 @@ fn publish(store: &Store<RealDisk>, queue: QueueId, body: &[u8]) -> BlockNumber 
 }
 
 fn drain(
-    store: &Store<RealDisk>,
+    store: &Engine<RealDisk>,
     queue: QueueId,
     leases: &mut Vec<logpond_store::Lease>,
     sources: &mut Sources,

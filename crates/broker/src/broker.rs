@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::Waker;
 
 use logpond_store::disk::{Disk, Now};
-use logpond_store::{BlockNumber, Guard, PoisonCause, Store};
+use logpond_store::{BlockNumber, Engine, Guard, PoisonCause};
 
 use crate::auth::{Accounts, AuthError, Login, Peer};
 use crate::errors::{Answer, storage_failed};
@@ -42,7 +42,7 @@ pub enum ConnectError {
 /// The broker: virtual hosts, exchanges and queues on one store.
 pub struct Broker<D: Disk> {
     pub(crate) disk: D,
-    pub(crate) store: Store<D, BrokerState>,
+    pub(crate) store: Engine<D, BrokerState>,
     pub(crate) options: BrokerOptions,
     pub(crate) accounts: Accounts,
     pub(crate) vhosts: RwLock<BTreeMap<Arc<str>, Arc<Vhost>>>,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use logpond_routing::{ExchangeSpec, Name};
 use logpond_store::catalog::Catalog;
 use logpond_store::disk::Disk;
-use logpond_store::{QueueDurability, QueueId, RecoveryReport, Store};
+use logpond_store::{Engine, QueueDurability, QueueId, RecoveryReport};
 use serde::de::DeserializeOwned;
 
 use crate::auth::{Accounts, FirstUser};
@@ -50,7 +50,7 @@ pub enum OpenError {
 
 /// An opened broker's parts.
 pub(crate) struct Started<D: Disk> {
-    pub store: Store<D, BrokerState>,
+    pub store: Engine<D, BrokerState>,
     pub accounts: Accounts,
     pub vhosts: BTreeMap<Arc<str>, Arc<Vhost>>,
     pub report: StartReport,
@@ -58,7 +58,7 @@ pub(crate) struct Started<D: Disk> {
 
 /// Opens the store and restores what catalog and journal define.
 pub(crate) fn start<D: Disk>(disk: &D, options: &BrokerOptions) -> Result<Started<D>, OpenError> {
-    let (store, recovery) = Store::open(disk.clone(), options.store.clone(), BrokerState::default())?;
+    let (store, recovery) = Engine::open(disk.clone(), options.store.clone(), BrokerState::default())?;
     let mut restored = Restored {
         seed: seed(disk),
         vhosts: BTreeMap::new(),
@@ -211,7 +211,7 @@ impl Restored {
     /// The queue's id, if it is there now.
     fn add_queue<D: Disk>(
         &mut self,
-        store: &Store<D, BrokerState>,
+        store: &Engine<D, BrokerState>,
         entry: QueueEntry,
         in_journal: &BTreeSet<QueueId>,
     ) -> Option<QueueId> {

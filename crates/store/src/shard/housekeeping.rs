@@ -8,6 +8,7 @@
 use super::Shard;
 use crate::checkpoint::{self, Checkpoint, Position};
 use crate::disk::{AlignedBuf, Disk, DiskFile, FileKind, Now};
+use crate::engine::final_error;
 use crate::error::PoisonCause;
 use crate::format::record::{QueueAction, QueueRecord};
 use crate::format::segment::SegmentHeader;
@@ -16,7 +17,6 @@ use crate::index::pages::PageNumber;
 use crate::planted::{self, Planted};
 use crate::queue::QueueDurability;
 use crate::segments::{JOURNAL_DIR, Segment, SegmentFile, segment_path, spare_path};
-use crate::store::final_error;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;

@@ -6,7 +6,7 @@
 //! - What is leased belongs to whoever leased it until it is acknowledged or requeued.
 //! - After a failed write nothing is accepted, leased or confirmed any more.
 //!
-//! Elsewhere: the write under way (`tail`), what records do to the state (`state`), threads (`store`).
+//! Elsewhere: the write under way (`tail`), what records do to the state (`state`), threads (`engine`).
 
 mod housekeeping;
 mod lease;

@@ -2,25 +2,25 @@
 
 use logpond_store::disk::{RealDisk, WriteMode};
 use logpond_store::{
-    AckReason, BlockNumber, Counts, LeaseOutcome, Message, Now, Options, Persistence, QueueDurability,
-    QueueId, RecoveryReport, Seq, Sources, Store,
+    AckReason, BlockNumber, Counts, Engine, LeaseOutcome, Message, Now, Options, Persistence,
+    QueueDurability, QueueId, RecoveryReport, Seq, Sources,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-pub type RealStore = Store<RealDisk>;
+pub type RealEngine = Engine<RealDisk>;
 
 /// Far more than anything here takes: a test that waits longer hangs.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-pub fn open(dir: &Path) -> (RealStore, RecoveryReport) {
+pub fn open(dir: &Path) -> (RealEngine, RecoveryReport) {
     open_with(dir, Options::tiny())
 }
 
-pub fn open_with(dir: &Path, options: Options) -> (RealStore, RecoveryReport) {
+pub fn open_with(dir: &Path, options: Options) -> (RealEngine, RecoveryReport) {
     let disk = RealDisk::open(dir, WriteMode::DirectDsync).unwrap();
-    Store::open(disk, options, ()).unwrap()
+    Engine::open(disk, options, ()).unwrap()
 }
 
 /// Tiny, and without any checkpoint but those that the test takes.
@@ -33,28 +33,28 @@ pub fn no_checkpoints() -> Options {
 }
 
 /// A new durable queue.
-pub fn queue(store: &RealStore) -> QueueId {
+pub fn queue(store: &RealEngine) -> QueueId {
     let (id, block) = create(store, QueueDurability::Durable);
     store.wait_durable(block).unwrap();
     id
 }
 
 /// A new queue that the next start does not find.
-pub fn transient_queue(store: &RealStore) -> QueueId {
+pub fn transient_queue(store: &RealEngine) -> QueueId {
     create(store, QueueDurability::Transient).0
 }
 
-fn create(store: &RealStore, durability: QueueDurability) -> (QueueId, BlockNumber) {
+fn create(store: &RealEngine, durability: QueueDurability) -> (QueueId, BlockNumber) {
     let id = store.next_queue_id();
     let block = store.lock().shard().create_queue(id, durability, b"orders");
     (id, block.unwrap())
 }
 
-pub fn publish(store: &RealStore, queues: &[QueueId], bodies: &[&[u8]]) {
+pub fn publish(store: &RealEngine, queues: &[QueueId], bodies: &[&[u8]]) {
     publish_as(store, Persistence::Persistent, queues, bodies);
 }
 
-pub fn publish_as(store: &RealStore, persistence: Persistence, queues: &[QueueId], bodies: &[&[u8]]) {
+pub fn publish_as(store: &RealEngine, persistence: Persistence, queues: &[QueueId], bodies: &[&[u8]]) {
     let block = append(store, persistence, queues, bodies);
     store.commit(bodies.len());
     store.wait_durable(block).unwrap();
@@ -63,7 +63,7 @@ pub fn publish_as(store: &RealStore, persistence: Persistence, queues: &[QueueId
 /// Hands messages in under one hold of the lock, so that nothing is written before the last is there. Returns
 /// the block of that one.
 pub fn append(
-    store: &RealStore,
+    store: &RealEngine,
     persistence: Persistence,
     queues: &[QueueId],
     bodies: &[&[u8]],
@@ -93,7 +93,7 @@ pub struct Delivery {
 }
 
 /// Leases and reads up to `max` messages.
-pub fn fetch(store: &RealStore, queue: QueueId, max: u32) -> Vec<Delivery> {
+pub fn fetch(store: &RealEngine, queue: QueueId, max: u32) -> Vec<Delivery> {
     let mut reader = store.reader();
     let mut found = Vec::new();
     while u32::try_from(found.len()).unwrap() < max {
@@ -131,7 +131,7 @@ pub fn redelivered(found: &[Delivery]) -> Vec<bool> {
     found.iter().map(|delivery| delivery.redelivered).collect()
 }
 
-pub fn ack(store: &RealStore, queue: QueueId, first: u64, count: u64) {
+pub fn ack(store: &RealEngine, queue: QueueId, first: u64, count: u64) {
     let acked = AckReason::Acked;
     let block = store
         .lock()
@@ -141,7 +141,7 @@ pub fn ack(store: &RealStore, queue: QueueId, first: u64, count: u64) {
     store.wait_durable(block).unwrap();
 }
 
-pub fn requeue(store: &RealStore, queue: QueueId, seq: u64) {
+pub fn requeue(store: &RealEngine, queue: QueueId, seq: u64) {
     let requeued = store
         .lock()
         .shard()
@@ -149,7 +149,7 @@ pub fn requeue(store: &RealStore, queue: QueueId, seq: u64) {
     requeued.unwrap();
 }
 
-pub fn counts(store: &RealStore, queue: QueueId) -> Option<Counts> {
+pub fn counts(store: &RealEngine, queue: QueueId) -> Option<Counts> {
     store.lock().shard().counts(queue)
 }
 
@@ -160,7 +160,7 @@ pub fn held(report: &RecoveryReport) -> Vec<(QueueId, u64)> {
 }
 
 /// Does all pending work of a store without threads. A store that makes work out of work never comes to rest.
-pub fn rest(store: &RealStore) {
+pub fn rest(store: &RealEngine) {
     let steps_max = 1_000;
     let rested = (0..steps_max).any(|_| !store.step());
     assert!(rested, "no rest after {steps_max} steps: {:?}", store.counters());

@@ -7,8 +7,8 @@
 use logpond_store::disk::Disk;
 use logpond_store::disk::sim::{Rng, SimDisk};
 use logpond_store::{
-    AckReason, AppendError, BlockNumber, Counters, Lease, LeaseOutcome, Message, Persistence,
-    QueueDurability, QueueId, Reader, Seq, Shard, Sources, Store,
+    AckReason, AppendError, BlockNumber, Counters, Engine, Lease, LeaseOutcome, Message, Persistence,
+    QueueDurability, QueueId, Reader, Seq, Shard, Sources,
 };
 
 use super::message::Content;
@@ -44,7 +44,7 @@ pub(super) struct Numbers {
 pub(super) struct Life<'a> {
     world: World<'a>,
     disk: SimDisk,
-    store: Store<SimDisk, Watcher>,
+    store: Engine<SimDisk, Watcher>,
     reader: Reader<SimDisk>,
     sources: Sources,
     leased: Vec<(u64, u64)>,
@@ -57,7 +57,7 @@ impl<'a> Life<'a> {
     pub(super) fn new(
         world: World<'a>,
         disk: SimDisk,
-        store: Store<SimDisk, Watcher>,
+        store: Engine<SimDisk, Watcher>,
         failing: bool,
     ) -> Self {
         let reader = store.reader();

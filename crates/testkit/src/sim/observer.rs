@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use logpond_store::disk::sim::SimDisk;
-use logpond_store::{QueueDurability, QueueId, Seq, Sources, Store};
+use logpond_store::{Engine, QueueDurability, QueueId, Seq, Sources};
 
 use super::message::Content;
 use super::watcher::Watcher;
@@ -20,7 +20,7 @@ pub(super) struct Seen {
 pub(super) type Observed = BTreeMap<u64, Vec<Seen>>;
 
 /// Reads every entry of every queue without taking it, and checks each byte of each message.
-pub(super) fn observe(store: &Store<SimDisk, Watcher>) -> Result<Observed, String> {
+pub(super) fn observe(store: &Engine<SimDisk, Watcher>) -> Result<Observed, String> {
     let mut observed = Observed::new();
     let mut reader = store.reader();
     let sources = Sources::default();

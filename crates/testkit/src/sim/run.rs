@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use logpond_store::disk::sim::{FaultPlan, Rng, SimDisk};
-use logpond_store::{RecoveryReport, Store};
+use logpond_store::{Engine, RecoveryReport};
 
 use super::checker;
 use super::derived;
@@ -80,7 +80,7 @@ impl Ending {
     }
 }
 
-type OpenStore = Store<SimDisk, Watcher>;
+type OpenStore = Engine<SimDisk, Watcher>;
 
 impl Run<'_> {
     fn all(&mut self) -> Result<(), String> {
@@ -275,7 +275,7 @@ impl Run<'_> {
 }
 
 fn open(disk: &SimDisk, settings: &Settings) -> Result<(OpenStore, RecoveryReport), String> {
-    let opened = Store::open(disk.clone(), settings.options.clone(), Watcher::default());
+    let opened = Engine::open(disk.clone(), settings.options.clone(), Watcher::default());
     opened.map_err(|error| format!("opening: {error}"))
 }
 

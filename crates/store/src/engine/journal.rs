@@ -1,6 +1,6 @@
 //! The two threads of a running store.
 
-use super::{Did, Inner, Store};
+use super::{Did, Engine, Inner};
 use crate::disk::Disk;
 use crate::follower::Follower;
 use crate::limits;
@@ -15,7 +15,7 @@ use std::time::Duration;
 /// The housekeeper looks around this often even when nobody calls it.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(500);
 
-impl<D: Disk, F: Follower<D>> Store<D, F> {
+impl<D: Disk, F: Follower<D>> Engine<D, F> {
     /// Starts the journal thread and the housekeeper.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Opening and closing.
 
-use super::{Did, Inner, Locked, Store};
+use super::{Did, Engine, Inner, Locked};
 use crate::catalog::{Catalog, CatalogOptions};
 use crate::checksum::Salt;
 use crate::disk::Disk;
@@ -18,9 +18,9 @@ use crate::{catalog, checkpoint};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-impl<D: Disk, F: Follower<D>> Store<D, F> {
+impl<D: Disk, F: Follower<D>> Engine<D, F> {
     /// Opens the store in a data directory, and makes one if there is none. Recovers what a crash left; the
-    /// report says what was found. No thread runs before [`Store::start`].
+    /// report says what was found. No thread runs before [`Engine::start`].
     ///
     /// # Errors
     /// When another process holds the directory, it was written by another version, or the disk refuses.

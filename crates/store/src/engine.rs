@@ -1,4 +1,4 @@
-//! The store as its user holds it: one lock, one journal thread, one housekeeper.
+//! The engine as its user holds it: one lock, one journal thread, one housekeeper.
 //!
 //! Invariants:
 //! - The write token is `Tail::take`: whoever got a job from it, thread or leader, is the only writer.
@@ -32,12 +32,12 @@ use std::time::Duration;
 /// Pages sealed under one hold of the lock.
 const PAGES_SEALED_AT_ONCE: usize = 64;
 
-/// A store: cheap to clone, to be shared by threads.
-pub struct Store<D: Disk, F: Follower<D> = ()> {
+/// An open store with its threads, as the broker uses it: cheap to clone, to be shared by threads.
+pub struct Engine<D: Disk, F: Follower<D> = ()> {
     inner: Arc<Inner<D, F>>,
 }
 
-impl<D: Disk, F: Follower<D>> Clone for Store<D, F> {
+impl<D: Disk, F: Follower<D>> Clone for Engine<D, F> {
     fn clone(&self) -> Self {
         Self {
             inner: Arc::clone(&self.inner),
@@ -110,7 +110,7 @@ impl<D: Disk, F: Follower<D>> Guard<'_, D, F> {
     }
 }
 
-impl<D: Disk, F: Follower<D>> Store<D, F> {
+impl<D: Disk, F: Follower<D>> Engine<D, F> {
     /// Takes the lock of the shard.
     #[must_use]
     pub fn lock(&self) -> Guard<'_, D, F> {
@@ -136,7 +136,7 @@ impl<D: Disk, F: Follower<D>> Store<D, F> {
     }
 
     /// Does one piece of pending work on this thread: a write, or a chore. `false` when there was none.
-    /// For simulations, which do not [`Store::start`] threads.
+    /// For simulations, which do not [`Engine::start`] threads.
     pub fn step(&self) -> bool {
         self.inner.step(CheckpointWish::WhenDue)
     }
@@ -164,7 +164,7 @@ impl<D: Disk, F: Follower<D>> Store<D, F> {
         crate::QueueId::new(self.inner.next_queue_id.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// From now on [`Store::next_queue_id`] gives ids above `used`.
+    /// From now on [`Engine::next_queue_id`] gives ids above `used`.
     pub fn raise_queue_ids(&self, used: crate::QueueId) {
         self.inner
             .next_queue_id
