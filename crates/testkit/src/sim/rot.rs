@@ -6,7 +6,7 @@
 
 use logpond_store::disk::Disk;
 use logpond_store::disk::sim::{Rng, SimDisk};
-use logpond_store::{QueueId, ReadError, RecoveryReport, Seq, Sources, Store};
+use logpond_store::{Engine, QueueId, ReadError, RecoveryReport, Seq, Sources};
 
 use super::derived::{self, INDEX_DIR, SHARD_DIR};
 use super::message::Content;
@@ -130,7 +130,7 @@ impl Judge<'_> {
     fn run(&mut self, disk: &SimDisk, settings: &Settings) -> Result<(), String> {
         let mut disk = disk.clone();
         for _ in 0..2 {
-            let opened = Store::open(disk.clone(), settings.options.clone(), Watcher::default());
+            let opened = Engine::open(disk.clone(), settings.options.clone(), Watcher::default());
             let (store, report) = opened.map_err(|error| format!("opening: {error}"))?;
             trace::note(|| format!("recovered: {report:?}"));
             if self.compare(&store, &report)?.is_ok() {
@@ -145,7 +145,7 @@ impl Judge<'_> {
 
     fn compare(
         &mut self,
-        store: &Store<SimDisk, Watcher>,
+        store: &Engine<SimDisk, Watcher>,
         report: &RecoveryReport,
     ) -> Result<Result<(), DamagedIndex>, String> {
         self.damage.lost = 0;
@@ -167,7 +167,11 @@ impl Judge<'_> {
         Ok(Ok(()))
     }
 
-    fn found(&self, store: &Store<SimDisk, Watcher>, id: u64) -> Result<Result<Found, DamagedIndex>, String> {
+    fn found(
+        &self,
+        store: &Engine<SimDisk, Watcher>,
+        id: u64,
+    ) -> Result<Result<Found, DamagedIndex>, String> {
         let mut leases = Vec::new();
         let queue = QueueId::new(id);
         if store
