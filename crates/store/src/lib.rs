@@ -28,6 +28,7 @@ mod reader;
 mod recovery;
 mod report;
 mod ring;
+mod segment_view;
 mod segments;
 mod shard;
 mod state;

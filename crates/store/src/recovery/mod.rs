@@ -8,7 +8,9 @@
 //!
 //! Elsewhere: which blocks are valid and where the log ends (`scan`), the index from a checkpoint (`restore`).
 
+mod damage;
 mod directory;
+mod ending;
 mod restore;
 mod scan;
 
@@ -33,7 +35,8 @@ use crate::state::{DamagedIndex, State};
 use crate::tail::{Tail, TailStart};
 use directory::Directory;
 pub(crate) use directory::identity;
-use scan::{Ending, Scan, Tailing};
+use ending::{Ending, Tailing};
+use scan::Scan;
 use std::sync::Arc;
 
 /// What an open store begins with.
