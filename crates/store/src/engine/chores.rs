@@ -1,0 +1,118 @@
+//! Work beside the commits: segments made and recycled, checkpoints written. Decided under the lock, done without it.
+
+use super::Inner;
+use crate::checkpoint;
+use crate::disk::{Disk, DiskFile};
+use crate::follower::Follower;
+use crate::planted::{self, Planted};
+use crate::segments::JOURNAL_DIR;
+use crate::shard::{Applied, CheckpointJob, CheckpointWish, Done, Job};
+use crate::tail::{Next, Take};
+use std::io;
+
+/// Pages sealed under one hold of the lock.
+const PAGES_SEALED_AT_ONCE: usize = 64;
+
+impl<D: Disk, F: Follower<D>> Inner<D, F> {
+    pub(super) fn step(&self, wish: CheckpointWish) -> bool {
+        let now = self.disk.now();
+        let next = self.lock().shard.next_write(now, Take::All);
+        match next {
+            Next::Write(job) => {
+                if planted::is(Planted::ConfirmBeforeSync) {
+                    let locked = &mut *self.lock();
+                    let applied = Applied {
+                        durable: locked.shard.durable(),
+                        queues: &[],
+                    };
+                    locked.follower.applied(&mut locked.shard, &applied);
+                }
+                self.complete(job.perform());
+                true
+            }
+            Next::NeedsSegment | Next::Nothing => self.chore(wish) == Did::Done,
+        }
+    }
+
+    /// Does one chore, if one is due.
+    pub(super) fn chore(&self, wish: CheckpointWish) -> Did {
+        let now = self.disk.now();
+        let Some(job) = self.lock().shard.next_job(now, wish) else {
+            return Did::Nothing;
+        };
+        let (what, file, result) = match job {
+            Job::Prepare(prepare) => (
+                "preparing a segment",
+                JOURNAL_DIR,
+                prepare.perform(&self.disk).map(Done::Prepared),
+            ),
+            Job::Recycle(recycle) => (
+                "recycling segments",
+                JOURNAL_DIR,
+                recycle.perform(&self.disk).map(|()| Done::Recycled(recycle)),
+            ),
+            Job::Checkpoint(job) => (
+                "writing a checkpoint",
+                checkpoint::SHARD_DIR,
+                self.write_checkpoint(job),
+            ),
+        };
+        let mut guard = self.lock();
+        let mut superseded = Vec::new();
+        let mut did = Did::Done;
+        match result {
+            Ok(done) => superseded = guard.shard.finish_job(done),
+            Err(error) => {
+                tracing::warn!(%error, what);
+                guard.shard.fail_job(what, file, error, now);
+                did = Did::Failed;
+            }
+        }
+        self.wake_journal(&mut guard, now);
+        self.release(guard);
+        for lsn in superseded {
+            if let Err(error) = checkpoint::remove(&self.disk, lsn) {
+                tracing::warn!(%error, "removing a superseded checkpoint");
+            }
+        }
+        did
+    }
+
+    fn write_checkpoint(&self, mut job: CheckpointJob) -> io::Result<Done<D>> {
+        for pages in job.pages.chunks(PAGES_SEALED_AT_ONCE) {
+            self.lock().shard.state.pages.seal(pages);
+        }
+        // Most of the writing happens here, without the lock; what remains for the map's own sync is little.
+        let dirty = self.lock().shard.state.pages.dirty_files();
+        for file in dirty {
+            file.sync().map_err(final_error)?;
+        }
+        let mut locked = self.lock();
+        locked.shard.state.pages.sync().map_err(final_error)?;
+        job.checkpoint.fill_checksums(&locked.shard.state.pages);
+        drop(locked);
+        job.checkpoint.write(&self.disk)?;
+        let lsn = crate::Lsn::new(job.checkpoint.lsn);
+        Ok(Done::CheckpointWritten {
+            lsn,
+            generation: job.generation,
+            clean: job.checkpoint.clean,
+        })
+    }
+}
+
+/// What came of looking for a chore.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Did {
+    /// There was none.
+    Nothing,
+    /// It was done.
+    Done,
+    /// It could not be done now, or the store is poisoned.
+    Failed,
+}
+
+/// An error that says that data may be lost, whatever its kind: it is never waited out.
+pub(crate) fn final_error(error: io::Error) -> io::Error {
+    io::Error::other(error)
+}

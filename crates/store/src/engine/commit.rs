@@ -1,0 +1,162 @@
+//! Who writes a block, and who is told when it is durable.
+
+use super::{Inner, Locked};
+use crate::checkpoint;
+use crate::disk::{Disk, Now};
+use crate::error::PoisonCause;
+use crate::follower::Follower;
+use crate::ids::{BlockNumber, Durable};
+use crate::limits;
+use crate::shard::{Applied, CheckpointWish};
+use crate::state::DamagedIndex;
+use crate::tail::{Next, Take, Written};
+use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+impl<D: Disk, F: Follower<D>> Inner<D, F> {
+    pub(super) fn commit(&self, brought: usize) {
+        let now = self.disk.now();
+        let mut locked = self.lock();
+        if locked.shard.tail.is_writing() {
+            // Whoever writes looks again when done.
+            return;
+        }
+        let few = brought > 0 && brought <= limits::LEADER_MESSAGES_MAX;
+        let fast = self.write_us.load(Ordering::Relaxed) < limits::LEADER_WRITE_US_MAX;
+        if few && fast && self.started.load(Ordering::Relaxed) {
+            match locked.shard.next_write(now, Take::Due) {
+                Next::Write(job) => {
+                    drop(locked);
+                    let written = self.timed(|| job.perform());
+                    self.complete(written);
+                    return;
+                }
+                Next::NeedsSegment => self.chores.notify_one(),
+                Next::Nothing => {}
+            }
+        }
+        self.wake_journal(&mut locked, now);
+    }
+
+    /// Wakes the journal thread if it would sleep past what is due.
+    pub(super) fn wake_journal(&self, locked: &mut Locked<D, F>, now: Now) {
+        let Some(until) = locked.journal_sleeps_until else {
+            return;
+        };
+        let due = if locked.shard.tail.has_due(now) {
+            Some(0)
+        } else {
+            locked.shard.tail.due_at_ms()
+        };
+        if due.is_some_and(|due| due < until) {
+            locked.journal_sleeps_until = None;
+            self.work.notify_one();
+        }
+    }
+
+    pub(super) fn timed(&self, write: impl FnOnce() -> Written) -> Written {
+        let before = std::time::Instant::now();
+        let written = write();
+        let took = u64::try_from(before.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let average = self.write_us.load(Ordering::Relaxed);
+        self.write_us
+            .store(average - average / 8 + took.min(1_000_000) / 8, Ordering::Relaxed);
+        written
+    }
+
+    /// Applies a finished write, tells the follower, and wakes whom it names.
+    pub(super) fn complete(&self, written: Written) {
+        let now = self.disk.now();
+        let mut guard = self.lock();
+        let locked = &mut *guard;
+        match locked.shard.complete(written, now) {
+            Ok(()) => {
+                let mut touched = std::mem::take(&mut locked.shard.state.touched);
+                let applied = Applied {
+                    durable: locked.shard.durable(),
+                    queues: &touched,
+                };
+                locked.follower.applied(&mut locked.shard, &applied);
+                touched.clear();
+                if locked.shard.state.touched.is_empty() {
+                    locked.shard.state.touched = touched;
+                }
+            }
+            // The shard remembers why, and everybody is told below.
+            Err(cause) => debug_assert!(locked.shard.poisoned().is_some(), "{cause}"),
+        }
+        self.wake_journal(locked, now);
+        let housekeeping_due = !locked.shard.tail.has_next_segment() || locked.shard.checkpoint_is_due(now);
+        if housekeeping_due && locked.housekeeper_sleeps {
+            self.chores.notify_one();
+        }
+        self.release(guard);
+    }
+
+    /// Unlocks, then wakes.
+    pub(super) fn release(&self, mut guard: MutexGuard<'_, Locked<D, F>>) {
+        self.report_poison(&mut guard);
+        if guard.waiters > 0 {
+            self.applied.notify_all();
+        }
+        let mut wakers = guard.follower.take_wakers();
+        drop(guard);
+        if wakers.is_empty() && wakers.capacity() == 0 {
+            return;
+        }
+        for waker in wakers.drain(..) {
+            waker.wake();
+        }
+        self.lock().follower.return_wakers(wakers);
+    }
+
+    /// Tells the follower that the shard takes nothing any more, once. Whether there was something to tell.
+    pub(super) fn report_poison(&self, locked: &mut Locked<D, F>) -> bool {
+        let shard = &mut locked.shard;
+        let Some(cause) = shard.poisoned.clone().filter(|_| !shard.poison_reported) else {
+            return false;
+        };
+        shard.poison_reported = true;
+        tracing::error!(%cause, "the store takes nothing any more");
+        let is_index = cause
+            .source
+            .get_ref()
+            .is_some_and(|error| error.is::<DamagedIndex>());
+        if is_index && let Err(error) = checkpoint::remove_all(&self.disk) {
+            // The index is derived: without its checkpoints the next start rebuilds it from the log.
+            tracing::warn!(%error, "removing the checkpoints of a damaged index");
+        }
+        locked.follower.poisoned(&cause);
+        true
+    }
+
+    pub(super) fn wait_durable(&self, block: BlockNumber) -> Result<Durable, PoisonCause> {
+        let mut locked = self.lock();
+        loop {
+            if locked.shard.durable().covers(block) {
+                return Ok(locked.shard.durable());
+            }
+            if let Some(cause) = locked.shard.poisoned() {
+                return Err(cause.clone());
+            }
+            locked.shard.tail.set_urgent();
+            if self.started.load(Ordering::Relaxed) {
+                let now = self.disk.now();
+                self.wake_journal(&mut locked, now);
+                locked.waiters += 1;
+                let timeout = Duration::from_millis(100);
+                let (woken, _) = self
+                    .applied
+                    .wait_timeout(locked, timeout)
+                    .expect("no holder of this lock panics");
+                locked = woken;
+                locked.waiters -= 1;
+            } else {
+                drop(locked);
+                self.step(CheckpointWish::WhenDue);
+                locked = self.lock();
+            }
+        }
+    }
+}
