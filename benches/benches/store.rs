@@ -3,7 +3,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use logpond_store::disk::{RealDisk, WriteMode};
 use logpond_store::{
-    AckReason, BlockNumber, Engine, LeaseOutcome, Message, Now, Options, Persistence, QueueDurability,
+    AckReason, BlockNumber, Engine, LeaseOutcome, NewMessage, Now, Options, Persistence, QueueDurability,
     QueueId, Sources,
 };
 
@@ -33,7 +33,7 @@ fn publish(store: &Engine<RealDisk>, queue: QueueId, body: &[u8]) -> BlockNumber
         guard = store.lock();
     }
     for _ in 0..BATCH {
-        let message = Message {
+        let message = NewMessage {
             queues: &[queue],
             properties: &[b"\x00\x05queue", b"\x10\x00\x02"],
             body: &[body],

@@ -45,4 +45,4 @@ pub use options::{DamagePolicy, Options};
 pub use queue::{Counts, QueueDurability};
 pub use reader::{Reader, StoredMessage};
 pub use report::{LostEntries, Quarantined, RecoveredQueue, RecoveryReport, TornRange};
-pub use shard::{Applied, COLD, Lease, LeaseOutcome, Message, Shard, Sources};
+pub use shard::{Applied, COLD, Lease, LeaseOutcome, NewMessage, Shard, Sources};

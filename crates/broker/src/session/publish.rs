@@ -5,7 +5,7 @@
 //! - A returned message is handed out before its confirm can be.
 
 use logpond_store::disk::{Disk, Now};
-use logpond_store::{AppendError, BlockNumber, Message, Persistence, QueueId, Shard};
+use logpond_store::{AppendError, BlockNumber, NewMessage, Persistence, QueueId, Shard};
 
 use super::channel::Mode;
 use super::locked::Locked;
@@ -72,7 +72,7 @@ impl Stored<'_> {
     fn publish<D: Disk>(&self, shard: &mut Shard<D>, now: Now) -> Answer<BlockNumber> {
         let (exchange_len, key_len) = envelope::lengths(self.exchange, self.routing_key)
             .ok_or_else(|| syntax_error("exchange and routing key are short strings"))?;
-        let message = Message {
+        let message = NewMessage {
             queues: self.queues,
             properties: &[
                 &exchange_len,

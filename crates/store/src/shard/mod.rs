@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 /// A message as it is handed in. Slices are copied once, into the block.
 #[derive(Clone, Copy, Debug)]
-pub struct Message<'a> {
+pub struct NewMessage<'a> {
     /// The queues that get an entry for it; none twice.
     pub queues: &'a [QueueId],
     /// Opaque to the store; the parts are joined.
@@ -149,7 +149,7 @@ impl<D: Disk> Shard<D> {
     ///
     /// # Errors
     /// When it can never be stored, a queue is missing, or the store is poisoned. Nothing was changed.
-    pub fn publish(&mut self, message: &Message<'_>) -> Result<BlockNumber, AppendError> {
+    pub fn publish(&mut self, message: &NewMessage<'_>) -> Result<BlockNumber, AppendError> {
         self.check_alive()?;
         let len = self.checked_len(message)?;
         if let Some(missing) = message
@@ -201,7 +201,7 @@ impl<D: Disk> Shard<D> {
         (self.tail.block_bytes_max() - BLOCK_HEADER_BYTES) / 16 * 15
     }
 
-    fn checked_len(&self, message: &Message<'_>) -> Result<usize, AppendError> {
+    fn checked_len(&self, message: &NewMessage<'_>) -> Result<usize, AppendError> {
         let sum = |parts: &[&[u8]]| parts.iter().map(|part| part.len()).sum::<usize>();
         let queues = message.queues.len();
         let (properties, body) = (sum(message.properties), sum(message.body));

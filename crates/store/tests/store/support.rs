@@ -2,7 +2,7 @@
 
 use logpond_store::disk::{RealDisk, WriteMode};
 use logpond_store::{
-    AckReason, BlockNumber, Counts, Engine, LeaseOutcome, Message, Now, Options, Persistence,
+    AckReason, BlockNumber, Counts, Engine, LeaseOutcome, NewMessage, Now, Options, Persistence,
     QueueDurability, QueueId, RecoveryReport, Seq, Sources,
 };
 use std::fs;
@@ -71,7 +71,7 @@ pub fn append(
     let mut guard = store.lock();
     let mut block = guard.shard().building();
     for body in bodies {
-        let message = Message {
+        let message = NewMessage {
             queues,
             properties: &[b"p"],
             body: &[body],

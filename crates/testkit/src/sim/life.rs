@@ -7,7 +7,7 @@
 use logpond_store::disk::Disk;
 use logpond_store::disk::sim::{Rng, SimDisk};
 use logpond_store::{
-    AckReason, AppendError, BlockNumber, Counters, Engine, Lease, LeaseOutcome, Message, Persistence,
+    AckReason, AppendError, BlockNumber, Counters, Engine, Lease, LeaseOutcome, NewMessage, Persistence,
     QueueDurability, QueueId, Reader, Seq, Shard, Sources,
 };
 
@@ -610,7 +610,7 @@ fn publish_to(
     let content = Content::of(message);
     let queues: Vec<QueueId> = queues.iter().map(|queue| QueueId::new(*queue)).collect();
     let (head, tail) = content.body.split_at(content.body.len() / 3);
-    shard.publish(&Message {
+    shard.publish(&NewMessage {
         queues: &queues,
         properties: &[&content.properties],
         body: &[head, tail],
