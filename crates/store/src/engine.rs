@@ -28,14 +28,33 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 /// An open store with its threads, as the broker uses it: cheap to clone, to be shared by threads.
+///
+/// When the last handle is dropped without a [`Engine::close`], what was accepted is written, the threads end and the
+/// directory is free; the next open recovers, as after a crash.
 pub struct Engine<D: Disk, F: Follower<D> = ()> {
     inner: Arc<Inner<D, F>>,
+    owners: Arc<Owners<D, F>>,
 }
 
 impl<D: Disk, F: Follower<D>> Clone for Engine<D, F> {
     fn clone(&self) -> Self {
         Self {
             inner: Arc::clone(&self.inner),
+            owners: Arc::clone(&self.owners),
+        }
+    }
+}
+
+/// What all handles share and the threads do not: it goes with the last handle, and the threads with it.
+struct Owners<D: Disk, F: Follower<D>> {
+    inner: Arc<Inner<D, F>>,
+}
+
+impl<D: Disk, F: Follower<D>> Drop for Owners<D, F> {
+    fn drop(&mut self) {
+        // Who panicked under the lock has ended the threads too, and a second panic would hide the first.
+        if !self.inner.locked.is_poisoned() {
+            self.inner.stop_threads();
         }
     }
 }
@@ -201,3 +220,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         self.locked.lock().expect("no holder of this lock panics")
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod tests;

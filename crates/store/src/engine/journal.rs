@@ -49,6 +49,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             if locked.shard.poisoned().is_none() {
                 locked.shard.tail.mark_if_idle(now);
             }
+            let mut is_stuck = false;
             match locked.shard.next_write(now, Take::Due) {
                 Next::Write(job) => {
                     drop(locked);
@@ -56,11 +57,15 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                     self.complete(written);
                     continue;
                 }
-                Next::NeedsSegment => self.chores.notify_one(),
+                Next::NeedsSegment => {
+                    // On a full disk there is no next segment, and an orderly stop does not wait for one.
+                    is_stuck = locked.shard.chores.retry_at_ms > now.mono_ms;
+                    self.chores.notify_one();
+                }
                 Next::Nothing => {}
             }
             let is_dead = locked.shard.poisoned().is_some();
-            if locked.closing && (locked.shard.tail.is_idle() || is_dead) {
+            if locked.closing && (locked.shard.tail.is_idle() || is_dead || is_stuck) {
                 locked.journal_ended = true;
                 self.chores.notify_all();
                 return;

@@ -1,6 +1,6 @@
 //! Opening and closing.
 
-use super::{Did, Engine, Inner, Locked};
+use super::{Did, Engine, Inner, Locked, Owners};
 use crate::catalog::{Catalog, CatalogOptions};
 use crate::checksum::Salt;
 use crate::disk::Disk;
@@ -70,7 +70,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             closing: false,
             journal_ended: false,
         };
-        let inner = Inner {
+        let inner = Arc::new(Inner {
             disk,
             locked: Mutex::new(locked),
             work: Condvar::new(),
@@ -85,13 +85,11 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             started: AtomicBool::new(false),
             threads: Mutex::new(Vec::new()),
             lock: Mutex::new(Some(lock)),
-        };
-        Ok((
-            Self {
-                inner: Arc::new(inner),
-            },
-            report,
-        ))
+        });
+        let owners = Arc::new(Owners {
+            inner: Arc::clone(&inner),
+        });
+        Ok((Self { inner, owners }, report))
     }
 
     /// An orderly stop: writes what waits, stops the threads, takes a last checkpoint, marks the store clean
@@ -101,16 +99,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
     /// When the store was poisoned: it was stopped all the same, and the next open recovers.
     pub fn close(&self) -> Result<(), PoisonCause> {
         let inner = &self.inner;
-        inner.lock().closing = true;
-        inner.work.notify_all();
-        inner.chores.notify_all();
-        let threads = std::mem::take(&mut *inner.threads.lock().expect("no holder of this lock panics"));
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the store had panicked");
-            }
-        }
-        inner.started.store(false, Ordering::SeqCst);
+        inner.stop_threads();
         // What cannot be written (the disk is full) was not confirmed; the store then stays unclean.
         while !inner.lock().shard.tail.is_idle() && inner.lock().shard.poisoned().is_none() {
             if !inner.step(CheckpointWish::WhenDue) {
@@ -126,6 +115,21 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
 }
 
 impl<D: Disk, F: Follower<D>> Inner<D, F> {
+    /// Lets the threads write what waits, and end.
+    pub(super) fn stop_threads(&self) {
+        self.lock().closing = true;
+        self.work.notify_all();
+        self.chores.notify_all();
+        let threads = std::mem::take(&mut *self.threads.lock().expect("no holder of this lock panics"));
+        for thread in threads {
+            // A waker can drop the last handle on a thread of ours, which cannot wait for itself.
+            if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+                tracing::error!("a thread of the store had panicked");
+            }
+        }
+        self.started.store(false, Ordering::SeqCst);
+    }
+
     /// Does what is due, then takes the checkpoint that says that the store was stopped in order.
     fn chore_until_clean(&self) {
         let before = self.lock().shard.chores.clean_checkpoints;

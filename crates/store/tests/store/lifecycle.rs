@@ -41,3 +41,23 @@ fn a_close_writes_all_that_waits_however_many_segments_it_takes() {
     assert_eq!(held(&report), [(orders, 500)]);
     assert_eq!(bodies(&fetch(&store, orders, 1000)), much);
 }
+
+#[test]
+fn a_store_that_is_dropped_without_a_close_stops_its_threads_and_lets_go_of_the_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    store.start().unwrap();
+    let orders = queue(&store);
+    publish(&store, &[orders], &[b"one"]);
+    append(&store, Persistence::Persistent, &[orders], &[b"two"]);
+    let another_handle = store.clone();
+    drop(store);
+    publish(&another_handle, &[orders], &[b"three"]);
+    drop(another_handle);
+    let (store, report) = open(dir.path());
+    assert!(!report.clean, "only a close is an orderly stop");
+    assert_eq!(
+        bodies(&fetch(&store, orders, 9)),
+        [b"one".as_slice(), b"two", b"three"]
+    );
+}
