@@ -143,6 +143,14 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             locked.shard.tail.set_urgent();
             if self.started.load(Ordering::Relaxed) {
                 let now = self.disk.now();
+                // Who waits anyway writes: waking the journal thread for it would only take longer.
+                if let Next::Write(job) = locked.shard.next_write(now, Take::Due) {
+                    drop(locked);
+                    let written = self.timed(|| job.perform());
+                    self.complete(written);
+                    locked = self.lock();
+                    continue;
+                }
                 self.wake_journal(&mut locked, now);
                 locked.waiters += 1;
                 let timeout = Duration::from_millis(100);
