@@ -204,12 +204,11 @@ impl<D: Disk> Tail<D> {
         Ok(())
     }
 
-    /// From here on everything goes into one block, until [`Tail::release`].
-    pub(crate) fn hold_open(&mut self) {
+    /// From here on everything goes into one block, until [`Tail::release`]. Small transactions share a block with
+    /// what is there already: the block is whole or not at all.
+    pub(crate) fn hold_open(&mut self, more: usize) {
         assert!(!self.held_open, "a transaction does not contain another");
-        if !self.building.is_empty() {
-            self.rotate();
-        }
+        self.make_room(more);
         self.held_open = true;
     }
 

@@ -339,7 +339,7 @@ impl<D: Disk> Shard<D> {
         if bytes > limit {
             return Err(AppendError::TooLarge { bytes, limit });
         }
-        self.tail.hold_open();
+        self.tail.hold_open(crate::format::memory_offset(bytes));
         let result = apply(self);
         let block = self.tail.building_number();
         self.tail.release();
