@@ -45,6 +45,8 @@ pub(crate) struct Checkpoint {
 #[derive(Serialize, Deserialize, Debug)]
 pub(crate) struct CheckpointSegment {
     pub number: u64,
+    pub first_lsn: u64,
+    pub epoch: u64,
     pub end: u64,
     pub control: Vec<u64>,
 }
@@ -84,6 +86,8 @@ impl Checkpoint {
     pub(crate) fn of<D: Disk>(state: &State<D>, position: &Position) -> Self {
         let segments = state.segments.iter().map(|segment| CheckpointSegment {
             number: segment.file.number.get(),
+            first_lsn: segment.file.first_lsn.get(),
+            epoch: segment.file.epoch.get(),
             end: segment.end.get(),
             control: segment.control.iter().map(|id| id.get()).collect(),
         });
@@ -228,6 +232,20 @@ fn set_of(bytes: &[u8]) -> Option<RoaringTreemap> {
 /// The file name of the checkpoint that was taken at `lsn`.
 pub(crate) fn file_name(lsn: Lsn) -> String {
     format!("ckpt-{:016x}", lsn.get())
+}
+
+/// The segments of the newest checkpoint that is sound, none without one. Where each ends is never behind the checkpoint:
+/// up to there blocks were synced.
+pub(crate) fn known_segments<D: Disk>(disk: &D, store: u128) -> io::Result<Vec<CheckpointSegment>> {
+    for lsn in list(disk)? {
+        if let Some(mut checkpoint) = Checkpoint::read(disk, lsn, store)? {
+            for segment in &mut checkpoint.segments {
+                segment.end = segment.end.min(checkpoint.lsn);
+            }
+            return Ok(checkpoint.segments);
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Removes what a crash left of checkpoints that were being written.

@@ -8,7 +8,7 @@
 //!   again, and the older of the two retained checkpoints begins behind it.
 
 use crate::disk::{Disk, DiskFile, FileKind};
-use crate::ids::{BlockNumber, Lsn, QueueId, SegmentNumber};
+use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber};
 use crate::planted::{self, Planted};
 use hashbrown::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,6 +52,7 @@ impl JournalName {
 pub(crate) struct SegmentFile<F> {
     pub number: SegmentNumber,
     pub first_lsn: Lsn,
+    pub epoch: Epoch,
     /// How much of the file belongs to the log; less than its size when a later epoch cut it.
     bytes: AtomicU64,
     /// The size of the file; what lies behind `bytes` is stale.
@@ -60,10 +61,11 @@ pub(crate) struct SegmentFile<F> {
 }
 
 impl<F> SegmentFile<F> {
-    pub(crate) fn new(number: SegmentNumber, first_lsn: Lsn, file_bytes: u64, file: F) -> Self {
+    pub(crate) fn new(number: SegmentNumber, first_lsn: Lsn, epoch: Epoch, file_bytes: u64, file: F) -> Self {
         Self {
             number,
             first_lsn,
+            epoch,
             bytes: AtomicU64::new(file_bytes),
             file_bytes,
             file,

@@ -1,5 +1,6 @@
 //! What lies in the journal's directory: segments in the order of the log, spares, and remains.
 
+use crate::checkpoint::CheckpointSegment;
 use crate::checksum::Salt;
 use crate::disk::{AlignedBuf, Disk, DiskFile};
 use crate::error::OpenError;
@@ -14,6 +15,9 @@ use crate::segments::{JOURNAL_DIR, JournalName, open_file, segment_path, spare_p
 /// Bytes that are read at once in search of a block.
 const SEARCH_BYTES: u64 = 1 << 20;
 
+/// Where a segment ends that no checkpoint knows.
+const NOTHING: Lsn = Lsn::new(0);
+
 /// A segment that is part of the log.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
@@ -26,8 +30,23 @@ pub(super) struct Found {
     pub end: Lsn,
     /// Its blocks lie below this address; what a later epoch cut off is not part of the log.
     pub limit: Lsn,
+    /// A checkpoint knows of blocks up to here; [`NOTHING`] without one.
+    pub known_end: Lsn,
     /// Whether its own header was unreadable, and its first block had to say what it is.
     pub header_damaged: bool,
+}
+
+impl Found {
+    fn known_by(mut self, known: &[CheckpointSegment]) -> Self {
+        let is_this = |known: &&CheckpointSegment| {
+            let of = (self.number.get(), self.first_lsn.get(), self.epoch.get());
+            (known.number, known.first_lsn, known.epoch) == of
+        };
+        if let Some(known) = known.iter().find(is_this) {
+            self.known_end = Lsn::new(known.end);
+        }
+        self
+    }
 }
 
 /// The contents of the journal's directory.
@@ -41,7 +60,13 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    pub(super) fn read<D: Disk>(disk: &D, store: u128, begun: Epoch) -> Result<Self, OpenError> {
+    /// Reads it. A segment in which nothing says any more what it is, is what a checkpoint says: `known`.
+    pub(super) fn read<D: Disk>(
+        disk: &D,
+        store: u128,
+        begun: Epoch,
+        known: &[CheckpointSegment],
+    ) -> Result<Self, OpenError> {
         let names = disk
             .list(JOURNAL_DIR)
             .map_err(OpenError::io("listing", JOURNAL_DIR))?;
@@ -58,7 +83,12 @@ impl Directory {
                     number
                 }
                 JournalName::Segment(number) => {
-                    match read_header(disk, store, begun, number)? {
+                    let found = match read_header(disk, store, begun, number)? {
+                        None => by_checkpoint(disk, known, number)?,
+                        found => found,
+                    };
+                    let found = found.map(|found| found.known_by(known));
+                    match found {
                         Some(found) => directory.segments.push(found),
                         None => directory.remains.push(number),
                     }
@@ -174,6 +204,7 @@ fn read_header<D: Disk>(
             bytes: header.bytes.min(bytes),
             end: header.first_lsn.plus(header.bytes),
             limit: header.first_lsn.plus(header.bytes.min(bytes)),
+            known_end: NOTHING,
             header_damaged: false,
         })),
         Ok(header) => Err(OpenError::Format {
@@ -196,6 +227,31 @@ fn read_header<D: Disk>(
             Ok(found.filter(|found| found.epoch <= begun))
         }
     }
+}
+
+/// A segment in which no header is readable any more, as a checkpoint knew it: what is intact in it can still be found.
+fn by_checkpoint<D: Disk>(
+    disk: &D,
+    known: &[CheckpointSegment],
+    number: SegmentNumber,
+) -> Result<Option<Found>, OpenError> {
+    let Some(known) = known.iter().find(|known| known.number == number.get()) else {
+        return Ok(None);
+    };
+    let path = segment_path(number);
+    let (_, bytes) = open_file(disk, &path).map_err(OpenError::io("opening", path))?;
+    let bytes = bytes / ALIGNMENT * ALIGNMENT;
+    let first_lsn = Lsn::new(known.first_lsn);
+    Ok(Some(Found {
+        number,
+        first_lsn,
+        epoch: Epoch::new(known.epoch),
+        bytes,
+        end: first_lsn.plus(bytes),
+        limit: first_lsn.plus(bytes),
+        known_end: NOTHING,
+        header_damaged: true,
+    }))
 }
 
 /// A segment whose header is unreadable, as the first sound block header in it tells. Blocks of an earlier use of the
@@ -228,6 +284,7 @@ fn by_any_block<F: DiskFile>(
                     bytes,
                     end: first_lsn.plus(bytes),
                     limit: first_lsn.plus(bytes),
+                    known_end: NOTHING,
                     header_damaged: true,
                 }));
             }

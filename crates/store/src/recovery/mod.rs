@@ -15,7 +15,7 @@ mod restore;
 mod scan;
 
 use crate::builder::{BlockBuilder, Place};
-use crate::checkpoint;
+use crate::checkpoint::{self, CheckpointSegment};
 use crate::checksum::Salt;
 use crate::disk::{Disk, DiskFile, FileKind, Now};
 use crate::error::{OpenError, PoisonCause};
@@ -64,13 +64,16 @@ pub(crate) fn open_shard<D: Disk>(
     report: &mut RecoveryReport,
 ) -> Result<Opened<D>, OpenError> {
     let before = report.clone();
-    match try_open(disk, options, identity, was_clean, now, report) {
+    // Read before anything is removed: a segment may be known by its checkpoint alone.
+    let known = checkpoint::known_segments(disk, identity.store)
+        .map_err(OpenError::io("reading checkpoints of", checkpoint::SHARD_DIR))?;
+    match try_open(disk, options, identity, &known, was_clean, now, report) {
         Err(error) if is_damaged_index(&error) => {
             tracing::warn!(%error, "rebuilding the index from the log");
             checkpoint::remove_all(disk)
                 .map_err(OpenError::io("removing checkpoints of", checkpoint::SHARD_DIR))?;
             *report = before;
-            try_open(disk, options, identity, was_clean, now, report)
+            try_open(disk, options, identity, &known, was_clean, now, report)
         }
         opened => opened,
     }
@@ -96,11 +99,12 @@ fn try_open<D: Disk>(
     disk: &D,
     options: &Options,
     identity: Identity,
+    known: &[CheckpointSegment],
     was_clean: bool,
     now: Now,
     report: &mut RecoveryReport,
 ) -> Result<Opened<D>, OpenError> {
-    let directory = Directory::read(disk, identity.store, identity.begun)?;
+    let directory = Directory::read(disk, identity.store, identity.begun, known)?;
     let restored = restore::state(disk, options, identity.store, &directory, report)?;
     let mut scan = Scan::new(Salt::of(identity.store), &directory, restored);
     scan.run(report)?;
@@ -152,7 +156,7 @@ fn start_epoch<D: Disk>(
         bytes,
     )?;
     let mut start = TailStart::<D> {
-        file: Arc::new(SegmentFile::new(number, cut, bytes, file)),
+        file: Arc::new(SegmentFile::new(number, cut, identity.epoch, bytes, file)),
         end: cut.plus(SEGMENT_HEADER_BYTES),
         previous_crc,
         last_block,

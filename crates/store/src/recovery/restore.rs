@@ -152,7 +152,7 @@ fn enter_segments<D: Disk>(disk: &D, state: &mut State<D>, directory: &Directory
     for found in &directory.segments {
         let path = segment_path(found.number);
         let (file, _) = open_file(disk, &path).map_err(OpenError::io("opening", path))?;
-        let file = SegmentFile::new(found.number, found.first_lsn, found.bytes, file);
+        let file = SegmentFile::new(found.number, found.first_lsn, found.epoch, found.bytes, file);
         file.cut_at(found.limit);
         state.segments.push(Segment {
             file: Arc::new(file),

@@ -141,7 +141,7 @@ impl<'a, D: Disk> Scan<'a, D> {
                             to: reached,
                         },
                         begun,
-                        next.is_some() || is_cut,
+                        next.is_some() || is_cut || at < found.known_end,
                         has_remains,
                     );
                     at = reached;
@@ -295,7 +295,8 @@ impl<'a, D: Disk> Scan<'a, D> {
             .filter(begun)
             .map(|found| found.first_lsn)
             .min();
-        self.restored.lsn.max(cut.unwrap_or(Lsn::new(0)))
+        let known = self.directory.segments.iter().map(|found| found.known_end);
+        known.chain(cut).fold(self.restored.lsn, Lsn::max)
     }
 }
 

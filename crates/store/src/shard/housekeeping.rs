@@ -112,10 +112,11 @@ impl Prepare {
         let SegmentHeader {
             number,
             first_lsn,
+            epoch,
             bytes,
             ..
         } = self.header;
-        Ok(Arc::new(SegmentFile::new(number, first_lsn, bytes, file)))
+        Ok(Arc::new(SegmentFile::new(number, first_lsn, epoch, bytes, file)))
     }
 }
 

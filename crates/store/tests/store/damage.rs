@@ -104,6 +104,31 @@ fn a_segment_whose_header_rots_keeps_all_its_messages() {
 }
 
 #[test]
+fn a_segment_in_which_every_header_rots_is_what_the_checkpoint_says_and_keeps_its_messages() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_with(dir.path(), no_checkpoints());
+    let orders = queue(&store);
+    publish(&store, &[orders], &[b"a"]);
+    publish(&store, &[orders], &[b"b"]);
+    store.checkpoint();
+    drop(store);
+    let segment = dir.path().join(segment_name(FIRST_SEGMENT));
+    for page in 0..std::fs::metadata(&segment).unwrap().len() / 4096 {
+        flip(&segment, page * 4096 + 20);
+    }
+
+    let without_index = tempfile::tempdir().unwrap();
+    copy_dir(dir.path(), without_index.path());
+    std::fs::remove_file(index_file(without_index.path())).unwrap();
+    for image in [dir.path(), without_index.path()] {
+        let (store, report) = open(image);
+        assert_eq!(report.quarantined[0], rotten_page(0, 0));
+        assert_eq!(report.lost, []);
+        assert_eq!(bodies(&fetch(&store, orders, 10)), [b"a", b"b"]);
+    }
+}
+
+#[test]
 fn a_block_whose_header_rots_before_the_cut_of_a_later_start_keeps_its_records() {
     let (image, orders) = restarted_image(&[b"second"]);
     let segment = image.path().join(segment_name(FIRST_SEGMENT));
