@@ -50,6 +50,14 @@ pub const READ_AHEAD_BYTES_MAX: u64 = 1 << 20;
 pub const LEADER_MESSAGES_MAX: usize = 4;
 /// … but only while a synced write takes less than this many microseconds.
 pub const LEADER_WRITE_US_MAX: u64 = 500;
+/// Largest name of an embedder's queue, in bytes.
+pub const QUEUE_NAME_BYTES_MAX: usize = 255;
+/// A fetch brings messages of this size together, or a single larger one.
+pub const FETCH_BYTES_MAX: u64 = 4 << 20;
+/// Entries that a browse notes under one hold of the lock.
+pub const BROWSE_ENTRIES_MAX: u32 = 256;
+/// Readers with their buffers that a store keeps for later fetches.
+pub const READERS_KEPT_MAX: usize = 16;
 
 const _: () = assert!(SEGMENT_BYTES >= SEGMENT_BYTES_MIN && SEGMENT_BYTES <= SEGMENT_BYTES_MAX);
 const _: () = assert!(SEGMENT_BYTES_MIN.is_multiple_of(ALIGNMENT) && SEGMENT_BYTES.is_multiple_of(ALIGNMENT));
@@ -57,3 +65,4 @@ const _: () = assert!(SEGMENT_HEADER_BYTES == ALIGNMENT && PAGE_BYTES == 4096);
 // An ordinary block must fit into an empty segment, or rolling could go on for ever.
 const _: () = assert!(SEGMENT_HEADER_BYTES + BLOCK_BYTES_SOFT < SEGMENT_BYTES);
 const _: () = assert!(BLOCK_BYTES_SOFT < WAITING_BYTES_MAX);
+const _: () = assert!(QUEUE_NAME_BYTES_MAX < QUEUE_META_BYTES_MAX);

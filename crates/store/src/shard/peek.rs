@@ -53,4 +53,14 @@ impl<D: Disk> Shard<D> {
         }
         Ok(())
     }
+
+    /// Whether a consumer has this entry: it was leased, and neither acknowledged nor requeued.
+    #[must_use]
+    pub fn is_leased(&self, id: QueueId, seq: Seq) -> bool {
+        let seq = seq.get();
+        self.state
+            .queues
+            .open(id)
+            .is_some_and(|queue| seq < queue.cursor && !queue.is_dead(seq) && !queue.requeued.contains(seq))
+    }
 }

@@ -1,0 +1,133 @@
+//! A message in the hands of a consumer.
+//!
+//! Invariant: an open delivery holds the lease of its entry, alone; whoever closes it has acknowledged or requeued it.
+
+use super::{CommitError, Store};
+use crate::disk::{Disk, RealDisk};
+use crate::format::record::AckReason;
+use crate::ids::{QueueId, Seq};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A message that was fetched and is nobody else's until it is settled: [`ack`](Self::ack) ends its life, and
+/// [`requeue`](Self::requeue), or just dropping it, puts it back to its place in the queue, marked as redelivered.
+///
+/// The messages of one fetch share their memory: it is freed with the last of them.
+#[must_use = "a delivery that is dropped goes back to its queue"]
+pub struct Delivery<D: Disk = RealDisk> {
+    pub(super) fetched: Arc<Fetched<D>>,
+    pub(super) content: Content,
+    pub(super) is_open: bool,
+}
+
+/// What the deliveries of one fetch share.
+pub(super) struct Fetched<D: Disk> {
+    pub store: Store<D>,
+    pub queue: QueueId,
+    pub bytes: Vec<u8>,
+}
+
+/// One message of a fetch; its ranges lie in the shared bytes.
+pub(super) struct Content {
+    pub seq: Seq,
+    pub redelivered: bool,
+    pub timestamp_ms: u64,
+    pub properties: Range<usize>,
+    pub body: Range<usize>,
+}
+
+impl<D: Disk> Delivery<D> {
+    /// The body, as published.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.fetched.bytes[self.content.body.clone()]
+    }
+
+    /// The properties, as published.
+    #[must_use]
+    pub fn properties(&self) -> &[u8] {
+        &self.fetched.bytes[self.content.properties.clone()]
+    }
+
+    /// Its place in its queue, counted from 0 in the order of publication and never reused.
+    #[must_use]
+    pub const fn seq(&self) -> Seq {
+        self.content.seq
+    }
+
+    /// The queue that it came from.
+    #[must_use]
+    pub fn queue(&self) -> QueueId {
+        self.fetched.queue
+    }
+
+    /// Wall clock of its publication, milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn timestamp_ms(&self) -> u64 {
+        self.content.timestamp_ms
+    }
+
+    /// Whether somebody may have had it before: a consumer that put it back, or one before a crash.
+    #[must_use]
+    pub const fn is_redelivered(&self) -> bool {
+        self.content.redelivered
+    }
+
+    /// The message is done. Returns at once; the acknowledgement is durable a few milliseconds later, and a crash before
+    /// that delivers the message again. To know when, put it into a batch: [`Batch::ack`](super::Batch::ack).
+    ///
+    /// # Errors
+    /// When its queue was deleted, or the store is poisoned or closed.
+    pub fn ack(mut self) -> Result<(), CommitError> {
+        let store = &self.fetched.store;
+        let now = store.now();
+        let reason = AckReason::Acked;
+        let acked =
+            store
+                .engine()
+                .lock()
+                .shard()
+                .acknowledge(self.fetched.queue, self.content.seq, 1, reason, now);
+        acked?;
+        store.engine().commit(0);
+        self.is_open = false;
+        Ok(())
+    }
+
+    /// The message goes back to its place in the queue and can be fetched again, by anyone, at once.
+    ///
+    /// # Errors
+    /// When its queue was deleted, or the store is poisoned or closed.
+    pub fn requeue(mut self) -> Result<(), CommitError> {
+        self.put_back()
+    }
+
+    fn put_back(&mut self) -> Result<(), CommitError> {
+        self.is_open = false;
+        self.fetched
+            .store
+            .requeue(self.fetched.queue, self.content.seq, 1)
+    }
+}
+
+impl<D: Disk> Drop for Delivery<D> {
+    fn drop(&mut self) {
+        if self.is_open
+            && let Err(error) = self.put_back()
+        {
+            // Nothing is lost: what was leased from a store that ended comes back when it is opened.
+            tracing::debug!(%error, seq = %self.content.seq, "a delivery could not be put back");
+        }
+    }
+}
+
+impl<D: Disk> std::fmt::Debug for Delivery<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delivery")
+            .field("queue", &self.queue())
+            .field("seq", &self.seq())
+            .field("redelivered", &self.is_redelivered())
+            .field("body_bytes", &self.body().len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,196 @@
+//! Why an embedder's call did not do what was asked.
+
+use super::{Batch, QueueOptions};
+use crate::catalog::CatalogError;
+use crate::disk::{Disk, RealDisk};
+use crate::error::{AppendError, PoisonCause, ReadError};
+use crate::ids::{QueueId, SegmentNumber, Seq};
+use std::io;
+
+/// Why a batch, an acknowledgement or a purge is not known to be durable. But for [`CommitError::Poisoned`], nothing was
+/// changed, and the deliveries of the batch are back in their queues.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// It never fits into one commit: make smaller batches, or smaller messages.
+    #[error("a batch of {bytes} bytes is larger than the limit of {limit}")]
+    TooLarge {
+        /// What it takes in the journal.
+        bytes: u64,
+        /// What one commit takes.
+        limit: u64,
+    },
+    /// A message names more queues than one message can.
+    #[error("a message for {queues} queues is beyond the limit of {limit}")]
+    TooManyQueues {
+        /// What it names.
+        queues: usize,
+        /// What it may name.
+        limit: usize,
+    },
+    /// There is no such queue, or it was deleted.
+    #[error("queue {0} does not exist")]
+    UnknownQueue(QueueId),
+    /// A queue has reached the limit that it was made with. Consume from it first, or publish less.
+    #[error("queue {queue} holds {held} messages; {more} more are beyond its limit of {limit}")]
+    QueueFull {
+        /// The queue.
+        queue: QueueId,
+        /// What it holds, leased messages included.
+        held: u64,
+        /// What the batch would add.
+        more: u64,
+        /// What it may hold.
+        limit: u64,
+    },
+    /// A delivery in the batch was fetched from another store.
+    #[error("message {seq} of queue {queue} was fetched from another store")]
+    OtherStore {
+        /// The queue there.
+        queue: QueueId,
+        /// The message there.
+        seq: Seq,
+    },
+    /// A write or sync failed, or the store was closed: whether this batch is durable shows when the store is opened again.
+    #[error("the store takes nothing any more: {0}")]
+    Poisoned(PoisonCause),
+}
+
+impl std::convert::From<AppendError> for CommitError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::TooLarge { bytes, limit } => Self::TooLarge { bytes, limit },
+            AppendError::UnknownQueue(queue) | AppendError::QueueExists(queue) => Self::UnknownQueue(queue),
+            AppendError::Poisoned(cause) => Self::Poisoned(cause),
+        }
+    }
+}
+
+/// Why [`Store::try_commit`](super::Store::try_commit) did not take a batch.
+#[derive(Debug, thiserror::Error)]
+pub enum TryCommitError<D: Disk = RealDisk> {
+    /// As much waits for the disk as memory is meant to hold. The batch comes back: try again later.
+    #[error("the disk is behind; the batch was not taken")]
+    Full(Batch<D>),
+    /// It would not have been taken at another time either.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// Why messages could not be read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// There is no such queue, or it was deleted.
+    #[error("queue {0} does not exist")]
+    UnknownQueue(QueueId),
+    /// The bytes of this message on disk do not validate: it is lost. A fetch takes it off the queue, so that the next
+    /// one goes on behind it.
+    #[error("message {seq} of queue {queue} is damaged in segment {segment} at byte {offset}")]
+    Damaged {
+        /// The queue.
+        queue: QueueId,
+        /// The message.
+        seq: Seq,
+        /// The segment.
+        segment: SegmentNumber,
+        /// Where in its file.
+        offset: u64,
+    },
+    /// The disk said no. The message is back in its queue.
+    #[error("reading message {seq} of queue {queue} from segment {segment} at byte {offset}: {source}")]
+    Io {
+        /// The queue.
+        queue: QueueId,
+        /// The message.
+        seq: Seq,
+        /// The segment.
+        segment: SegmentNumber,
+        /// Where in its file.
+        offset: u64,
+        /// What the operating system said.
+        source: std::sync::Arc<io::Error>,
+    },
+    /// A write or sync failed, or the store was closed. Open it again.
+    #[error("the store delivers nothing any more: {0}")]
+    Poisoned(PoisonCause),
+}
+
+impl FetchError {
+    pub(super) fn refused(queue: QueueId, error: AppendError) -> Self {
+        match error {
+            AppendError::Poisoned(cause) => Self::Poisoned(cause),
+            AppendError::UnknownQueue(_) | AppendError::QueueExists(_) | AppendError::TooLarge { .. } => {
+                Self::UnknownQueue(queue)
+            }
+        }
+    }
+
+    /// `None` when the message is gone, which is no error: it was purged, or its queue deleted.
+    pub(super) fn unread(queue: QueueId, seq: Seq, error: ReadError) -> Option<Self> {
+        match error {
+            ReadError::Gone => None,
+            ReadError::Damaged { segment, offset } => Some(Self::Damaged {
+                queue,
+                seq,
+                segment,
+                offset,
+            }),
+            ReadError::Io {
+                segment,
+                offset,
+                source,
+            } => Some(Self::Io {
+                queue,
+                seq,
+                segment,
+                offset,
+                source: source.into(),
+            }),
+        }
+    }
+}
+
+/// Why a queue could not be made or deleted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// Names have 1 to 255 bytes.
+    #[error("a queue name has 1 to {limit} bytes, and not {len}")]
+    Name {
+        /// Bytes of the name.
+        len: usize,
+        /// The most there may be.
+        limit: usize,
+    },
+    /// The queue exists with other options. Ask for it with those, or delete it first.
+    #[error("queue '{name}' exists with {existing:?}, and not with {asked:?}")]
+    OptionsConflict {
+        /// Its name.
+        name: String,
+        /// What it was made with.
+        existing: QueueOptions,
+        /// What was asked for.
+        asked: QueueOptions,
+    },
+    /// It was deleted meanwhile.
+    #[error("queue {0} does not exist")]
+    UnknownQueue(QueueId),
+    /// The definition could not be written.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// A write or sync failed, or the store was closed. Open it again.
+    #[error("the store takes nothing any more: {0}")]
+    Poisoned(PoisonCause),
+}
+
+impl QueueError {
+    pub(super) fn refused(queue: QueueId, error: AppendError) -> Self {
+        match error {
+            AppendError::Poisoned(cause) => Self::Poisoned(cause),
+            AppendError::UnknownQueue(_) | AppendError::QueueExists(_) | AppendError::TooLarge { .. } => {
+                Self::UnknownQueue(queue)
+            }
+        }
+    }
+}

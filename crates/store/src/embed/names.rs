@@ -1,0 +1,235 @@
+//! The names of queues: in the catalog, and again in the journal as the queue's description.
+//!
+//! Invariants:
+//! - A name is durable in the catalog before its queue is in the journal; a queue is durably out of the journal before
+//!   its name leaves the catalog. So an open completes what a crash interrupted, and never guesses.
+//! - A queue whose name the catalog has lost is found again by what the journal says of it.
+
+use super::{QueueError, QueueOptions};
+use crate::catalog::{CATALOG_NAME, Catalog, CatalogError};
+use crate::disk::Disk;
+use crate::embed::hub::Hub;
+use crate::engine::Engine;
+use crate::error::{AppendError, OpenError};
+use crate::ids::QueueId;
+use crate::limits::QUEUE_NAME_BYTES_MAX;
+use crate::queue::QueueDurability;
+use crate::report::RecoveryReport;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Keys of the catalog, and descriptions in the journal, begin with this; the name follows.
+const PREFIX: &[u8] = b"store/queue/";
+
+/// What the catalog says of a queue (docs/format.md, "Catalog"). The order of variants and fields is the format.
+#[derive(Serialize, Deserialize)]
+enum Definition {
+    V1 { id: u64, options: QueueOptions },
+}
+
+/// A queue that has a name.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub id: QueueId,
+    pub name: String,
+    pub options: QueueOptions,
+}
+
+/// All queues by name.
+#[derive(Default)]
+pub(super) struct Names {
+    by_name: BTreeMap<String, Arc<Named>>,
+}
+
+impl Names {
+    /// The names that the catalog holds, with their queues in the journal.
+    pub(super) fn open<D: Disk>(engine: &Engine<D, Hub>, report: &RecoveryReport) -> Result<Self, OpenError> {
+        let mut names = Self::default();
+        let all = defined(&engine.catalog())?;
+        for named in all {
+            engine.raise_queue_ids(named.id);
+            let in_journal = report.queues.iter().any(|queue| queue.id == named.id);
+            if in_journal || names.make_again(engine, &named)? {
+                names.insert(engine, named);
+            }
+        }
+        for queue in &report.queues {
+            let name = queue
+                .meta
+                .strip_prefix(PREFIX)
+                .and_then(|name| std::str::from_utf8(name).ok());
+            let known = names.by_name.values().any(|named| named.id == queue.id);
+            let Some(name) = name.filter(|name| !known && !names.by_name.contains_key(*name)) else {
+                continue;
+            };
+            tracing::warn!(name, id = %queue.id, "the catalog had lost a queue; it is back, without its limits");
+            let named = Named {
+                id: queue.id,
+                name: name.to_owned(),
+                options: QueueOptions::default(),
+            };
+            write(&mut engine.catalog(), &named).map_err(unwritable)?;
+            names.insert(engine, named);
+        }
+        Ok(names)
+    }
+
+    /// A name without a queue: either it was about to be made, or it was deleted. Whether it is there now.
+    fn make_again<D: Disk>(&self, engine: &Engine<D, Hub>, named: &Named) -> Result<bool, OpenError> {
+        let made = create(engine, named);
+        match made {
+            Ok(()) => Ok(true),
+            Err(AppendError::QueueExists(_)) => {
+                let removed = engine.catalog().delete(&key(&named.name));
+                removed.map_err(unwritable)?;
+                Ok(false)
+            }
+            Err(AppendError::Poisoned(cause)) => {
+                let file = cause.file.clone();
+                Err(OpenError::io(cause.what, file)(std::io::Error::other(cause)))
+            }
+            Err(error @ (AppendError::TooLarge { .. } | AppendError::UnknownQueue(_))) => {
+                Err(OpenError::Format {
+                    file: CATALOG_NAME.to_owned(),
+                    problem: format!("queue '{}' could not be made: {error}", named.name),
+                })
+            }
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Arc<Named>> {
+        self.by_name.get(name)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Named>> {
+        self.by_name.values()
+    }
+
+    /// Makes a queue; durable on return.
+    pub(super) fn make<D: Disk>(
+        &mut self,
+        engine: &Engine<D, Hub>,
+        name: &str,
+        options: QueueOptions,
+    ) -> Result<Arc<Named>, QueueError> {
+        if name.is_empty() || name.len() > QUEUE_NAME_BYTES_MAX {
+            let (len, limit) = (name.len(), QUEUE_NAME_BYTES_MAX);
+            return Err(QueueError::Name { len, limit });
+        }
+        let named = Named {
+            id: engine.next_queue_id(),
+            name: name.to_owned(),
+            options,
+        };
+        write(&mut engine.catalog(), &named)?;
+        create(engine, &named).map_err(|error| QueueError::refused(named.id, error))?;
+        Ok(self.insert(engine, named))
+    }
+
+    /// Deletes a queue; durable on return.
+    pub(super) fn remove<D: Disk>(
+        &mut self,
+        engine: &Engine<D, Hub>,
+        named: &Named,
+    ) -> Result<(), QueueError> {
+        let deleted = engine.lock().shard().delete_queue(named.id);
+        let block = deleted.map_err(|error| QueueError::refused(named.id, error))?;
+        engine.wait_durable(block).map_err(QueueError::Poisoned)?;
+        self.by_name.remove(&named.name);
+        let mut guard = engine.lock();
+        let hub = guard.parts().1;
+        hub.limits.remove(&named.id);
+        hub.notify(named.id);
+        let due = hub.take_due();
+        drop(guard);
+        for waker in due {
+            waker.wake();
+        }
+        engine.catalog().delete(&key(&named.name))?;
+        Ok(())
+    }
+
+    fn insert<D: Disk>(&mut self, engine: &Engine<D, Hub>, named: Named) -> Arc<Named> {
+        if named.options.messages_max.is_some() {
+            engine.lock().parts().1.limits.insert(named.id, named.options);
+        }
+        let named = Arc::new(named);
+        self.by_name.insert(named.name.clone(), Arc::clone(&named));
+        named
+    }
+}
+
+fn create<D: Disk>(engine: &Engine<D, Hub>, named: &Named) -> Result<(), AppendError> {
+    let description = key(&named.name);
+    let durable = QueueDurability::Durable;
+    let block = engine
+        .lock()
+        .shard()
+        .create_queue(named.id, durable, &description)?;
+    engine.wait_durable(block).map_err(AppendError::Poisoned)?;
+    Ok(())
+}
+
+fn key(name: &str) -> Vec<u8> {
+    [PREFIX, name.as_bytes()].concat()
+}
+
+fn write<D: Disk>(catalog: &mut Catalog<D>, named: &Named) -> Result<(), CatalogError> {
+    let (id, options) = (named.id.get(), named.options);
+    catalog.put(&key(&named.name), &Definition::V1 { id, options })
+}
+
+/// What the catalog defines. An entry is intact when it comes here, so one that cannot be read is another version's.
+fn defined<D: Disk>(catalog: &Catalog<D>) -> Result<Vec<Named>, OpenError> {
+    let entries = catalog.with_prefix(PREFIX).map(|(key, value)| {
+        let name = String::from_utf8_lossy(&key[PREFIX.len()..]).into_owned();
+        match Catalog::<D>::decode(value) {
+            Ok(Definition::V1 { id, options }) => Ok(Named {
+                id: QueueId::new(id),
+                name,
+                options,
+            }),
+            Err(error) => Err(OpenError::Format {
+                file: CATALOG_NAME.to_owned(),
+                problem: format!(
+                    "queue '{name}' was defined by another version ({error}): open it with that one"
+                ),
+            }),
+        }
+    });
+    entries.collect()
+}
+
+fn unwritable(error: CatalogError) -> OpenError {
+    match error {
+        CatalogError::DiskFull { source, .. } | CatalogError::Io { source, .. } => {
+            OpenError::io("writing", CATALOG_NAME)(source)
+        }
+        CatalogError::Encode(_) | CatalogError::Poisoned => OpenError::Format {
+            file: CATALOG_NAME.to_owned(),
+            problem: error.to_string(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec;
+
+    #[test]
+    fn a_definition_has_the_bytes_that_the_format_draws() {
+        let mut limited = Vec::new();
+        let options = QueueOptions::newest(0x0102);
+        codec::encode_into(&mut limited, &Definition::V1 { id: 7, options }, 100).unwrap();
+        let bytes = [
+            0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 1, 2, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0,
+        ];
+        assert_eq!(limited, bytes);
+        let mut unlimited = Vec::new();
+        let options = QueueOptions::default();
+        codec::encode_into(&mut unlimited, &Definition::V1 { id: 7, options }, 100).unwrap();
+        assert_eq!(unlimited, [0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    }
+}

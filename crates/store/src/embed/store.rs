@@ -1,0 +1,216 @@
+//! The open store, as its embedder holds it.
+
+use super::hub::Hub;
+use super::names::{Named, Names};
+use super::{CommitError, Queue, QueueError, QueueOptions};
+use crate::disk::{Disk, Now, RealDisk, WriteMode};
+use crate::engine::{Counters, Engine};
+use crate::error::{OpenError, PoisonCause};
+use crate::ids::{QueueId, Seq};
+use crate::limits::READERS_KEPT_MAX;
+use crate::options::Options;
+use crate::reader::Reader;
+use crate::report::RecoveryReport;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// An open store: cheap to clone, to be shared by threads.
+///
+/// End with [`Store::close`]. When instead the last handle is dropped (queues and deliveries are handles, too), what was
+/// accepted is still written and the directory is free, but the next open recovers as after a crash.
+pub struct Store<D: Disk = RealDisk> {
+    shared: Arc<Shared<D>>,
+}
+
+struct Shared<D: Disk> {
+    engine: Engine<D, Hub>,
+    disk: D,
+    names: Mutex<Names>,
+    readers: Mutex<Vec<Reader<D>>>,
+    segment_bytes: u64,
+}
+
+/// What a store has and has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Queues that have a name.
+    pub queues: usize,
+    /// Bytes that the segments of the journal take on disk.
+    pub journal_bytes: u64,
+    /// What was done since the store was opened.
+    pub counters: Counters,
+}
+
+impl Store<RealDisk> {
+    /// Opens the store in a directory, and makes one if there is none. Recovers what a crash left; the report says what
+    /// was found. The directory belongs to this process until the store is closed.
+    ///
+    /// # Errors
+    /// When another process holds the directory, it was written by another version, or the disk refuses.
+    pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<(Self, RecoveryReport), OpenError> {
+        let shown = dir.as_ref().display().to_string();
+        let disk = RealDisk::open(dir.as_ref(), WriteMode::default())
+            .map_err(OpenError::io("creating", shown.clone()))?;
+        let (store, report) = Self::open_on(disk, options)?;
+        let started = store.engine().start();
+        started.map_err(OpenError::io("starting the threads of", shown))?;
+        Ok((store, report))
+    }
+}
+
+impl<D: Disk> Store<D> {
+    /// Opens the store on a disk of any kind, without threads: whoever waits for something does the work. For tests on a
+    /// simulated disk.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_on(disk: D, options: Options) -> Result<(Self, RecoveryReport), OpenError> {
+        let segment_bytes = options.segment_bytes;
+        let (engine, report) = Engine::open(disk.clone(), options, Hub::default())?;
+        let names = Names::open(&engine, &report)?;
+        let shared = Shared {
+            engine,
+            disk,
+            names: Mutex::new(names),
+            readers: Mutex::new(Vec::new()),
+            segment_bytes,
+        };
+        let store = Self {
+            shared: Arc::new(shared),
+        };
+        Ok((store, report))
+    }
+
+    /// The queue of this name; makes it if there is none. Durable on return.
+    ///
+    /// # Errors
+    /// When it exists with other options, the name is empty or too long, or it could not be written.
+    pub fn queue(&self, name: &str, options: QueueOptions) -> Result<Queue<D>, QueueError> {
+        let mut names = self.names();
+        let named = match names.get(name) {
+            Some(named) if named.options != options => {
+                return Err(QueueError::OptionsConflict {
+                    name: name.to_owned(),
+                    existing: named.options,
+                    asked: options,
+                });
+            }
+            Some(named) => Arc::clone(named),
+            None => names.make(self.engine(), name, options)?,
+        };
+        Ok(Queue::new(self, &named))
+    }
+
+    /// The queue of this name, if there is one, whatever its options.
+    #[must_use]
+    pub fn find_queue(&self, name: &str) -> Option<Queue<D>> {
+        let names = self.names();
+        names.get(name).map(|named| Queue::new(self, named))
+    }
+
+    /// All queues, by name.
+    #[must_use]
+    pub fn queues(&self) -> Vec<Queue<D>> {
+        self.names().iter().map(|named| Queue::new(self, named)).collect()
+    }
+
+    pub(super) fn delete_queue(&self, named: &Arc<Named>) -> Result<(), QueueError> {
+        let mut names = self.names();
+        if names.get(&named.name).is_none_or(|known| known.id != named.id) {
+            return Err(QueueError::UnknownQueue(named.id));
+        }
+        names.remove(self.engine(), named)
+    }
+
+    /// What the store has and has done.
+    #[must_use]
+    pub fn stats(&self) -> StoreStats {
+        let counters = self.engine().counters();
+        StoreStats {
+            queues: self.names().iter().count(),
+            journal_bytes: counters.segments * self.shared.segment_bytes,
+            counters,
+        }
+    }
+
+    /// An orderly stop: writes what waits and lets go of the directory, so that the next open has nothing to recover.
+    /// Whoever still holds a handle finds a store that takes nothing; deliveries that are still open come back.
+    ///
+    /// # Errors
+    /// When the store was poisoned or could not be written: it was stopped all the same, and the next open recovers.
+    pub fn close(&self) -> Result<(), PoisonCause> {
+        let closed = self.engine().close();
+        let mut guard = self.engine().lock();
+        let hub = guard.parts().1;
+        hub.notify_all();
+        let due = hub.take_due();
+        drop(guard);
+        for waker in due {
+            waker.wake();
+        }
+        closed
+    }
+
+    pub(super) fn requeue(&self, queue: QueueId, first: Seq, count: u64) -> Result<(), CommitError> {
+        let now = self.now();
+        let mut guard = self.engine().lock();
+        let (shard, hub) = guard.parts();
+        shard.requeue(queue, first, count, now)?;
+        hub.notify(queue);
+        let due = hub.take_due();
+        drop(guard);
+        for waker in due {
+            waker.wake();
+        }
+        self.engine().commit(0);
+        Ok(())
+    }
+
+    pub(super) fn engine(&self) -> &Engine<D, Hub> {
+        &self.shared.engine
+    }
+
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.shared.disk.now()
+    }
+
+    /// A reader, kept from an earlier fetch if there is one: its buffer costs more than a warm read.
+    pub(super) fn take_reader(&self) -> Reader<D> {
+        let kept = self
+            .shared
+            .readers
+            .lock()
+            .expect("no holder of this lock panics")
+            .pop();
+        kept.unwrap_or_else(|| self.engine().reader())
+    }
+
+    pub(super) fn give_reader(&self, reader: Reader<D>) {
+        let mut readers = self.shared.readers.lock().expect("no holder of this lock panics");
+        if readers.len() < READERS_KEPT_MAX {
+            readers.push(reader);
+        }
+    }
+
+    fn names(&self) -> std::sync::MutexGuard<'_, Names> {
+        self.shared.names.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl<D: Disk> Clone for Store<D> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<D: Disk> std::fmt::Debug for Store<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,148 @@
+//! Batches: all of it or nothing.
+
+use crate::support::{batch, bodies, held, open, publish, queue};
+use logpond_store::{Batch, CommitError, Message, QueueId, QueueOptions, TryCommitError};
+
+#[test]
+fn a_message_for_several_queues_is_in_each_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let (orders, audit) = (queue(&store, "orders"), queue(&store, "audit"));
+    let mut batch = Batch::new();
+    let twice = [orders.id(), audit.id(), orders.id()];
+    batch.publish(&twice, Message::new("one").with_properties("p"));
+    store.commit(batch).unwrap();
+    assert_eq!((orders.len(), audit.len()), (1, 1));
+    let deliveries = audit.fetch(9).unwrap();
+    assert_eq!(deliveries[0].properties(), b"p");
+    assert_eq!(bodies(&deliveries), ["one"]);
+}
+
+#[test]
+fn a_delivery_is_done_if_and_only_if_the_rest_of_its_batch_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let (from, to) = (queue(&store, "from"), queue(&store, "to"));
+    publish(&store, &from, &["one", "two"]);
+
+    let nowhere = QueueId::new(4711);
+    let mut refused = Batch::new();
+    refused.publish(&[to.id(), nowhere], Message::new("ONE"));
+    refused.ack(from.fetch(1).unwrap().remove(0));
+    let error = store.commit(refused).unwrap_err();
+    assert!(
+        matches!(error, CommitError::UnknownQueue(id) if id == nowhere),
+        "{error}"
+    );
+    assert_eq!(
+        (held(&from), held(&to)),
+        (vec!["one".into(), "two".into()], vec![])
+    );
+
+    let mut taken = Batch::new();
+    let delivery = from.fetch(1).unwrap().remove(0);
+    assert!(delivery.is_redelivered(), "the refused batch put it back");
+    taken.publish(&[to.id()], Message::new("ONE"));
+    taken.ack(delivery);
+    store.commit(taken).unwrap();
+    assert_eq!((held(&from), held(&to)), (vec!["two".into()], vec!["ONE".into()]));
+}
+
+#[test]
+fn a_batch_that_is_dropped_puts_its_deliveries_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let orders = queue(&store, "orders");
+    publish(&store, &orders, &["one"]);
+    let mut dropped = Batch::new();
+    dropped.ack(orders.fetch(1).unwrap().remove(0));
+    assert!(orders.fetch(1).unwrap().is_empty());
+    drop(dropped);
+    assert_eq!(bodies(&orders.fetch(1).unwrap()), ["one"]);
+}
+
+#[test]
+fn a_batch_beyond_what_one_commit_takes_is_refused_with_both_sizes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let orders = queue(&store, "orders");
+    let body = "x".repeat(40_000);
+    let error = store.commit(batch(&orders, &[&body, &body])).unwrap_err();
+    assert!(
+        matches!(error, CommitError::TooLarge { bytes, limit } if bytes > 80_000 && limit < bytes),
+        "{error}"
+    );
+    assert!(orders.is_empty());
+    publish(&store, &orders, &["the store goes on"]);
+}
+
+#[test]
+fn a_delivery_of_another_store_is_refused_and_goes_back_to_its_own() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ((here, _), (there, _)) = (open(here.path()), open(there.path()));
+    let theirs = queue(&there, "orders");
+    publish(&there, &theirs, &["one"]);
+    let mut mixed = Batch::new();
+    mixed.ack(theirs.fetch(1).unwrap().remove(0));
+    let error = here.commit(mixed).unwrap_err();
+    assert!(
+        matches!(error, CommitError::OtherStore { queue, .. } if queue == theirs.id()),
+        "{error}"
+    );
+    assert_eq!(theirs.fetch(1).unwrap().len(), 1);
+}
+
+#[test]
+fn a_full_queue_refuses_a_batch_that_does_not_fit_and_takes_one_that_makes_its_own_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let small = store.queue("small", QueueOptions::at_most(2)).unwrap();
+    publish(&store, &small, &["one", "two"]);
+    let error = store.commit(batch(&small, &["three"])).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            CommitError::QueueFull {
+                held: 2,
+                more: 1,
+                limit: 2,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let mut exchange = batch(&small, &["three"]);
+    exchange.ack(small.fetch(1).unwrap().remove(0));
+    store.commit(exchange).unwrap();
+    assert_eq!(held(&small), ["two", "three"]);
+}
+
+#[test]
+fn a_queue_of_the_newest_drops_its_oldest_for_what_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let newest = store.queue("newest", QueueOptions::newest(3)).unwrap();
+    for body in ["1", "2", "3", "4", "5"] {
+        publish(&store, &newest, &[body]);
+    }
+    assert_eq!(held(&newest), ["3", "4", "5"]);
+}
+
+#[test]
+fn a_batch_that_would_have_to_wait_for_the_disk_comes_back_from_a_try() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let orders = queue(&store, "orders");
+    let body = "x".repeat(50_000);
+    let mut taken = 0_u64;
+    let returned = loop {
+        match store.try_commit(batch(&orders, &[&body])) {
+            Ok(_ticket) => taken += 1,
+            Err(TryCommitError::Full(batch)) => break batch,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(returned.len(), 1);
+    store.commit(returned).unwrap();
+    assert_eq!(orders.len(), taken + 1);
+}

@@ -1,0 +1,9 @@
+//! The store as a program embeds it, on a real directory.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod batches;
+mod commits;
+mod consumers;
+mod queues;
+mod replays;
+mod support;

@@ -1,0 +1,94 @@
+//! Queues by name.
+
+use crate::support::{bodies, held, open, publish, queue};
+use logpond_store::{QueueError, QueueOptions};
+
+#[test]
+fn a_queue_is_the_same_whenever_it_is_asked_for_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let id = queue(&store, "orders").id();
+    assert_eq!(queue(&store, "orders").id(), id);
+    assert_ne!(queue(&store, "others").id(), id);
+    store.close().unwrap();
+    let (store, _) = open(dir.path());
+    let names: Vec<_> = store
+        .queues()
+        .iter()
+        .map(|queue| queue.name().to_owned())
+        .collect();
+    assert_eq!(names, ["orders", "others"]);
+    assert_eq!(queue(&store, "orders").id(), id);
+}
+
+#[test]
+fn a_queue_asked_for_with_other_options_is_refused_with_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let made = QueueOptions::at_most(10);
+    store.queue("orders", made).unwrap();
+    drop(store);
+    let (store, _) = open(dir.path());
+    let wish = QueueOptions::newest(10);
+    let error = store.queue("orders", wish).unwrap_err();
+    assert!(
+        matches!(&error, QueueError::OptionsConflict { existing, asked, .. }
+            if *existing == made && *asked == wish),
+        "{error}"
+    );
+    assert_eq!(store.find_queue("orders").unwrap().options(), made);
+}
+
+#[test]
+fn names_have_1_to_255_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    queue(&store, &"n".repeat(255));
+    for name in [String::new(), "n".repeat(256)] {
+        let error = store.queue(&name, QueueOptions::default()).unwrap_err();
+        assert!(matches!(error, QueueError::Name { limit: 255, .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_deleted_queue_stays_away_and_its_name_is_free_for_a_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let old = queue(&store, "orders");
+    publish(&store, &old, &["one"]);
+    old.delete().unwrap();
+    assert!(store.find_queue("orders").is_none() && old.is_empty());
+    let error = old.delete().unwrap_err();
+    assert!(
+        matches!(error, QueueError::UnknownQueue(id) if id == old.id()),
+        "{error}"
+    );
+    drop((old, store));
+    let (store, _) = open(dir.path());
+    assert!(store.queues().is_empty());
+    assert!(held(&queue(&store, "orders")).is_empty());
+}
+
+#[test]
+fn a_purge_ends_what_is_ready_and_leaves_what_consumers_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let orders = queue(&store, "orders");
+    publish(&store, &orders, &["one", "two", "three"]);
+    let mine = orders.fetch(1).unwrap();
+    assert_eq!(orders.purge().unwrap(), 2);
+    assert_eq!(orders.len(), 1);
+    drop(mine);
+    assert_eq!(bodies(&orders.fetch(9).unwrap()), ["one"]);
+}
+
+#[test]
+fn a_queue_whose_name_the_catalog_lost_is_found_by_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    publish(&store, &queue(&store, "orders"), &["one"]);
+    store.close().unwrap();
+    std::fs::remove_file(dir.path().join("catalog.log")).unwrap();
+    let (store, _) = open(dir.path());
+    assert_eq!(held(&queue(&store, "orders")), ["one"]);
+}
