@@ -96,9 +96,35 @@ impl BlockHeader {
         in_place.then_some((header, crc))
     }
 
-    /// The address that these bytes claim to have, if they are a header at all.
-    pub(crate) fn claimed_lsn(bytes: &[u8]) -> u64 {
-        LE::read_u64(&bytes[24..])
+    /// Reads a header of `segment` at `offset` whose first lsn nobody knows; returns that too.
+    pub(crate) fn identify(
+        bytes: &[u8],
+        salt: Salt,
+        segment: SegmentNumber,
+        offset: u64,
+    ) -> Option<(Self, Lsn)> {
+        let claimed_lsn = LE::read_u64(&bytes[24..]);
+        let first_lsn = Lsn::new(claimed_lsn.checked_sub(offset)?);
+        let (header, _) = Self::decode(bytes, salt, segment, first_lsn, offset)?;
+        Some((header, first_lsn))
+    }
+
+    /// The same for a header in which one bit has flipped: the checksum tells which one it was.
+    pub(crate) fn identify_mended(
+        bytes: &[u8],
+        salt: Salt,
+        segment: SegmentNumber,
+        offset: u64,
+    ) -> Option<(Self, Lsn)> {
+        let was_header = LE::read_u64(&bytes[0..]) == MAGIC || LE::read_u64(&bytes[16..]) == segment.get();
+        let mut mended: [u8; HEADER_LEN] = bytes.get(..HEADER_LEN)?.try_into().ok()?;
+        let mut bits = (0..HEADER_LEN * 8).filter(|_| was_header);
+        bits.find_map(|bit| {
+            mended[bit / 8] ^= 1 << (bit % 8);
+            let found = Self::identify(&mended, salt, segment, offset);
+            mended[bit / 8] ^= 1 << (bit % 8);
+            found
+        })
     }
 
     /// Whether a header of this place once stood here: most of what only it could say is still there.
@@ -155,6 +181,22 @@ mod tests {
             BlockHeader::decode(&bytes, Salt::of(43), SegmentNumber::new(2), Lsn::new(65536), 8192),
             None
         );
+    }
+
+    #[test]
+    fn a_header_with_one_flipped_bit_still_says_where_its_segment_begins() {
+        let (salt, segment) = (Salt::of(42), SegmentNumber::new(2));
+        let mut bytes = [0; HEADER_LEN];
+        header().encode(salt, 8192, &mut bytes);
+        for bit in 0..HEADER_LEN * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(BlockHeader::identify(&bytes, salt, segment, 8192), None);
+            let mended = BlockHeader::identify_mended(&bytes, salt, segment, 8192);
+            assert_eq!(mended, Some((header(), Lsn::new(65536))));
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        bytes[40] ^= 3;
+        assert_eq!(BlockHeader::identify_mended(&bytes, salt, segment, 8192), None);
     }
 
     #[test]

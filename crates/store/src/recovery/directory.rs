@@ -222,8 +222,13 @@ fn read_header<D: Disk>(
         }),
         Err(HeaderProblem::Invalid) => {
             // A start that was interrupted leaves a block without a header: nothing in it was ever confirmed.
-            let found = by_any_block(&file, store, number, bytes);
-            let found = found.map_err(OpenError::io("reading", &path))?;
+            let reading = || OpenError::io("reading", &path);
+            let mut found =
+                by_any_block(&file, store, number, bytes, BlockHeader::identify).map_err(reading())?;
+            if found.is_none() {
+                let mended = by_any_block(&file, store, number, bytes, BlockHeader::identify_mended);
+                found = mended.map_err(reading())?;
+            }
             Ok(found.filter(|found| found.epoch <= begun))
         }
     }
@@ -254,6 +259,9 @@ fn by_checkpoint<D: Disk>(
     }))
 }
 
+/// How a block header says which segment it is of, and where that begins.
+type Identify = fn(&[u8], Salt, SegmentNumber, u64) -> Option<(BlockHeader, Lsn)>;
+
 /// A segment whose header is unreadable, as the first sound block header in it tells. Blocks of an earlier use of the
 /// file were sealed with another number.
 fn by_any_block<F: DiskFile>(
@@ -261,6 +269,7 @@ fn by_any_block<F: DiskFile>(
     store: u128,
     number: SegmentNumber,
     bytes: u64,
+    identify: Identify,
 ) -> std::io::Result<Option<Found>> {
     let salt = Salt::of(store);
     let mut buf = AlignedBuf::zeroed(memory_offset(SEARCH_BYTES.min(bytes.next_multiple_of(ALIGNMENT))));
@@ -271,11 +280,7 @@ fn by_any_block<F: DiskFile>(
             .chunks_exact(HEADER_LEN)
             .step_by(memory_offset(ALIGNMENT) / HEADER_LEN)
         {
-            let first = BlockHeader::claimed_lsn(page).checked_sub(at).map(Lsn::new);
-            let header = first.and_then(|first_lsn| {
-                let (header, _) = BlockHeader::decode(page, salt, number, first_lsn, at)?;
-                Some((header, first_lsn))
-            });
+            let header = identify(page, salt, number, at);
             if let Some((header, first_lsn)) = header {
                 return Ok(Some(Found {
                     number,
