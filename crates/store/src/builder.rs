@@ -9,7 +9,9 @@
 use crate::checksum::Salt;
 use crate::disk::{AlignedBuf, Now};
 use crate::format::block::{BlockHeader, HEADER_LEN};
-use crate::format::record::{self, AckReason, MessageParts, QueueRecord, Range, RangesKind};
+use crate::format::record::{
+    self, AckReason, MessageParts, MessageRecord, QueueRecord, Range, RangesKind, Reference,
+};
 use crate::format::{byte_count, disk_len, pad8};
 use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber, Seq};
 use crate::limits::ALIGNMENT;
@@ -132,6 +134,14 @@ impl BlockBuilder {
         }
         self.max_timestamp_ms = self.max_timestamp_ms.max(parts.timestamp_ms);
         self.urgent = true;
+    }
+
+    /// Appends an evacuated message with those references that still live.
+    pub(crate) fn copy(&mut self, message: &MessageRecord<'_>, kept: &[Reference], pool: &mut BufferPool) {
+        let ordinal = self.record_count;
+        let len = record::message_len(kept.len(), message.properties.len(), message.body.len());
+        record::put_copy(self.open_record(len, pool), ordinal, message, kept);
+        self.max_timestamp_ms = self.max_timestamp_ms.max(message.timestamp_ms);
     }
 
     /// Appends a QUEUE record.

@@ -11,6 +11,7 @@ use crate::frame;
 use crate::ids::{Lsn, SegmentNumber};
 use crate::index::pages::{PageNumber, Pages};
 use crate::queue::{Queue, QueueDurability};
+use crate::segments::Live;
 use crate::state::State;
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ use std::io;
 
 /// Directory of shard 0, in which its checkpoints lie.
 pub(crate) const SHARD_DIR: &str = "shard-00";
-const SCHEMA: u16 = 0x0101;
+const SCHEMA: u16 = 0x0102;
 const NO_PAGE: PageNumber = PageNumber::MAX;
 
 /// The contents of a checkpoint file.
@@ -67,7 +68,8 @@ pub(crate) struct CheckpointQueue {
     pub first_page: u64,
     /// Number and checksum of each page.
     pub pages: Vec<(u32, u32)>,
-    pub segments: Vec<(u64, u64)>,
+    /// Number of a segment, live entries in it, their bytes.
+    pub segments: Vec<(u64, u64, u64)>,
 }
 
 /// Where in the log a checkpoint is taken.
@@ -179,7 +181,7 @@ impl CheckpointQueue {
             segments: queue
                 .segments
                 .iter()
-                .map(|(number, live)| (number.get(), *live))
+                .map(|(number, live)| (number.get(), live.entries, live.bytes))
                 .collect(),
         }
     }
@@ -206,7 +208,7 @@ impl CheckpointQueue {
         queue.segments = self
             .segments
             .iter()
-            .map(|(number, live)| (SegmentNumber::new(*number), *live))
+            .map(|&(number, entries, bytes)| (SegmentNumber::new(number), Live { entries, bytes }))
             .collect();
         Some(queue)
     }
@@ -240,7 +242,9 @@ pub(crate) fn known_segments<D: Disk>(disk: &D, store: u128) -> io::Result<Vec<C
     for lsn in list(disk)? {
         if let Some(mut checkpoint) = Checkpoint::read(disk, lsn, store)? {
             for segment in &mut checkpoint.segments {
-                segment.end = segment.end.min(checkpoint.lsn);
+                if !SegmentNumber::new(segment.number).is_cold() {
+                    segment.end = segment.end.min(checkpoint.lsn);
+                }
             }
             return Ok(checkpoint.segments);
         }

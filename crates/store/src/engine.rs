@@ -8,6 +8,7 @@
 
 mod chores;
 mod commit;
+mod evacuation;
 mod journal;
 mod lifecycle;
 
@@ -188,15 +189,25 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
     /// What has been done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let mut locked = self.inner.lock();
-        let shard = &mut locked.shard;
-        Counters {
+        let locked = self.inner.lock();
+        let shard = &locked.shard;
+        let mut counters = Counters {
             blocks: shard.durable().end().get(),
             checkpoints: shard.chores.checkpoints_written,
-            segments_recycled: shard.chores.segments_recycled,
             rolls: shard.chores.rolls,
-            segments: crate::format::byte_count(shard.state.segments.iter().count()),
+            segments_recycled: shard.chores.segments_recycled,
+            cold_segments_recycled: shard.chores.cold_recycled,
+            evacuations: shard.evacuator.evacuations,
+            copies: shard.evacuator.copies,
+            ..Counters::default()
+        };
+        for segment in shard.state.segments.iter() {
+            counters.segments += 1;
+            counters.cold_segments += u64::from(segment.file.number.is_cold());
+            counters.segment_bytes += segment.file.file_bytes;
+            counters.live_bytes += segment.live.bytes;
         }
+        counters
     }
 }
 
@@ -209,10 +220,22 @@ pub struct Counters {
     pub checkpoints: u64,
     /// How often the log went on to the next segment.
     pub rolls: u64,
-    /// Segments recycled.
+    /// Segments recycled, cold ones included.
     pub segments_recycled: u64,
-    /// Segments in the journal.
+    /// Cold segments recycled.
+    pub cold_segments_recycled: u64,
+    /// Mostly dead segments whose survivors were moved.
+    pub evacuations: u64,
+    /// Messages that were moved.
+    pub copies: u64,
+    /// Segments that hold something or wait to be recycled, cold ones included; spares and the one prepared not.
     pub segments: u64,
+    /// Cold segments.
+    pub cold_segments: u64,
+    /// Size of their files.
+    pub segment_bytes: u64,
+    /// Bytes of records in them that are still needed.
+    pub live_bytes: u64,
 }
 
 impl<D: Disk, F: Follower<D>> Inner<D, F> {

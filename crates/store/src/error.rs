@@ -58,7 +58,7 @@ pub enum ReadError {
     #[error("the message is gone")]
     Gone,
     /// The bytes on disk do not validate. The message is lost; report it.
-    #[error("damaged bytes in segment {segment} at byte {offset}")]
+    #[error("damaged bytes in {} at byte {offset}", crate::segments::segment_path(*segment))]
     Damaged {
         /// The segment.
         segment: crate::SegmentNumber,
@@ -66,7 +66,7 @@ pub enum ReadError {
         offset: u64,
     },
     /// The disk said no.
-    #[error("reading segment {segment} at byte {offset}: {source}")]
+    #[error("reading {} at byte {offset}: {source}", crate::segments::segment_path(*segment))]
     Io {
         /// The segment.
         segment: crate::SegmentNumber,

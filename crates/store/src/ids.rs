@@ -72,6 +72,48 @@ number!(
     Epoch
 );
 
+/// Set in the numbers and addresses of cold segments, which are a space of their own behind the journal's.
+const COLD_BIT: u64 = 1 << 63;
+/// Each cold segment begins this many bits of address behind the one before: no segment is larger.
+const COLD_STRIDE_BITS: u32 = 30;
+const _: () = assert!(crate::limits::SEGMENT_BYTES_MAX == 1 << COLD_STRIDE_BITS);
+
+impl SegmentNumber {
+    /// The cold segment that is the `index`-th ever made.
+    pub(crate) const fn cold(index: u64) -> Self {
+        Self(index | COLD_BIT)
+    }
+
+    /// Which cold segment it is; `None` for one of the journal.
+    pub(crate) const fn cold_index(self) -> Option<u64> {
+        if self.is_cold() {
+            Some(self.0 ^ COLD_BIT)
+        } else {
+            None
+        }
+    }
+
+    /// Whether it is a cold segment: one with what was evacuated.
+    #[must_use]
+    pub const fn is_cold(self) -> bool {
+        self.0 & COLD_BIT != 0
+    }
+
+    /// Where this cold segment begins. Numbers are used once, so no address ever means two things.
+    pub(crate) const fn cold_first_lsn(self) -> Lsn {
+        assert!(self.is_cold(), "a segment of the journal begins where the log is");
+        Lsn(((self.0 ^ COLD_BIT) << COLD_STRIDE_BITS) | COLD_BIT)
+    }
+}
+
+impl Lsn {
+    /// Whether it is an address in a cold segment.
+    #[must_use]
+    pub const fn is_cold(self) -> bool {
+        self.0 & COLD_BIT != 0
+    }
+}
+
 /// Proof that a block and all before it were written and synced. Only a completed sync makes one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Durable {

@@ -68,6 +68,7 @@ pub mod catalog;
 mod checkpoint;
 mod checksum;
 mod codec;
+mod cold;
 pub mod disk;
 mod embed;
 mod engine;

@@ -36,6 +36,18 @@ pub const CHECKPOINT_BYTES: u64 = 64 << 20;
 pub const CHECKPOINT_MS: u64 = 5_000;
 /// Spare segments kept for recycling; what is above is removed.
 pub const SPARE_SEGMENTS_MAX: usize = 4;
+/// What segments may take beyond twice what lives in them before survivors are evacuated. With the segment in use, the one
+/// prepared, the spares, and what waits for a checkpoint, a store stays below twice what lives and 1 GiB.
+pub const EVACUATION_SLACK_BYTES: u64 = 384 << 20;
+/// Bytes that evacuation reads and writes for each byte of log that comes in. The dearest byte that it can free comes from a
+/// segment that is just below half live: four bytes of work for two.
+pub const EVACUATION_PACE: u64 = 6;
+/// Bytes of a segment that are looked at in one step of an evacuation: whatever else is due waits for so long.
+pub const EVACUATION_STEP_BYTES: u64 = 4 << 20;
+/// Survivors that are gathered, and sorted by queue, before they are written.
+pub const EVACUATION_BATCH_BYTES: u64 = 4 << 20;
+/// Entries that evacuation looks up, or moves, under one hold of the shard's lock.
+pub const EVACUATION_ENTRIES_AT_ONCE: usize = 256;
 /// Size of a file of index pages.
 pub const SLAB_BYTES: u64 = 64 << 20;
 /// Size of an index page.

@@ -19,6 +19,11 @@ pub struct Options {
     pub checkpoint_ms: u64,
     /// Spare segments kept for recycling.
     pub spare_segments_max: usize,
+    /// Segments may take twice the bytes that live in them, and this much more, before survivors are evacuated.
+    pub evacuation_slack_bytes: u64,
+    /// While messages come in, evacuation reads and writes at most this many bytes for each byte of log. Below 4 it may
+    /// fall behind, and the disk fills.
+    pub evacuation_pace: u64,
     /// Messages that a queue may deliver beyond its durable delivery mark.
     pub delivery_mark_step: u64,
     /// What to do when damage is found.
@@ -44,6 +49,8 @@ impl Default for Options {
             checkpoint_bytes: limits::CHECKPOINT_BYTES,
             checkpoint_ms: limits::CHECKPOINT_MS,
             spare_segments_max: limits::SPARE_SEGMENTS_MAX,
+            evacuation_slack_bytes: limits::EVACUATION_SLACK_BYTES,
+            evacuation_pace: limits::EVACUATION_PACE,
             delivery_mark_step: limits::DELIVERY_MARK_STEP,
             damage: DamagePolicy::Quarantine,
         }
@@ -62,6 +69,8 @@ impl Options {
             checkpoint_bytes: 64 << 10,
             checkpoint_ms: 1_000,
             spare_segments_max: 2,
+            evacuation_slack_bytes: 4 * limits::SEGMENT_BYTES_MIN,
+            evacuation_pace: limits::EVACUATION_PACE,
             delivery_mark_step: 8,
             damage: DamagePolicy::Quarantine,
         }
@@ -93,6 +102,9 @@ impl Options {
                 "block_bytes_soft is {}, but must be at most a quarter of segment_bytes",
                 self.block_bytes_soft
             ));
+        }
+        if self.evacuation_pace == 0 {
+            return Err("evacuation_pace is 0, but must be at least 1".to_owned());
         }
         if self.delivery_mark_step == 0 {
             return Err("delivery_mark_step is 0, but must be at least 1".to_owned());

@@ -1,8 +1,7 @@
 //! Known bugs, planted one at a time, to prove that the simulation would find them.
 //!
-//! Two classics cannot be planted here. A checksum that does not cover the length: a wrong length moves the bytes that the
-//! checksum is computed over, and the lengths in a record must add up to its own. Evacuation without a checkpoint: there
-//! is no evacuation yet.
+//! One classic cannot be planted here, a checksum that does not cover the length: a wrong length moves the bytes that the
+//! checksum is computed over, and the lengths in a record must add up to its own.
 //!
 //! Invariants:
 //! - Without the feature `planted-faults` nothing can be planted, and the questions cost nothing.
@@ -24,11 +23,12 @@ pub enum Planted {
     ChangeCheckpointedPage,
     RecycleAckBeforeMessage,
     ReadTailThroughCache,
+    EvacuateWithoutCheckpoint,
 }
 
 impl Planted {
     /// Every bug that can be planted.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::SkipSync,
         Self::SkipDirectorySync,
         Self::ConfirmBeforeSync,
@@ -42,6 +42,7 @@ impl Planted {
         Self::ChangeCheckpointedPage,
         Self::RecycleAckBeforeMessage,
         Self::ReadTailThroughCache,
+        Self::EvacuateWithoutCheckpoint,
     ];
 
     /// What the bug does, in words.
@@ -61,6 +62,7 @@ impl Planted {
             Self::ChangeCheckpointedPage => "change a checkpointed page in place",
             Self::RecycleAckBeforeMessage => "recycle an ack before its message",
             Self::ReadTailThroughCache => "read the tail through the cache",
+            Self::EvacuateWithoutCheckpoint => "evacuate without checkpoint",
         }
     }
 }

@@ -12,6 +12,7 @@
 use crate::ids::{BlockNumber, QueueId, SegmentNumber, Seq};
 use crate::index::page;
 use crate::index::pages::PageNumber;
+use crate::segments::Live;
 use roaring::RoaringTreemap;
 use std::collections::VecDeque;
 
@@ -70,8 +71,8 @@ pub(crate) struct Queue {
     /// Number of the first page in `pages`, within the queue.
     pub first_page: u64,
     pub pages: VecDeque<Option<PageNumber>>,
-    /// Live entries by segment, oldest first.
-    pub segments: VecDeque<(SegmentNumber, u64)>,
+    /// What lives of this queue, by segment.
+    pub segments: VecDeque<(SegmentNumber, Live)>,
 }
 
 impl Queue {
@@ -151,23 +152,23 @@ impl Queue {
         page.saturating_mul(page::ENTRIES).max(from).min(end)
     }
 
-    /// Counts `count` more live entries in `segment`.
-    pub(crate) fn add_live(&mut self, segment: SegmentNumber, count: u64) {
+    /// Counts `more` in `segment`.
+    pub(crate) fn add_live(&mut self, segment: SegmentNumber, more: Live) {
         match self.segments.back_mut() {
-            Some((last, live)) if *last == segment => *live += count,
+            Some((last, live)) if *last == segment => live.add(more),
             _ => match self.segments.iter_mut().find(|(number, _)| *number == segment) {
-                Some((_, live)) => *live += count,
-                None => self.segments.push_back((segment, count)),
+                Some((_, live)) => live.add(more),
+                None => self.segments.push_back((segment, more)),
             },
         }
     }
 
-    /// Counts `count` live entries less in `segment`.
-    pub(crate) fn remove_live(&mut self, segment: SegmentNumber, count: u64) {
+    /// Counts `less` off `segment`.
+    pub(crate) fn remove_live(&mut self, segment: SegmentNumber, less: Live) {
         if let Some(at) = self.segments.iter().position(|(number, _)| *number == segment) {
             let live = &mut self.segments[at].1;
-            *live = live.saturating_sub(count);
-            if *live == 0 {
+            live.remove(less);
+            if live.entries == 0 {
                 self.segments.remove(at);
             }
         }

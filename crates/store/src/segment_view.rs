@@ -37,7 +37,7 @@ pub(crate) enum Verdict {
 pub(crate) struct SegmentView<F: DiskFile> {
     file: Arc<SegmentFile<F>>,
     salt: Salt,
-    epoch: Epoch,
+    epoch: Option<Epoch>,
     limit: Lsn,
     /// Offset in the file of the first byte of `buf`.
     start: u64,
@@ -45,8 +45,8 @@ pub(crate) struct SegmentView<F: DiskFile> {
 }
 
 impl<F: DiskFile> SegmentView<F> {
-    /// A view of the blocks of `epoch` that lie below `limit`.
-    pub(crate) fn new(file: Arc<SegmentFile<F>>, salt: Salt, epoch: Epoch, limit: Lsn) -> Self {
+    /// A view of the blocks that lie below `limit`: those of `epoch`, or all.
+    pub(crate) fn new(file: Arc<SegmentFile<F>>, salt: Salt, epoch: Option<Epoch>, limit: Lsn) -> Self {
         Self {
             file,
             salt,
@@ -94,7 +94,8 @@ impl<F: DiskFile> SegmentView<F> {
         let (salt, epoch, limit) = (self.salt, self.epoch, self.limit);
         let bytes = self.bytes(offset, ALIGNMENT)?;
         let decoded = BlockHeader::decode(bytes, salt, number, first_lsn, offset);
-        Ok(decoded.filter(|(header, _)| header.epoch == epoch && header.end() <= limit))
+        Ok(decoded
+            .filter(|(header, _)| epoch.is_none_or(|epoch| header.epoch == epoch) && header.end() <= limit))
     }
 
     /// The next address from `at` on where a valid header stands.

@@ -1,14 +1,17 @@
 //! The segments of the log: which there are, where they lie, and how much of each is still needed.
 //!
 //! Invariants:
-//! - Segments are in the order of their first lsn; the last one is the one being written.
-//! - `live` counts the queue entries whose message lies in the segment; it falls only by durable
-//!   acknowledgements.
+//! - Segments are in the order of their first lsn: those of the journal, of which the last one is being written, then the
+//!   cold ones. Their numbers are in the same order.
+//! - `live` counts the queue entries whose message lies in the segment, and their bytes; it falls only by durable
+//!   acknowledgements and by evacuation.
 //! - A segment leaves this table only when it is dead, every queue state that came from it was written
-//!   again, and the older of the two retained checkpoints begins behind it.
+//!   again, and no retained checkpoint needs it.
 
 use crate::disk::{Disk, DiskFile, FileKind};
+use crate::format::{byte_count, memory_len, pad8};
 use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber};
+use crate::index::page::Entry;
 use crate::planted::{self, Planted};
 use hashbrown::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,10 +19,15 @@ use std::sync::{Arc, RwLock};
 
 /// Directory of the journal of shard 0.
 pub(crate) const JOURNAL_DIR: &str = "shard-00/j";
+/// Directory of the cold segments of shard 0.
+pub(crate) const COLD_DIR: &str = "shard-00/c";
 
 /// The file name of a segment, relative to the data directory.
 pub(crate) fn segment_path(number: SegmentNumber) -> String {
-    format!("{JOURNAL_DIR}/{:016x}.seg", number.get())
+    match number.cold_index() {
+        Some(index) => format!("{COLD_DIR}/{index:016x}.seg"),
+        None => format!("{JOURNAL_DIR}/{:016x}.seg", number.get()),
+    }
 }
 
 /// The name of a file that was a segment and waits to become one again.
@@ -58,7 +66,12 @@ pub(crate) struct SegmentFile<F> {
     /// The size of the file; what lies behind `bytes` is stale.
     pub file_bytes: u64,
     pub file: F,
+    /// Held by whoever has leased messages from here and not read them yet.
+    pins: Pin,
 }
+
+/// Keeps a segment from being recycled.
+pub(crate) type Pin = Arc<()>;
 
 impl<F> SegmentFile<F> {
     pub(crate) fn new(number: SegmentNumber, first_lsn: Lsn, epoch: Epoch, file_bytes: u64, file: F) -> Self {
@@ -69,7 +82,18 @@ impl<F> SegmentFile<F> {
             bytes: AtomicU64::new(file_bytes),
             file_bytes,
             file,
+            pins: Pin::default(),
         }
+    }
+
+    /// Keeps the segment from being recycled, until the pin is dropped. To be called under the shard's lock.
+    pub(crate) fn pin(&self) -> Pin {
+        Pin::clone(&self.pins)
+    }
+
+    /// Whether somebody holds a pin.
+    pub(crate) fn is_pinned(&self) -> bool {
+        Arc::strong_count(&self.pins) > 1
     }
 
     /// How much of the file, from its beginning, belongs to the log.
@@ -95,6 +119,37 @@ impl<F> SegmentFile<F> {
     }
 }
 
+/// What still lives in a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Live {
+    /// Queue entries.
+    pub entries: u64,
+    /// Bytes of their records. A record that was written for several entries is shared by them evenly.
+    pub bytes: u64,
+}
+
+impl Live {
+    pub(crate) fn of(entry: &Entry) -> Self {
+        let record = byte_count(pad8(memory_len(entry.len)));
+        Self {
+            entries: 1,
+            bytes: record.div_ceil(u64::from(entry.sharers) + 1),
+        }
+    }
+
+    pub(crate) const fn add(&mut self, more: Self) {
+        self.entries += more.entries;
+        self.bytes += more.bytes;
+    }
+
+    pub(crate) fn remove(&mut self, less: Self) {
+        debug_assert!(self.entries >= less.entries && self.bytes >= less.bytes);
+        self.entries = self.entries.saturating_sub(less.entries);
+        self.bytes = self.bytes.saturating_sub(less.bytes);
+        debug_assert!(self.entries > 0 || self.bytes == 0, "what is dead weighs nothing");
+    }
+}
+
 /// What is known of a segment.
 pub(crate) struct Segment<F> {
     pub file: Arc<SegmentFile<F>>,
@@ -102,17 +157,40 @@ pub(crate) struct Segment<F> {
     pub end: Lsn,
     /// The number of its last block; greater than any for one of an earlier process.
     pub last_block: BlockNumber,
-    pub live: u64,
-    /// Queues whose records other than messages lie here; their state is written again before this
-    /// segment is recycled.
+    pub live: Live,
+    /// Queues whose records other than messages lie here: their state is written again before this
+    /// segment is recycled. Of a cold segment: queues whose copies lie here.
     pub control: HashSet<QueueId>,
     /// Once dead: the block with the last queue state that this segment still owed.
     pub settled: Option<BlockNumber>,
+    /// The generation of index pages in which the index last let go of this segment without a word in the log: checkpoints
+    /// of earlier ones still refer to it.
+    pub vacated: Option<u32>,
+    /// Whether its survivors can be moved; not when damage was met in it.
+    pub movable: bool,
 }
 
-/// All segments, oldest first.
+impl<F> Segment<F> {
+    /// A segment of which nothing is known but where its blocks end.
+    pub(crate) fn new(file: Arc<SegmentFile<F>>, end: Lsn) -> Self {
+        Self {
+            file,
+            end,
+            last_block: BlockNumber::new(u64::MAX),
+            live: Live::default(),
+            control: HashSet::new(),
+            settled: None,
+            vacated: None,
+            movable: true,
+        }
+    }
+}
+
+/// All segments.
 pub(crate) struct Segments<D: Disk> {
     list: Vec<Segment<D::File>>,
+    /// How many of them, the first ones, are the journal's.
+    journal_len: usize,
     files: SegmentFiles<D>,
 }
 
@@ -120,28 +198,33 @@ impl<D: Disk> Segments<D> {
     pub(crate) fn new() -> Self {
         Self {
             list: Vec::new(),
+            journal_len: 0,
             files: SegmentFiles(Arc::default()),
         }
     }
 
+    /// Adds the segment that follows all others of its kind.
     pub(crate) fn push(&mut self, segment: Segment<D::File>) {
-        assert!(
-            self.list
-                .last()
-                .is_none_or(|last| last.file.first_lsn < segment.file.first_lsn),
-            "segments follow each other in the log"
-        );
-        debug_assert!(
-            self.list
-                .last()
-                .is_none_or(|last| last.file.number < segment.file.number)
-        );
+        let is_cold = segment.file.number.is_cold();
+        let at = if is_cold {
+            self.list.len()
+        } else {
+            self.journal_len
+        };
+        if let Some(before) = self.list[..at].last() {
+            assert!(
+                before.file.first_lsn < segment.file.first_lsn,
+                "segments follow each other in the log"
+            );
+            debug_assert!(before.file.number < segment.file.number);
+        }
         self.files
             .0
             .write()
             .expect("no holder of this lock panics")
-            .push(Arc::clone(&segment.file));
-        self.list.push(segment);
+            .insert(at, Arc::clone(&segment.file));
+        self.list.insert(at, segment);
+        self.journal_len += usize::from(!is_cold);
     }
 
     pub(crate) fn remove(&mut self, number: SegmentNumber) -> Option<Segment<D::File>> {
@@ -154,6 +237,7 @@ impl<D: Disk> Segments<D> {
             .write()
             .expect("no holder of this lock panics")
             .retain(|file| file.number != number);
+        self.journal_len -= usize::from(!number.is_cold());
         Some(self.list.remove(at))
     }
 
@@ -165,8 +249,9 @@ impl<D: Disk> Segments<D> {
         self.list.iter_mut()
     }
 
-    pub(crate) fn last_mut(&mut self) -> Option<&mut Segment<D::File>> {
-        self.list.last_mut()
+    /// The journal's newest segment.
+    pub(crate) fn newest_mut(&mut self) -> Option<&mut Segment<D::File>> {
+        self.list[..self.journal_len].last_mut()
     }
 
     /// The place in the list of the segment that holds the byte at `lsn`.
@@ -188,8 +273,9 @@ impl<D: Disk> Segments<D> {
 
     /// Numbers rise with addresses: a later segment has the greater of both.
     pub(crate) fn get_mut(&mut self, number: SegmentNumber) -> Option<&mut Segment<D::File>> {
-        if self.list.last().is_some_and(|last| last.file.number == number) {
-            return self.list.last_mut();
+        let newest = self.list[..self.journal_len].last();
+        if newest.is_some_and(|newest| newest.file.number == number) {
+            return self.newest_mut();
         }
         let at = self
             .list
@@ -247,6 +333,45 @@ pub(crate) fn open_file<D: Disk>(disk: &D, path: &str) -> std::io::Result<(D::Fi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cold_segment_has_a_directory_and_addresses_of_its_own() {
+        let (first, second) = (SegmentNumber::cold(1), SegmentNumber::cold(2));
+        assert_eq!(segment_path(second), "shard-00/c/0000000000000002.seg");
+        assert_eq!(
+            segment_path(SegmentNumber::new(2)),
+            "shard-00/j/0000000000000002.seg"
+        );
+        let end = first.cold_first_lsn().plus(crate::limits::SEGMENT_BYTES_MAX);
+        assert!(end <= second.cold_first_lsn());
+        assert!(first.cold_first_lsn().is_cold() && !Lsn::new(1 << 62).is_cold());
+    }
+
+    #[test]
+    fn entries_of_one_record_share_its_bytes() {
+        let entry = |len, sharers| Entry {
+            lsn: Lsn::new(4096),
+            len,
+            transient: false,
+            priority: 0,
+            sharers,
+            expires_ms: 0,
+        };
+        assert_eq!(
+            Live::of(&entry(100, 0)),
+            Live {
+                entries: 1,
+                bytes: 104
+            }
+        );
+        assert_eq!(
+            Live::of(&entry(100, 1)),
+            Live {
+                entries: 1,
+                bytes: 52
+            }
+        );
+    }
 
     #[test]
     fn only_names_of_ours_are_segments() {

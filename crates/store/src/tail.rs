@@ -182,6 +182,23 @@ impl<D: Disk> Tail<D> {
         self.waiting_bytes + self.building.disk_len() < WAITING_BYTES_MAX
     }
 
+    /// For how long (ms) nothing has come in.
+    pub(crate) fn idle_for(&self, now: Now) -> u64 {
+        if self.is_idle() {
+            now.mono_ms.saturating_sub(self.last_write_ms)
+        } else {
+            0
+        }
+    }
+
+    /// Makes the log go on, with a MARK when there is nothing else to write.
+    pub(crate) fn nudge(&mut self, now: Now) {
+        if self.is_idle() {
+            self.building.mark(now, &mut self.pool);
+        }
+        self.set_urgent();
+    }
+
     /// Whether anything is accepted that is not durable yet.
     pub(crate) fn is_idle(&self) -> bool {
         !self.writing && self.waiting.is_empty() && self.building.is_empty()

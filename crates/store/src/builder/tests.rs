@@ -82,6 +82,52 @@ fn the_bytes_are_those_of_the_golden_file() {
     assert_eq!(one_of_each().bytes(), golden);
 }
 
+/// A block of a cold segment: a message to three queues, of which two still hold it.
+fn of_copies() -> SealedBlock {
+    let mut pool = BufferPool::new(0);
+    let mut published = BlockBuilder::new(BlockNumber::new(1), AlignedBuf::zeroed(0));
+    append(&mut published, &mut pool, &[1, 2, 3], b"survivor");
+    let original =
+        record::decode_message(&published.buf[HEADER_LEN..][..record::message_len(3, 5, 8)]).unwrap();
+    let kept: Vec<Reference> = original.references().skip(1).collect();
+    let mut builder = BlockBuilder::new(BlockNumber::new(1), AlignedBuf::zeroed(0));
+    builder.copy(&original, &kept, &mut pool);
+    builder.close(&mut pool);
+    let segment = SegmentNumber::cold(3);
+    let lsn = segment.cold_first_lsn().plus(4096);
+    let place = Place {
+        segment,
+        offset: 4096,
+        lsn,
+        durable_lsn: lsn,
+        previous_crc: 0,
+        epoch: Epoch::new(4),
+        max_timestamp_ms: 0,
+    };
+    builder.place(place).seal(Salt::of(STORE))
+}
+
+#[test]
+fn the_bytes_of_a_cold_block_are_those_of_the_golden_file() {
+    let golden = include_bytes!("../../tests/golden/cold-block.bin");
+    assert_eq!(of_copies().bytes(), golden);
+}
+
+#[test]
+fn a_copy_is_its_message_with_fewer_references() {
+    let block = of_copies();
+    let (len, _) = record::peek(block.payload()).unwrap();
+    let copy = record::decode_message(&block.payload()[..len]).unwrap();
+    assert_eq!(copy.origin, record::Origin::Evacuated);
+    assert_eq!((copy.properties, copy.body), (&b"exkey"[..], &b"survivor"[..]));
+    assert_eq!(
+        (copy.message_id, copy.timestamp_ms, copy.priority),
+        (11, NOW.wall_ms, 7)
+    );
+    let queues: Vec<u64> = copy.references().map(|kept| kept.queue.get()).collect();
+    assert_eq!(queues, [2, 3]);
+}
+
 #[test]
 fn every_record_of_a_block_reads_back_and_touching_ranges_are_one() {
     let block = one_of_each();

@@ -1,11 +1,11 @@
-//! Work beside the commits: segments made and recycled, checkpoints written. Decided under the lock, done without it.
+//! Work beside the commits: segments made, recycled and evacuated, checkpoints written. Decided under the lock, done without it.
 
 use super::Inner;
 use crate::checkpoint;
 use crate::disk::{Disk, DiskFile};
 use crate::follower::Follower;
 use crate::planted::{self, Planted};
-use crate::segments::JOURNAL_DIR;
+use crate::segments::{COLD_DIR, JOURNAL_DIR};
 use crate::shard::{Applied, CheckpointJob, CheckpointWish, Done, Job};
 use crate::tail::{Next, Take};
 use std::io;
@@ -30,16 +30,21 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 self.complete(job.perform());
                 true
             }
-            Next::NeedsSegment | Next::Nothing => self.chore(wish) == Did::Done,
+            Next::NeedsSegment => self.chore(wish) == Did::Done,
+            // Deciding on chores can itself append something: a queue's state, a MARK.
+            Next::Nothing => self.chore(wish) == Did::Done || self.lock().shard.has_due(now),
         }
     }
 
     /// Does one chore, if one is due.
     pub(super) fn chore(&self, wish: CheckpointWish) -> Did {
         let now = self.disk.now();
-        let Some(job) = self.lock().shard.next_job(now, wish) else {
+        let mut locked = self.lock();
+        let Some(job) = locked.shard.next_job(now, wish) else {
+            self.wake_journal(&mut locked, now);
             return Did::Nothing;
         };
+        drop(locked);
         let (what, file, result) = match job {
             Job::Prepare(prepare) => (
                 "preparing a segment",
@@ -51,6 +56,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 JOURNAL_DIR,
                 recycle.perform(&self.disk).map(|()| Done::Recycled(recycle)),
             ),
+            Job::Evacuate(job) => ("evacuating a segment", COLD_DIR, self.evacuate(job)),
             Job::Checkpoint(job) => (
                 "writing a checkpoint",
                 checkpoint::SHARD_DIR,

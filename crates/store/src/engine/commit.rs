@@ -87,7 +87,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             Err(cause) => debug_assert!(locked.shard.poisoned().is_some(), "{cause}"),
         }
         self.wake_journal(locked, now);
-        let housekeeping_due = !locked.shard.tail.has_next_segment() || locked.shard.checkpoint_is_due(now);
+        let housekeeping_due = !locked.shard.tail.has_next_segment()
+            || locked.shard.checkpoint_is_due(now)
+            || locked.shard.evacuation_is_due();
         if housekeeping_due && locked.housekeeper_sleeps {
             self.chores.notify_one();
         }

@@ -12,7 +12,7 @@ use crate::meta::{META_NAME, Meta, MetaError, MetaFile, Shutdown};
 use crate::options::Options;
 use crate::recovery::{self, Identity};
 use crate::report::RecoveryReport;
-use crate::segments::JOURNAL_DIR;
+use crate::segments::{COLD_DIR, JOURNAL_DIR};
 use crate::shard::CheckpointWish;
 use crate::{catalog, checkpoint};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -117,7 +117,10 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
 impl<D: Disk, F: Follower<D>> Inner<D, F> {
     /// Lets the threads write what waits, and end.
     pub(super) fn stop_threads(&self) {
-        self.lock().closing = true;
+        let mut locked = self.lock();
+        locked.closing = true;
+        locked.shard.evacuator.is_stopped = true;
+        drop(locked);
         self.work.notify_all();
         self.chores.notify_all();
         let threads = std::mem::take(&mut *self.threads.lock().expect("no holder of this lock panics"));
@@ -172,6 +175,7 @@ fn make_directories<D: Disk>(disk: &D) -> Result<(), OpenError> {
         ("", ""),
         (checkpoint::SHARD_DIR, ""),
         (JOURNAL_DIR, checkpoint::SHARD_DIR),
+        (COLD_DIR, checkpoint::SHARD_DIR),
         (INDEX_DIR, checkpoint::SHARD_DIR),
     ] {
         if !dir.is_empty() {

@@ -22,6 +22,7 @@ pub(crate) const MARK_LEN: usize = 24;
 const PREFIX_LEN: usize = 16;
 
 const TYPE_MESSAGE: u8 = 1;
+const TYPE_COPY: u8 = 2;
 const TYPE_ACK: u8 = 3;
 const TYPE_REQUEUE: u8 = 4;
 const TYPE_DELIVERED: u8 = 5;
@@ -149,6 +150,28 @@ pub(crate) fn put_reference(out: &mut [u8], index: usize, queue: QueueId, seq: S
     LE::write_u64(&mut out[at + 16..], expires_ms);
 }
 
+/// Writes an evacuated message into `out`, which has exactly the length of a message with the references of `kept`.
+pub(crate) fn put_copy(out: &mut [u8], ordinal: u32, message: &MessageRecord<'_>, kept: &[Reference]) {
+    let parts = MessageParts {
+        persistence: message.persistence,
+        priority: message.priority,
+        message_id: message.message_id,
+        timestamp_ms: message.timestamp_ms,
+        properties: &[message.properties],
+        body: &[message.body],
+    };
+    put_message(out, ordinal, kept.len(), &parts);
+    out[8] = TYPE_COPY;
+    for (index, reference) in kept.iter().enumerate() {
+        let Reference {
+            queue,
+            seq,
+            expires_ms,
+        } = *reference;
+        put_reference(out, index, queue, seq, expires_ms);
+    }
+}
+
 /// The record types that list ranges.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum RangesKind {
@@ -269,12 +292,17 @@ pub(crate) fn seal(payload: &mut [u8], salt: Salt, segment: SegmentNumber, offse
 
 /// Where the body of this record begins, if it has a checksum of its own.
 fn body_with_own_checksum(record: &[u8]) -> Option<usize> {
-    if record[8] != TYPE_MESSAGE || record.len() < MESSAGE_HEADER_LEN {
+    if !is_message(record[8]) || record.len() < MESSAGE_HEADER_LEN {
         return None;
     }
     let body_len = memory_len(LE::read_u32(&record[24..]));
     (body_len > INLINE_BODY_BYTES_MAX && body_len <= record.len() - MESSAGE_HEADER_LEN)
         .then(|| record.len() - body_len)
+}
+
+/// Whether a record of this type is a message, published or evacuated.
+const fn is_message(record_type: u8) -> bool {
+    matches!(record_type, TYPE_MESSAGE | TYPE_COPY)
 }
 
 /// Whether the checksums of `record`, which stands at `offset` of `segment`, are right.
@@ -297,9 +325,19 @@ pub(crate) enum Record<'a> {
     Mark { wall_ms: u64 },
 }
 
+/// How a message came to where it lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    /// It was published there: MESSAGE.
+    Published,
+    /// It was evacuated to there: COPY.
+    Evacuated,
+}
+
 /// A message, read in place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct MessageRecord<'a> {
+    pub origin: Origin,
     pub persistence: Persistence,
     pub priority: u8,
     pub message_id: u64,
@@ -318,6 +356,11 @@ pub(crate) struct Reference {
 }
 
 impl<'a> MessageRecord<'a> {
+    /// How many other entries each entry shares this record with, as it was written.
+    pub(crate) fn sharers(&self) -> u16 {
+        sharers(self.references.len() / REFERENCE_LEN)
+    }
+
     /// The queues that hold this message.
     pub(crate) fn references(&self) -> impl Iterator<Item = Reference> + 'a {
         self.references
@@ -328,6 +371,11 @@ impl<'a> MessageRecord<'a> {
                 expires_ms: LE::read_u64(&bytes[16..]),
             })
     }
+}
+
+/// How many others each of so many entries shares a record with.
+pub(crate) fn sharers(references: usize) -> u16 {
+    u16::try_from(references.saturating_sub(1)).unwrap_or(u16::MAX)
 }
 
 /// A list of ranges, read in place.
@@ -360,7 +408,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         return None;
     }
     match bytes[8] {
-        TYPE_MESSAGE => decode_message(bytes).map(Record::Message),
+        TYPE_MESSAGE | TYPE_COPY => decode_message(bytes).map(Record::Message),
         TYPE_ACK => ranges(bytes, RangesKind::Ack(AckReason::from_byte(bytes[20])?)),
         TYPE_REQUEUE => ranges(bytes, RangesKind::Requeue),
         TYPE_DELIVERED => ranges(bytes, RangesKind::Delivered),
@@ -374,7 +422,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
 
 /// Reads a message of exactly these bytes.
 pub(crate) fn decode_message(bytes: &[u8]) -> Option<MessageRecord<'_>> {
-    if bytes.len() < MESSAGE_HEADER_LEN || bytes[8] != TYPE_MESSAGE || bytes[11] != FORMAT_MESSAGE {
+    if bytes.len() < MESSAGE_HEADER_LEN || !is_message(bytes[8]) || bytes[11] != FORMAT_MESSAGE {
         return None;
     }
     let references = REFERENCE_LEN.checked_mul(memory_len(LE::read_u32(&bytes[16..])))?;
@@ -384,6 +432,11 @@ pub(crate) fn decode_message(bytes: &[u8]) -> Option<MessageRecord<'_>> {
         return None;
     }
     Some(MessageRecord {
+        origin: if bytes[8] == TYPE_COPY {
+            Origin::Evacuated
+        } else {
+            Origin::Published
+        },
         persistence: if bytes[9] & FLAG_TRANSIENT == 0 {
             Persistence::Persistent
         } else {

@@ -14,6 +14,7 @@ const _: () = assert!(SEGMENT_HEADER_BYTES == 4096);
 /// Feature bits that this code understands. A segment with any other bit is refused.
 const KNOWN_FEATURES: u64 = 0;
 const KIND_JOURNAL: u8 = 1;
+const KIND_COLD: u8 = 2;
 
 /// What the first 4096 bytes of a segment say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,7 +44,7 @@ impl SegmentHeader {
         LE::write_u32(&mut out[8..], 4096);
         LE::write_u32(&mut out[12..], VERSION);
         LE::write_u64(&mut out[16..], KNOWN_FEATURES);
-        out[24] = KIND_JOURNAL;
+        out[24] = kind(self.number);
         LE::write_u64(&mut out[32..], self.number.get());
         LE::write_u64(&mut out[40..], self.first_lsn.get());
         LE::write_u64(&mut out[48..], self.epoch.get());
@@ -72,11 +73,15 @@ impl SegmentHeader {
             return Err(HeaderProblem::Invalid);
         }
         let (version, features) = (LE::read_u32(&bytes[12..]), LE::read_u64(&bytes[16..]));
-        if version != VERSION || features & !KNOWN_FEATURES != 0 || bytes[24] != KIND_JOURNAL {
+        if version != VERSION || features & !KNOWN_FEATURES != 0 || bytes[24] != kind(header.number) {
             return Err(HeaderProblem::Unsupported { version, features });
         }
         Ok(header)
     }
+}
+
+const fn kind(number: SegmentNumber) -> u8 {
+    if number.is_cold() { KIND_COLD } else { KIND_JOURNAL }
 }
 
 #[cfg(test)]
@@ -109,6 +114,19 @@ mod tests {
         let mut bytes = [0; HEADER_LEN];
         header().encode(&mut bytes);
         assert_eq!(SegmentHeader::decode(&bytes, SegmentNumber::new(7)), Ok(header()));
+    }
+
+    #[test]
+    fn a_cold_segment_says_so_in_its_header() {
+        let cold = SegmentHeader {
+            number: SegmentNumber::cold(7),
+            first_lsn: SegmentNumber::cold(7).cold_first_lsn(),
+            ..header()
+        };
+        let mut bytes = [0; HEADER_LEN];
+        cold.encode(&mut bytes);
+        assert_eq!((bytes[24], bytes[32], bytes[39]), (2, 7, 0x80));
+        assert_eq!(SegmentHeader::decode(&bytes, cold.number), Ok(cold));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) struct Entry {
     pub len: u32,
     pub transient: bool,
     pub priority: u8,
+    /// How many other entries the record was written for: they share its bytes.
+    pub sharers: u16,
     pub expires_ms: u64,
 }
 
@@ -70,6 +72,7 @@ pub(crate) fn entry(page: &[u8], seq: Seq) -> Entry {
         len: LE::read_u32(&bytes[8..]),
         transient: bytes[12] & FLAG_TRANSIENT != 0,
         priority: bytes[13],
+        sharers: LE::read_u16(&bytes[14..]),
         expires_ms: LE::read_u64(&bytes[16..]),
     }
 }
@@ -81,7 +84,7 @@ pub(crate) fn put(page: &mut [u8], seq: Seq, entry: &Entry) {
     LE::write_u32(&mut bytes[8..], entry.len);
     bytes[12] = if entry.transient { FLAG_TRANSIENT } else { 0 };
     bytes[13] = entry.priority;
-    LE::write_u16(&mut bytes[14..], 0);
+    LE::write_u16(&mut bytes[14..], entry.sharers);
     LE::write_u64(&mut bytes[16..], entry.expires_ms);
 }
 
@@ -103,6 +106,7 @@ mod tests {
             len: 99,
             transient: true,
             priority: 3,
+            sharers: 2,
             expires_ms: 7,
         };
         put(&mut page, Seq::new(2 * ENTRIES + 167), &written);
@@ -120,6 +124,7 @@ mod tests {
             len: 99,
             transient: true,
             priority: 3,
+            sharers: 0,
             expires_ms: 7,
         };
         put(&mut page, Seq::new(2 * ENTRIES + 1), &entry);

@@ -93,6 +93,11 @@ impl<D: Disk> Pages<D> {
         u64::try_from(self.slab_bytes).expect("a slab is far below 2^64")
     }
 
+    /// The time between two checkpoints that is now.
+    pub(crate) const fn generation(&self) -> u32 {
+        self.generation
+    }
+
     fn pages_per_slab(&self) -> usize {
         self.slab_bytes / PAGE_BYTES
     }

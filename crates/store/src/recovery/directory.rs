@@ -1,4 +1,4 @@
-//! What lies in the journal's directory: segments in the order of the log, spares, and remains.
+//! What lies in the directories of segments: those of the journal in the order of the log, cold ones, spares, and remains.
 
 use crate::checkpoint::CheckpointSegment;
 use crate::checksum::Salt;
@@ -10,7 +10,7 @@ use crate::format::segment::{HeaderProblem, SegmentHeader};
 use crate::ids::{Epoch, Lsn, SegmentNumber};
 use crate::limits::{ALIGNMENT, SEGMENT_HEADER_BYTES};
 use crate::planted::{self, Planted};
-use crate::segments::{JOURNAL_DIR, JournalName, open_file, segment_path, spare_path};
+use crate::segments::{COLD_DIR, JOURNAL_DIR, JournalName, open_file, segment_path, spare_path};
 
 /// Bytes that are read at once in search of a block.
 const SEARCH_BYTES: u64 = 1 << 20;
@@ -40,7 +40,9 @@ impl Found {
     fn known_by(mut self, known: &[CheckpointSegment]) -> Self {
         let is_this = |known: &&CheckpointSegment| {
             let of = (self.number.get(), self.first_lsn.get(), self.epoch.get());
+            // The number of a cold segment says it all.
             (known.number, known.first_lsn, known.epoch) == of
+                || self.number.is_cold() && known.number == self.number.get()
         };
         if let Some(known) = known.iter().find(is_this) {
             self.known_end = Lsn::new(known.end);
@@ -49,14 +51,18 @@ impl Found {
     }
 }
 
-/// The contents of the journal's directory.
+/// The contents of the directories of segments.
 pub(super) struct Directory {
     /// In the order of the log.
     pub segments: Vec<Found>,
+    /// Cold segments, in the order of their making.
+    pub cold: Vec<Found>,
     pub spares: Vec<SegmentNumber>,
     /// Files with a segment's name that are no part of the log.
     pub remains: Vec<SegmentNumber>,
     pub next_number: SegmentNumber,
+    /// Cold segments that were ever made, as far as their files tell.
+    pub next_cold: u64,
 }
 
 impl Directory {
@@ -72,9 +78,11 @@ impl Directory {
             .map_err(OpenError::io("listing", JOURNAL_DIR))?;
         let mut directory = Self {
             segments: Vec::new(),
+            cold: Vec::new(),
             spares: Vec::new(),
             remains: Vec::new(),
             next_number: SegmentNumber::new(1),
+            next_cold: 1,
         };
         for name in names.iter().filter_map(|name| JournalName::parse(name)) {
             let number = match name {
@@ -98,7 +106,31 @@ impl Directory {
             directory.next_number = directory.next_number.max(number.next());
         }
         directory.cut();
+        directory.read_cold(disk, store, begun, known)?;
         Ok(directory)
+    }
+
+    fn read_cold<D: Disk>(
+        &mut self,
+        disk: &D,
+        store: u128,
+        begun: Epoch,
+        known: &[CheckpointSegment],
+    ) -> Result<(), OpenError> {
+        let names = disk.list(COLD_DIR).map_err(OpenError::io("listing", COLD_DIR))?;
+        for name in names.iter().filter_map(|name| JournalName::parse(name)) {
+            let JournalName::Segment(named) = name else {
+                continue;
+            };
+            let number = SegmentNumber::cold(named.get());
+            self.next_cold = self.next_cold.max(named.get() + 1);
+            let found = match read_header(disk, store, begun, number)? {
+                Some(found) => found,
+                None => headless(disk, number)?,
+            };
+            self.cold.push(found.known_by(known));
+        }
+        Ok(())
     }
 
     /// Takes out what later epochs cut off.
@@ -257,6 +289,25 @@ fn by_checkpoint<D: Disk>(
         known_end: NOTHING,
         header_damaged: true,
     }))
+}
+
+/// A cold segment that nothing in it describes: its number says all that is needed. Either its making was interrupted, and it
+/// goes with the dead ones, or it is damaged.
+fn headless<D: Disk>(disk: &D, number: SegmentNumber) -> Result<Found, OpenError> {
+    let path = segment_path(number);
+    let (_, bytes) = open_file(disk, &path).map_err(OpenError::io("opening", &path))?;
+    let bytes = bytes / ALIGNMENT * ALIGNMENT;
+    let (first_lsn, end) = (number.cold_first_lsn(), number.cold_first_lsn().plus(bytes));
+    Ok(Found {
+        number,
+        first_lsn,
+        epoch: Epoch::new(0),
+        bytes,
+        end,
+        limit: end,
+        known_end: NOTHING,
+        header_damaged: true,
+    })
 }
 
 /// How a block header says which segment it is of, and where that begins.

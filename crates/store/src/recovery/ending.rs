@@ -9,6 +9,7 @@ use super::scan::Scan;
 use crate::disk::Disk;
 use crate::ids::{BlockNumber, Lsn, SegmentNumber};
 use crate::limits::SEGMENT_HEADER_BYTES;
+use crate::report::Quarantined;
 use crate::shard::Retained;
 use crate::state::State;
 
@@ -30,18 +31,22 @@ pub(super) struct Ending<D: Disk> {
     pub tailing: Option<Tailing>,
     pub retained: Vec<Retained>,
     pub next_queue_id: u64,
+    pub next_cold: u64,
     pub clean: bool,
+    /// Ends of cold segments that are damaged if something is missing, and torn otherwise.
+    pub doubtful: Vec<Quarantined>,
 }
 
 impl<D: Disk> Scan<'_, D> {
     /// Hands over what was found.
-    pub(super) fn finish(self) -> Ending<D> {
+    pub(super) fn finish(self, doubtful: Vec<Quarantined>) -> Ending<D> {
         let Restored {
             mut state,
             last_block,
             max_timestamp_ms,
             retained,
             clean,
+            next_cold,
             ..
         } = self.restored;
         let tailing = self
@@ -66,13 +71,14 @@ impl<D: Disk> Scan<'_, D> {
         let beyond: Vec<SegmentNumber> = state
             .segments
             .iter()
-            .filter(|segment| !in_log(segment))
+            .filter(|segment| !segment.file.number.is_cold() && !in_log(segment))
             .map(|segment| segment.file.number)
             .collect();
         for number in beyond {
             state.segments.remove(number);
         }
-        for segment in state.segments.iter_mut() {
+        let journal = state.segments.iter_mut();
+        for segment in journal.take_while(|segment| !segment.file.number.is_cold()) {
             segment.end = segment.end.min(cut);
             segment.file.cut_at(cut);
         }
@@ -85,8 +91,10 @@ impl<D: Disk> Scan<'_, D> {
             tailing,
             retained,
             next_queue_id,
+            next_cold,
             clean: clean && self.blocks == 0 && self.held.is_none(),
             state,
+            doubtful,
         }
     }
 }

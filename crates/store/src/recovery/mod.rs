@@ -8,6 +8,7 @@
 //!
 //! Elsewhere: which blocks are valid and where the log ends (`scan`), the index from a checkpoint (`restore`).
 
+mod cold;
 mod damage;
 mod directory;
 mod ending;
@@ -28,14 +29,15 @@ use crate::limits::{ALIGNMENT, BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 use crate::options::{DamagePolicy, Options};
 use crate::pool::BufferPool;
 use crate::queue::QueueDurability;
-use crate::report::{LostEntries, RecoveredQueue, RecoveryReport};
+use crate::report::{LostEntries, Quarantined, RecoveredQueue, RecoveryReport};
 use crate::segments::{JOURNAL_DIR, Segment, SegmentFile, segment_path};
 use crate::shard::{Chores, Shard, write_header};
-use crate::state::{DamagedIndex, State};
+use crate::state::{DamagedIndex, Gap, State};
 use crate::tail::{Tail, TailStart};
 use directory::Directory;
 pub(crate) use directory::identity;
 use ending::{Ending, Tailing};
+use roaring::RoaringTreemap;
 use scan::Scan;
 use std::sync::Arc;
 
@@ -108,6 +110,7 @@ fn try_open<D: Disk>(
     let restored = restore::state(disk, options, identity.store, &directory, report)?;
     let mut scan = Scan::new(Salt::of(identity.store), &directory, restored);
     scan.run(report)?;
+    let doubtful = cold::read(&mut scan, report)?;
     if options.damage == DamagePolicy::Refuse && !report.quarantined.is_empty() {
         return Err(OpenError::Damaged(format!(
             "{} damaged ranges in the journal, the first in {} at byte {}; open without `Refuse` to go on with what is intact",
@@ -116,7 +119,7 @@ fn try_open<D: Disk>(
             report.quarantined[0].offset,
         )));
     }
-    let mut ending = scan.finish();
+    let mut ending = scan.finish(doubtful);
     ending.clean &= was_clean;
     report.clean = ending.clean;
     start_epoch(disk, options, identity, now, ending, &directory, report)
@@ -141,7 +144,9 @@ fn start_epoch<D: Disk>(
         tailing,
         retained,
         next_queue_id,
+        next_cold,
         clean,
+        doubtful,
     } = ending;
     let salt = Salt::of(identity.store);
     let mut pool = BufferPool::new(crate::format::memory_offset(options.ring_bytes));
@@ -163,14 +168,9 @@ fn start_epoch<D: Disk>(
         max_timestamp_ms,
         marked: true,
     };
-    state.segments.push(Segment {
-        file: Arc::clone(&start.file),
-        end: start.end,
-        last_block: BlockNumber::new(u64::MAX),
-        live: 0,
-        control: hashbrown::HashSet::new(),
-        settled: None,
-    });
+    state
+        .segments
+        .push(Segment::new(Arc::clone(&start.file), start.end));
     if let Some(tailing) = tailing {
         let place = Place {
             segment: number,
@@ -210,11 +210,11 @@ fn start_epoch<D: Disk>(
     write_header(&start.file.file, &header).map_err(OpenError::io("writing the header of", &path))?;
     disk.sync_dir(JOURNAL_DIR)
         .map_err(OpenError::io("syncing", JOURNAL_DIR))?;
-    if let Some(segment) = state.segments.last_mut() {
+    if let Some(segment) = state.segments.newest_mut() {
         segment.end = start.end;
     }
     let unusable = directory.retire(disk, cut, number)?;
-    let nameless = settle_state(&mut state, clean, report);
+    let nameless = settle_state(&mut state, clean, doubtful, report);
     let mut spares: Vec<SegmentNumber> = directory.spares.clone();
     if bytes == options.segment_bytes {
         spares.pop();
@@ -232,6 +232,7 @@ fn start_epoch<D: Disk>(
         checkpoints_written: 0,
         clean_checkpoints: 0,
         segments_recycled: 0,
+        cold_recycled: 0,
         rolls: 0,
     };
     let tail = Tail::new(
@@ -243,7 +244,7 @@ fn start_epoch<D: Disk>(
         pool,
     );
     state.touched.clear();
-    let mut shard = Shard::new(options.clone(), state, tail, chores);
+    let mut shard = Shard::new(options.clone(), state, tail, chores, next_cold);
     for id in nameless {
         shard.write_state_again(id);
     }
@@ -289,7 +290,12 @@ fn copy_of(tailing: &Tailing, pool: &mut BufferPool) -> BlockBuilder {
 
 /// After all records were applied: what a restart itself does to queues. Returns those whose record was lost to damage
 /// and that are kept: it has to be written again.
-fn settle_state<D: Disk>(state: &mut State<D>, clean: bool, report: &mut RecoveryReport) -> Vec<QueueId> {
+fn settle_state<D: Disk>(
+    state: &mut State<D>,
+    clean: bool,
+    doubtful: Vec<Quarantined>,
+    report: &mut RecoveryReport,
+) -> Vec<QueueId> {
     let transient = |queue: &&crate::queue::Queue| queue.durability == QueueDurability::Transient;
     let vanished: Vec<_> = state
         .queues
@@ -300,7 +306,18 @@ fn settle_state<D: Disk>(state: &mut State<D>, clean: bool, report: &mut Recover
     for id in vanished {
         state.drop_queue(id);
     }
-    state.rebuilding = false;
+    if std::mem::take(&mut state.rebuilding) && !(report.quarantined.is_empty() && doubtful.is_empty()) {
+        // Where nothing comes after what is lost, only the queue's state tells that there was something.
+        let ends = state
+            .queues
+            .iter()
+            .filter(|queue| queue.visible_end < queue.next_seq);
+        state.gaps.extend(ends.map(|queue| Gap {
+            queue: queue.id,
+            first: queue.visible_end,
+            end: queue.next_seq,
+        }));
+    }
     let mut kept = Vec::new();
     for id in std::mem::take(&mut state.unnamed) {
         // Without damage it can only have been a transient queue, whose record was not written again.
@@ -311,12 +328,17 @@ fn settle_state<D: Disk>(state: &mut State<D>, clean: bool, report: &mut Recover
         }
     }
     for gap in std::mem::take(&mut state.gaps) {
-        let Some(queue) = state.queues.get(gap.queue) else {
+        let State { queues, pages, .. } = &mut *state;
+        let Some(queue) = queues.get(gap.queue) else {
             continue;
         };
-        let mut lost = roaring::RoaringTreemap::new();
+        let mut lost = RoaringTreemap::new();
         lost.insert_range(gap.first.max(queue.floor)..gap.end);
         lost -= &queue.acked;
+        // What was evacuated came last.
+        let mut is_found = |seq: &u64| State::entry(pages, queue, *seq).is_ok_and(|entry| entry.len != 0);
+        let found: RoaringTreemap = lost.iter().filter(|seq| is_found(seq)).collect();
+        lost -= found;
         for (first, end) in crate::shard::ranges_of(&lost) {
             report.lost.push(LostEntries {
                 queue: gap.queue,
@@ -324,6 +346,9 @@ fn settle_state<D: Disk>(state: &mut State<D>, clean: bool, report: &mut Recover
                 count: end - first,
             });
         }
+    }
+    if !report.lost.is_empty() {
+        report.quarantined.extend(doubtful);
     }
     for queue in state.queues.iter_mut() {
         queue.live -= queue.transient_live;

@@ -11,7 +11,6 @@ use crate::report::RecoveryReport;
 use crate::segments::{Segment, SegmentFile, open_file, segment_path};
 use crate::shard::Retained;
 use crate::state::State;
-use hashbrown::HashSet;
 use std::sync::Arc;
 
 /// Where replay begins, and with what.
@@ -26,6 +25,18 @@ pub(super) struct Restored<D: Disk> {
     pub from_checkpoint: bool,
     /// Older first.
     pub retained: Vec<Retained>,
+    /// The number of the next cold segment: above all that exist, and all that a checkpoint speaks of.
+    pub next_cold: u64,
+}
+
+/// The segments that the older checkpoint has entries in may have been evacuated since: it still needs them.
+fn keep_for<D: Disk>(older: &Checkpoint, state: &mut State<D>) {
+    let generation = state.pages.generation();
+    for (number, ..) in older.queues.iter().flat_map(|queue| &queue.segments) {
+        if let Some(segment) = state.segments.get_mut(crate::SegmentNumber::new(*number)) {
+            segment.vacated = Some(generation);
+        }
+    }
 }
 
 /// Loads the newest sound checkpoint.
@@ -61,6 +72,16 @@ pub(super) fn state<D: Disk>(
             && let Some(restored) = restore(disk, checkpoint, pages, directory)?
         {
             let mut restored = restored;
+            if let Some(older) = older {
+                keep_for(older, &mut restored.state);
+            }
+            let listed = sound.iter().flat_map(|checkpoint| &checkpoint.segments);
+            let cold = listed.filter_map(|segment| crate::SegmentNumber::new(segment.number).cold_index());
+            restored.next_cold = cold
+                .map(|index| index + 1)
+                .max()
+                .unwrap_or(0)
+                .max(directory.next_cold);
             let kept = older.into_iter().chain([checkpoint]);
             restored.retained = kept
                 .map(|kept| Retained {
@@ -102,7 +123,7 @@ fn restore<D: Disk>(
         };
         for (number, live) in &queue.segments {
             if let Some(segment) = state.segments.get_mut(*number) {
-                segment.live += live;
+                segment.live.add(*live);
             }
         }
         state.queues.insert(queue);
@@ -116,6 +137,7 @@ fn restore<D: Disk>(
         clean: checkpoint.clean,
         from_checkpoint: true,
         retained: Vec::new(),
+        next_cold: directory.next_cold,
     }))
 }
 
@@ -145,23 +167,20 @@ fn from_nothing<D: Disk>(
         clean: false,
         from_checkpoint: false,
         retained: Vec::new(),
+        next_cold: directory.next_cold,
     })
 }
 
 fn enter_segments<D: Disk>(disk: &D, state: &mut State<D>, directory: &Directory) -> Result<(), OpenError> {
-    for found in &directory.segments {
+    for found in directory.segments.iter().chain(&directory.cold) {
         let path = segment_path(found.number);
         let (file, _) = open_file(disk, &path).map_err(OpenError::io("opening", path))?;
         let file = SegmentFile::new(found.number, found.first_lsn, found.epoch, found.bytes, file);
         file.cut_at(found.limit);
-        state.segments.push(Segment {
-            file: Arc::new(file),
-            end: found.limit,
-            last_block: BlockNumber::new(u64::MAX),
-            live: 0,
-            control: HashSet::new(),
-            settled: None,
-        });
+        let mut segment = Segment::new(Arc::new(file), found.limit);
+        // What is evacuated comes without control records.
+        segment.settled = found.number.is_cold().then_some(super::NO_BLOCK);
+        state.segments.push(segment);
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::format::block::BlockHeader;
 use crate::format::byte_count;
-use crate::ids::{Epoch, Lsn, SegmentNumber};
+use crate::ids::{Lsn, SegmentNumber};
 use crate::limits::{ALIGNMENT, BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 use crate::planted::{self, Planted};
 use crate::report::{Quarantined, RecoveryReport, TornRange};
@@ -35,7 +35,7 @@ pub(super) struct Held {
 }
 
 pub(super) struct Scan<'a, D: Disk> {
-    salt: Salt,
+    pub salt: Salt,
     pub directory: &'a Directory,
     pub restored: Restored<D>,
     /// The end of the last valid block, and the checksum of its header.
@@ -112,7 +112,7 @@ impl<'a, D: Disk> Scan<'a, D> {
         else {
             return Ok(());
         };
-        let mut view = SegmentView::new(file, self.salt, found.epoch, found.limit);
+        let mut view = SegmentView::new(file, self.salt, Some(found.epoch), found.limit);
         let reading = || OpenError::io("reading", segment_path(found.number));
         let mut at = first;
         while at < found.limit {
@@ -195,7 +195,7 @@ impl<'a, D: Disk> Scan<'a, D> {
     }
 
     fn salvage(&mut self, file: Arc<SegmentFile<D::File>>, range: &DamagedRange) -> Result<u64, OpenError> {
-        let mut view = SegmentView::new(file, self.salt, Epoch::new(0), range.to);
+        let mut view = SegmentView::new(file, self.salt, None, range.to);
         let records = view.intact_records(range.from, range.to);
         let records = records.map_err(OpenError::io("reading", segment_path(range.segment)))?;
         for (lsn, record) in &records {

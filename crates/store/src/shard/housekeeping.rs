@@ -1,11 +1,11 @@
-//! What a shard needs done beside its writes: the next segment, checkpoints, dead segments recycled.
+//! What a shard needs done beside its writes: the next segment, checkpoints, dead segments recycled, survivors evacuated.
 //!
 //! Invariants:
 //! - A job is decided and finished under the shard's lock, and performed without it; at most one at a time.
-//! - A segment is recycled only when it is dead, the state that it still owed is durable elsewhere, and the
-//!   older of two retained checkpoints begins behind it.
+//! - A segment is recycled only when it is dead, the state that it still owed is durable elsewhere, the older of two
+//!   retained checkpoints begins behind it and was taken after its survivors were evacuated, and nobody holds it.
 
-use super::Shard;
+use super::{EvacuationJob, Shard};
 use crate::checkpoint::{self, Checkpoint, Position};
 use crate::disk::{AlignedBuf, Disk, DiskFile, FileKind, Now};
 use crate::engine::final_error;
@@ -16,7 +16,7 @@ use crate::ids::{BlockNumber, Lsn, QueueId, SegmentNumber, Seq};
 use crate::index::pages::PageNumber;
 use crate::planted::{self, Planted};
 use crate::queue::QueueDurability;
-use crate::segments::{JOURNAL_DIR, Segment, SegmentFile, segment_path, spare_path};
+use crate::segments::{COLD_DIR, JOURNAL_DIR, Segment, SegmentFile, segment_path, spare_path};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -49,14 +49,16 @@ pub(crate) struct Chores {
     pub checkpoints_written: u64,
     pub clean_checkpoints: u64,
     pub segments_recycled: u64,
+    pub cold_recycled: u64,
     pub rolls: u64,
 }
 
 /// Work that is performed without the lock.
-pub(crate) enum Job {
+pub(crate) enum Job<D: Disk> {
     Prepare(Prepare),
     Checkpoint(CheckpointJob),
     Recycle(Recycle),
+    Evacuate(EvacuationJob<D>),
 }
 
 /// Make the segment that follows the current one.
@@ -72,11 +74,12 @@ pub(crate) struct CheckpointJob {
     pub pages: Vec<PageNumber>,
 }
 
-/// Take these segments out of the journal.
+/// Take segments out.
 pub(crate) struct Recycle {
-    pub segments: Vec<SegmentNumber>,
-    /// How many of them become spares; the rest is removed.
-    pub keep: usize,
+    /// These wait to be used again.
+    pub spares: Vec<SegmentNumber>,
+    /// These give their room back.
+    pub removed: Vec<SegmentNumber>,
 }
 
 /// What became of a job.
@@ -84,6 +87,7 @@ pub(crate) enum Done<D: Disk> {
     Prepared(Arc<SegmentFile<D::File>>),
     CheckpointWritten { lsn: Lsn, generation: u32, clean: bool },
     Recycled(Recycle),
+    Evacuated(Box<EvacuationJob<D>>),
 }
 
 impl Prepare {
@@ -129,27 +133,30 @@ pub(crate) fn write_header<F: DiskFile>(file: &F, header: &SegmentHeader) -> io:
 
 impl Recycle {
     pub(crate) fn perform<D: Disk>(&self, disk: &D) -> io::Result<()> {
-        for (index, number) in self.segments.iter().enumerate() {
-            if index < self.keep {
-                disk.rename(&segment_path(*number), &spare_path(*number))?;
-            } else {
-                disk.remove(&segment_path(*number))?;
-            }
+        for number in &self.spares {
+            disk.rename(&segment_path(*number), &spare_path(*number))?;
+        }
+        for number in &self.removed {
+            disk.remove(&segment_path(*number))?;
         }
         // Later decisions rely on these segments being gone.
+        if self.removed.iter().any(|number| number.is_cold()) {
+            disk.sync_dir(COLD_DIR)?;
+        }
         disk.sync_dir(JOURNAL_DIR)
     }
 }
 
 impl<D: Disk> Shard<D> {
     /// Decides what is to be done next. With `checkpoint`, one is taken whether it is due or not.
-    pub(crate) fn next_job(&mut self, now: Now, checkpoint: CheckpointWish) -> Option<Job> {
+    pub(crate) fn next_job(&mut self, now: Now, checkpoint: CheckpointWish) -> Option<Job<D>> {
         if self.poisoned.is_some() || self.chores.busy {
             return None;
         }
         let job = self.prepare_job(now).map(Job::Prepare);
         let job = job.or_else(|| self.checkpoint_job(now, checkpoint).map(Job::Checkpoint));
         let job = job.or_else(|| self.recycle_job().map(Job::Recycle));
+        let job = job.or_else(|| self.evacuation_job(now).map(Job::Evacuate));
         self.chores.busy = job.is_some();
         job
     }
@@ -176,7 +183,11 @@ impl<D: Disk> Shard<D> {
     fn checkpoint_job(&mut self, now: Now, wish: CheckpointWish) -> Option<CheckpointJob> {
         let behind = self.end().get() - self.chores.checkpoint_lsn.get();
         let is_early = now.mono_ms < self.chores.retry_at_ms;
-        let due = self.checkpoint_is_due(now) && !is_early;
+        let due = (self.checkpoint_is_due(now) || self.is_vacated_too_much()) && !is_early;
+        if due && behind == 0 && wish == CheckpointWish::WhenDue && self.vacated_bytes() > 0 {
+            // Two checkpoints at one address are one: the log has to go on, or what was evacuated would never go.
+            self.tail.nudge(now);
+        }
         let wanted = match wish {
             CheckpointWish::WhenDue => due && behind > 0,
             CheckpointWish::Now => behind > 0,
@@ -220,12 +231,15 @@ impl<D: Disk> Shard<D> {
             .chores
             .retained
             .front()
-            .filter(|_| self.chores.retained.len() > 1)?
-            .lsn;
+            .copied()
+            .filter(|_| self.chores.retained.len() > 1)?;
         let durable = self.durable();
         let ready = |segment: &&Segment<D::File>| {
-            segment.live == 0
-                && segment.end <= older
+            segment.live.entries == 0
+                // Replay reads no cold segment, wherever it begins.
+                && (segment.file.number.is_cold() || segment.end <= older.lsn)
+                && segment.vacated.is_none_or(|generation| generation <= older.generation)
+                && !segment.file.is_pinned()
                 && segment.settled.is_some_and(|block| durable.covers(block))
         };
         let current = self.tail.segment().number;
@@ -235,7 +249,8 @@ impl<D: Disk> Shard<D> {
             // One that begins inside of another cuts that one's stale tail off, and stays as long as it is there.
             let cuts = segment.file.first_lsn < reached;
             reached = reached.max(segment.file.first_lsn.plus(segment.file.file_bytes));
-            if ready(&segment) && !cuts && segment.file.number != current {
+            let number = segment.file.number;
+            if ready(&segment) && !cuts && number != current && !self.evacuator.is_target(number) {
                 segments.push(segment.file.number);
             }
         }
@@ -253,14 +268,19 @@ impl<D: Disk> Shard<D> {
             .options
             .spare_segments_max
             .saturating_sub(self.chores.spares.len());
-        Some(Recycle { segments, keep })
+        let journal = segments.partition_point(|number| !number.is_cold());
+        let removed = segments.split_off(keep.min(journal));
+        Some(Recycle {
+            spares: segments,
+            removed,
+        })
     }
 
     /// Writes again what dead segments still say of queues, so that they can go.
     fn settle_dead_segments(&mut self) {
         let current = self.tail.segment().number;
         let unsettled = |segment: &Segment<D::File>| {
-            segment.live == 0 && segment.settled.is_none() && segment.file.number != current
+            segment.live.entries == 0 && segment.settled.is_none() && segment.file.number != current
         };
         let oldest = self
             .state
@@ -290,8 +310,9 @@ impl<D: Disk> Shard<D> {
                     Some(queue) if queue.durability == QueueDurability::Transient => {}
                     Some(queue) if queue.stated.1 >= last_block => settled = settled.max(queue.stated.0),
                     Some(_) => owed.push(id),
-                    // What a delete record is about lies before it: with the oldest segment it has served its time.
-                    None if Some(number) == oldest => {}
+                    // What a delete record is about lies before it, or was evacuated: with the oldest segment it has served
+                    // its time if no copy is left.
+                    None if Some(number) == oldest && !self.state.has_copies(id) => {}
                     None => owed.push(id),
                 }
             }
@@ -375,6 +396,10 @@ impl<D: Disk> Shard<D> {
                 self.forget_segments(&recycle);
                 Vec::new()
             }
+            Done::Evacuated(job) => {
+                self.finish_evacuation(*job);
+                Vec::new()
+            }
         }
     }
 
@@ -408,11 +433,10 @@ impl<D: Disk> Shard<D> {
     }
 
     fn forget_segments(&mut self, recycle: &Recycle) {
-        self.chores.segments_recycled += crate::format::byte_count(recycle.segments.len());
-        for (index, number) in recycle.segments.iter().enumerate() {
-            if index < recycle.keep {
-                self.chores.spares.push(*number);
-            }
+        self.chores.spares.extend(&recycle.spares);
+        for number in recycle.spares.iter().chain(&recycle.removed) {
+            self.chores.segments_recycled += 1;
+            self.chores.cold_recycled += u64::from(number.is_cold());
             let Some(gone) = self.state.segments.remove(*number) else {
                 continue;
             };
@@ -434,14 +458,7 @@ impl<D: Disk> Shard<D> {
         self.chores.rolls += 1;
         let file = Arc::clone(self.tail.segment());
         let end = file.first_lsn.plus(crate::limits::SEGMENT_HEADER_BYTES);
-        self.state.segments.push(Segment {
-            file,
-            end,
-            last_block: BlockNumber::new(u64::MAX),
-            live: 0,
-            control: hashbrown::HashSet::new(),
-            settled: None,
-        });
+        self.state.segments.push(Segment::new(file, end));
     }
 }
 

@@ -15,7 +15,7 @@ use crate::index::page::Entry;
 use crate::index::pages::Pages;
 use crate::queue::{Queue, run_end};
 use crate::ring::Ring;
-use crate::segments::Segments;
+use crate::segments::{Live, Pin, Segments};
 use crate::state::{State, damaged_index};
 use std::sync::Arc;
 
@@ -37,10 +37,12 @@ pub struct Lease {
     pub source: u32,
 }
 
-/// Blocks in memory that leases refer to. Keeps them alive; clear it when the leases were read.
+/// Blocks in memory, and segments on disk, that leases refer to. Keeps them; clear it when the leases were read.
 #[derive(Default)]
 pub struct Sources {
     pub(crate) blocks: Vec<Arc<SealedBlock>>,
+    /// Segments that hold the others.
+    pins: Vec<Pin>,
 }
 
 impl Sources {
@@ -56,9 +58,10 @@ impl Sources {
         self.blocks.is_empty()
     }
 
-    /// Lets go of all blocks; leases that refer to them can no longer be read from memory.
+    /// Lets go of everything; leases that refer to it can no longer be read for certain.
     pub fn clear(&mut self) {
         self.blocks.clear();
+        self.pins.clear();
     }
 }
 
@@ -97,6 +100,7 @@ impl<D: Disk> Shard<D> {
         let queue = queues.open_mut(id).ok_or(AppendError::UnknownQueue(id))?;
         let mut taken = 0_u64;
         let mut bytes = 0_u64;
+        let mut pinned = None;
         while taken < u64::from(max_messages) && bytes < max_bytes {
             let Some(seq) = next_ready(queue) else { break };
             let entry = match State::entry(pages, queue, seq) {
@@ -116,6 +120,12 @@ impl<D: Disk> Shard<D> {
             queue.leased += 1;
             let redelivered = !queue.redelivered.is_empty() && queue.redelivered.contains(seq);
             let source = source_of(&self.ring, sources, entry.lsn);
+            if source == COLD && !pinned.is_some_and(|index| segments.holds(index, entry.lsn)) {
+                pinned = segments.index_of(entry.lsn);
+                sources
+                    .pins
+                    .extend(pinned.map(|index| segments.at_mut(index).file.pin()));
+            }
             out.push(Lease {
                 seq: Seq::new(seq),
                 lsn: entry.lsn,
@@ -188,8 +198,8 @@ fn discard<D: Disk>(
         && let Some(index) = segments.index_of(entry.lsn)
     {
         let segment = segments.at_mut(index);
-        segment.live = segment.live.saturating_sub(1);
-        queue.remove_live(segment.file.number, 1);
+        segment.live.remove(Live::of(entry));
+        queue.remove_live(segment.file.number, Live::of(entry));
     }
     queue.bury(seq, 1);
     State::<D>::release_dead_pages(pages, queue);

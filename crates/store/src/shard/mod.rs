@@ -8,6 +8,7 @@
 //!
 //! Elsewhere: the write under way (`tail`), what records do to the state (`state`), threads (`engine`).
 
+mod evacuation;
 mod housekeeping;
 mod lease;
 mod peek;
@@ -25,6 +26,7 @@ use crate::queue::{Counts, Queue, QueueDurability};
 use crate::ring::Ring;
 use crate::state::State;
 use crate::tail::{Next, Tail, Take, Written};
+pub(crate) use evacuation::{EvacuationJob, Evacuator, Move, Survivor};
 pub(crate) use housekeeping::{CheckpointJob, CheckpointWish, Chores, Done, Job, Retained, write_header};
 pub use lease::{COLD, Lease, LeaseOutcome, Sources};
 use std::sync::Arc;
@@ -68,14 +70,22 @@ pub struct Shard<D: Disk> {
     /// An orderly stop has begun: nothing is taken and nothing leased any more.
     pub(crate) stopping: bool,
     pub(crate) chores: Chores,
+    pub(crate) evacuator: Evacuator<D>,
     references: Vec<(QueueId, Seq, u64)>,
 }
 
 impl<D: Disk> Shard<D> {
-    pub(crate) fn new(options: Options, state: State<D>, tail: Tail<D>, chores: Chores) -> Self {
+    pub(crate) fn new(
+        options: Options,
+        state: State<D>,
+        tail: Tail<D>,
+        chores: Chores,
+        next_cold: u64,
+    ) -> Self {
         let ring_bytes = crate::format::memory_offset(options.ring_bytes);
         Self {
             ring: Ring::new(ring_bytes),
+            evacuator: Evacuator::new(next_cold, tail.end()),
             options,
             state,
             tail,
@@ -425,7 +435,7 @@ impl<D: Disk> Shard<D> {
         let payload_lsn = block.header.lsn.plus(BLOCK_HEADER_BYTES);
         self.state
             .apply_payload(block.payload(), payload_lsn, block.header.segment)?;
-        if let Some(segment) = self.state.segments.last_mut() {
+        if let Some(segment) = self.state.segments.newest_mut() {
             segment.end = block.header.end();
             segment.last_block = block.header.number;
         }
@@ -433,6 +443,11 @@ impl<D: Disk> Shard<D> {
         self.tail.written(&block, now);
         self.ring.push(Arc::new(block), &mut self.tail.pool);
         Ok(())
+    }
+
+    /// Whether a write could begin now.
+    pub(crate) fn has_due(&self, now: Now) -> bool {
+        self.poisoned.is_none() && self.tail.has_due(now)
     }
 
     /// Where the log ends.

@@ -10,6 +10,7 @@ use crate::format::{byte_count, disk_len, pad8};
 use crate::ids::{Lsn, QueueId, SegmentNumber, Seq};
 use crate::index::page::{self, ENTRIES, Entry};
 use crate::queue::{Queue, QueueDurability};
+use crate::segments::Live;
 use roaring::RoaringTreemap;
 
 impl<D: Disk> State<D> {
@@ -60,7 +61,8 @@ impl<D: Disk> State<D> {
         segment: SegmentNumber,
     ) -> Result<(), PoisonCause> {
         let transient = message.persistence == Persistence::Transient;
-        let mut entered = 0;
+        let sharers = message.sharers();
+        let mut entered = Live::default();
         for reference in message.references() {
             if self.rebuilding {
                 self.expect_name(reference.queue);
@@ -78,6 +80,7 @@ impl<D: Disk> State<D> {
                 len,
                 transient,
                 priority: message.priority,
+                sharers,
                 expires_ms,
             };
             let (queue_id, page_number) = (queue.id, page::page_of(reference.seq));
@@ -115,16 +118,20 @@ impl<D: Disk> State<D> {
             queue.transient_live += u64::from(transient);
             // Purged between its acceptance and its durability: nobody may lease it any more.
             queue.leased += u64::from(seq < queue.cursor);
-            queue.add_live(segment, 1);
-            entered += 1;
+            queue.add_live(segment, Live::of(&entry));
+            entered.add(Live::of(&entry));
             if self.touched.last() != Some(&queue_id) {
                 self.touched.push(queue_id);
             }
         }
-        if entered > 0
+        if entered.entries > 0
             && let Some(segment) = self.segments.get_mut(segment)
         {
-            segment.live += entered;
+            segment.live.add(entered);
+            if segment.file.number.is_cold() {
+                let queues = message.references().map(|reference| reference.queue);
+                segment.control.extend(queues);
+            }
         }
         self.next_message_id = self.next_message_id.max(message.message_id + 1);
         Ok(())
@@ -275,7 +282,7 @@ impl<D: Disk> State<D> {
         };
         for (number, live) in queue.segments {
             if let Some(segment) = self.segments.get_mut(number) {
-                segment.live = segment.live.saturating_sub(live);
+                segment.live.remove(live);
             }
         }
         for page in queue.pages.into_iter().flatten() {
@@ -291,7 +298,7 @@ fn count_dead<D: Disk>(
     range: std::ops::Range<u64>,
     segments: &mut crate::segments::Segments<D>,
 ) {
-    let mut run: Option<(usize, u64)> = None;
+    let mut run: Option<(usize, Live)> = None;
     for seq in range {
         let entry = page::entry(page, Seq::new(seq));
         if entry.len == 0 || queue.is_dead(seq) {
@@ -310,10 +317,13 @@ fn count_dead<D: Disk>(
             _ => segments.index_of(entry.lsn),
         };
         run = match (run, place) {
-            (Some((index, count)), Some(place)) if index == place => Some((index, count + 1)),
+            (Some((index, mut dead)), Some(place)) if index == place => {
+                dead.add(Live::of(&entry));
+                Some((index, dead))
+            }
             (previous, place) => {
                 settle(queue, segments, previous);
-                place.map(|index| (index, 1))
+                place.map(|index| (index, Live::of(&entry)))
             }
         };
     }
@@ -323,14 +333,13 @@ fn count_dead<D: Disk>(
 fn settle<D: Disk>(
     queue: &mut Queue,
     segments: &mut crate::segments::Segments<D>,
-    run: Option<(usize, u64)>,
+    run: Option<(usize, Live)>,
 ) {
-    if let Some((index, count)) = run {
+    if let Some((index, dead)) = run {
         let segment = segments.at_mut(index);
-        debug_assert!(segment.live >= count, "a segment holds what is counted off it");
-        segment.live = segment.live.saturating_sub(count);
+        segment.live.remove(dead);
         let number = segment.file.number;
-        queue.remove_live(number, count);
+        queue.remove_live(number, dead);
     }
 }
 

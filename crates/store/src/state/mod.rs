@@ -64,6 +64,16 @@ impl<D: Disk> State<D> {
         }
     }
 
+    /// Whether a cold segment may hold copies of messages of this queue, which a rebuild would meet.
+    pub(crate) fn has_copies(&self, id: QueueId) -> bool {
+        let mut cold = self
+            .segments
+            .iter()
+            .rev()
+            .take_while(|segment| segment.file.number.is_cold());
+        cold.any(|segment| segment.control.contains(&id))
+    }
+
     /// The index entry of `seq`; length 0 when there is none.
     pub(crate) fn entry(pages: &mut Pages<D>, queue: &Queue, seq: u64) -> Result<Entry, DamagedPage> {
         match queue.page(seq) {
@@ -73,6 +83,7 @@ impl<D: Disk> State<D> {
                 len: 0,
                 transient: false,
                 priority: 0,
+                sharers: 0,
                 expires_ms: 0,
             }),
         }

@@ -3,6 +3,7 @@
 
 mod damage;
 mod delivery;
+mod evacuation;
 mod lifecycle;
 mod restart;
 mod space;

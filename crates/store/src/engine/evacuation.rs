@@ -1,0 +1,222 @@
+//! One step of an evacuation: originals are read, survivors gathered, copies written and synced, and then, not before,
+//! the index is pointed at them.
+//!
+//! Invariants:
+//! - The shard's lock is held for a bounded number of entries at a time, and never during a read or a write.
+//! - Copies are sorted by queue, so that a queue that is read later is read in one go.
+//!
+//! Elsewhere: what is evacuated and when (`shard::evacuation`).
+
+use super::Inner;
+use crate::builder::BlockBuilder;
+use crate::cold::ColdTail;
+use crate::disk::{AlignedBuf, Disk};
+use crate::follower::Follower;
+use crate::format::block::HEADER_LEN;
+use crate::format::record::{self, MessageRecord};
+use crate::format::segment::SegmentHeader;
+use crate::format::{byte_count, disk_len, pad8};
+use crate::ids::{BlockNumber, Lsn, SegmentNumber};
+use crate::index::page::Entry;
+use crate::limits::{
+    ALIGNMENT, BLOCK_HEADER_BYTES, EVACUATION_BATCH_BYTES, EVACUATION_ENTRIES_AT_ONCE, EVACUATION_STEP_BYTES,
+    SEGMENT_HEADER_BYTES,
+};
+use crate::pool::BufferPool;
+use crate::segment_view::{SegmentView, Verdict};
+use crate::segments::{Segment, segment_path};
+use crate::shard::{Done, EvacuationJob, Move, Survivor};
+use std::io;
+use std::sync::Arc;
+
+impl<D: Disk, F: Follower<D>> Inner<D, F> {
+    pub(super) fn evacuate(&self, mut job: EvacuationJob<D>) -> io::Result<Done<D>> {
+        self.walk(&mut job)?;
+        if job.gathered_bytes >= EVACUATION_BATCH_BYTES || job.at >= job.end {
+            self.write_copies(&mut job)?;
+        }
+        Ok(Done::Evacuated(Box::new(job)))
+    }
+
+    /// Gathers survivors from the next blocks.
+    fn walk(&self, job: &mut EvacuationJob<D>) -> io::Result<()> {
+        let mut view = SegmentView::new(Arc::clone(&job.source), self.salt, None, job.end);
+        while job.at < job.end
+            && job.bytes_walked < EVACUATION_STEP_BYTES
+            && job.gathered_bytes < EVACUATION_BATCH_BYTES
+        {
+            let Verdict::Valid(header, _) = view.block(job.at)? else {
+                // The reader of a message says what is lost; here it only means that this segment has to stay.
+                let (file, offset) = (segment_path(job.source.number), job.source.offset(job.at));
+                tracing::warn!(%file, offset, "a damaged block keeps its segment from being evacuated");
+                job.at = job.end;
+                break;
+            };
+            let lsn = header.lsn.plus(BLOCK_HEADER_BYTES);
+            self.gather(view.payload(&header)?, lsn, job)?;
+            job.at = header.end();
+            job.bytes_walked += header.disk_len();
+        }
+        Ok(())
+    }
+
+    fn gather(&self, payload: &[u8], lsn: Lsn, job: &mut EvacuationJob<D>) -> io::Result<()> {
+        let mut messages = messages(payload).peekable();
+        let now = self.disk.now();
+        while messages.peek().is_some() {
+            let mut guard = self.lock();
+            let mut looked_up = 0;
+            while looked_up < EVACUATION_ENTRIES_AT_ONCE
+                && let Some((at, bytes, message)) = messages.next()
+            {
+                looked_up += usize::from(message.sharers()) + 1;
+                let from = lsn.plus(byte_count(at));
+                let mut kept = Vec::new();
+                if let Err(cause) = guard.shard.survivors(&message, from, now, &mut kept) {
+                    guard.shard.poison(&cause);
+                    return Err(io::Error::other(cause));
+                }
+                if !kept.is_empty() {
+                    job.gathered_bytes += byte_count(bytes.len());
+                    job.gathered.push(Survivor {
+                        from,
+                        record: bytes.to_vec(),
+                        kept,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what was gathered, and points the index at it block by block.
+    fn write_copies(&self, job: &mut EvacuationJob<D>) -> io::Result<()> {
+        let mut survivors = std::mem::take(&mut job.gathered);
+        job.gathered_bytes = 0;
+        survivors.sort_unstable_by_key(|survivor| {
+            let first = survivor.kept[0];
+            (first.queue, first.seq)
+        });
+        let mut rest = survivors.as_slice();
+        while let Some(first) = rest.first() {
+            let mut target = self.target_for(first, job)?;
+            let (builder, taken) = fill_block(rest, target.next_block(), target.room(), job.block_bytes_soft);
+            let block = target.append(builder, self.salt)?;
+            job.bytes_written += block.header.disk_len();
+            job.copies += byte_count(taken);
+            let (number, end) = (target.number(), target.end());
+            job.target = Some(target);
+            self.switch(&rest[..taken], block.header.lsn, number, end)?;
+            rest = &rest[taken..];
+        }
+        Ok(())
+    }
+
+    /// The cold segment that takes `survivor`: a new one when there is none or too little room.
+    fn target_for(&self, survivor: &Survivor, job: &mut EvacuationJob<D>) -> io::Result<ColdTail<D>> {
+        let needed = BLOCK_HEADER_BYTES + byte_count(pad8(survivor.record.len()));
+        let needed = needed.next_multiple_of(ALIGNMENT);
+        if let Some(target) = job.target.take_if(|target| target.room() >= needed) {
+            return Ok(target);
+        }
+        let number = SegmentNumber::cold(job.next_cold);
+        let header = SegmentHeader {
+            number,
+            first_lsn: number.cold_first_lsn(),
+            epoch: job.epoch,
+            uuid: job.store,
+            created_ms: self.disk.now().wall_ms,
+            bytes: job.segment_bytes.max(SEGMENT_HEADER_BYTES + needed),
+        };
+        let target = ColdTail::create(&self.disk, &header)?;
+        job.next_cold += 1;
+        let mut segment = Segment::new(Arc::clone(&target.file), target.end());
+        // No queue's state comes from here.
+        segment.settled = Some(BlockNumber::new(0));
+        self.lock().shard.state.segments.push(segment);
+        Ok(target)
+    }
+
+    fn switch(&self, copied: &[Survivor], block: Lsn, target: SegmentNumber, end: Lsn) -> io::Result<()> {
+        if let Some(segment) = self.lock().shard.state.segments.get_mut(target) {
+            segment.end = end;
+        }
+        for moves in moves(copied, block).chunks(EVACUATION_ENTRIES_AT_ONCE) {
+            let mut guard = self.lock();
+            if let Err(cause) = guard.shard.switch(moves, target) {
+                guard.shard.poison(&cause);
+                return Err(io::Error::other(cause));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The messages of a payload: offset, bytes, contents.
+fn messages(payload: &[u8]) -> impl Iterator<Item = (usize, &[u8], MessageRecord<'_>)> {
+    let mut at = 0;
+    let records = std::iter::from_fn(move || {
+        let (len, _) = record::peek(&payload[at..])?;
+        let found = (at, &payload[at..at + len]);
+        at = (at + pad8(len)).min(payload.len());
+        Some(found)
+    });
+    records.filter_map(|(at, bytes)| Some((at, bytes, record::decode_message(bytes)?)))
+}
+
+/// Bytes of the copy of a survivor, the gap behind it not counted.
+fn copy_len(survivor: &Survivor, message: &MessageRecord<'_>) -> usize {
+    record::message_len(survivor.kept.len(), message.properties.len(), message.body.len())
+}
+
+fn decode(survivor: &Survivor) -> MessageRecord<'_> {
+    record::decode_message(&survivor.record).expect("it was decoded when it was gathered")
+}
+
+/// A closed block with as many of `survivors` as fit, and how many those are.
+fn fill_block(
+    survivors: &[Survivor],
+    number: BlockNumber,
+    room: u64,
+    block_bytes_soft: u64,
+) -> (BlockBuilder, usize) {
+    let mut pool = BufferPool::new(0);
+    let mut builder = BlockBuilder::new(number, AlignedBuf::new());
+    let mut taken = 0;
+    for survivor in survivors {
+        let message = decode(survivor);
+        let bytes = builder.disk_len_with(copy_len(survivor, &message));
+        let fits = bytes <= room && bytes <= block_bytes_soft;
+        if taken > 0 && !fits {
+            break;
+        }
+        builder.copy(&message, &survivor.kept, &mut pool);
+        taken += 1;
+    }
+    builder.close(&mut pool);
+    (builder, taken)
+}
+
+/// What the index is to say of the messages that were copied, in this order, into the block at `block`.
+fn moves(copied: &[Survivor], block: Lsn) -> Vec<Move> {
+    let mut at = HEADER_LEN;
+    let mut moves = Vec::new();
+    for survivor in copied {
+        let message = decode(survivor);
+        let len = copy_len(survivor, &message);
+        moves.extend(survivor.kept.iter().map(|reference| Move {
+            reference: *reference,
+            from: survivor.from,
+            to: Entry {
+                lsn: block.plus(byte_count(at)),
+                len: disk_len(len),
+                transient: message.persistence == record::Persistence::Transient,
+                priority: message.priority,
+                sharers: record::sharers(survivor.kept.len()),
+                expires_ms: reference.expires_ms,
+            },
+        }));
+        at += pad8(len);
+    }
+    moves
+}
