@@ -18,6 +18,11 @@ use super::statistics::Statistics;
 use super::trace;
 use super::watcher::Watcher;
 
+/// A store that has more than this to do makes work out of work.
+const REST_STEPS_MAX: usize = 5000;
+/// Segments that a store at rest may have beside those that are well used.
+const REST_SEGMENTS_MAX: u64 = 6;
+
 /// Whether the life goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
@@ -129,6 +134,44 @@ impl<'a> Life<'a> {
         Ok(false)
     }
 
+    /// Lets everything that is due happen, however long it waits, and sees that the disk is well used then.
+    pub(super) fn come_to_rest(&mut self) -> Step {
+        self.sources.clear();
+        let mut idle = 0;
+        for _ in 0..REST_STEPS_MAX {
+            if self.store.step() {
+                idle = 0;
+            } else if idle < 3 {
+                idle += 1;
+                self.disk.advance(self.world.settings.options.checkpoint_ms);
+            } else {
+                return self.check_space();
+            }
+            if self.confirm()? == Flow::Stopped {
+                return Ok(Flow::Stopped);
+            }
+        }
+        Err(format!(
+            "no rest after {REST_STEPS_MAX} steps: {:?}",
+            self.store.counters()
+        ))
+    }
+
+    /// Twice what lives, and a few segments: those in use, and those that cut another.
+    fn check_space(&mut self) -> Step {
+        let counters = self.store.counters();
+        let options = &self.world.settings.options;
+        // In a segment this small its header counts.
+        let usable = options.segment_bytes - 2 * 4096;
+        let well_used = counters.live_bytes * 2 * options.segment_bytes / usable;
+        let most = well_used + options.evacuation_slack_bytes + REST_SEGMENTS_MAX * options.segment_bytes;
+        if counters.segment_bytes <= most {
+            self.world.statistics.rests += 1;
+            return Ok(Flow::On);
+        }
+        Err(format!("segments take more than {most} bytes: {counters:?}"))
+    }
+
     /// Adds what the store did to the statistics.
     pub(super) fn tally(&mut self) -> Counters {
         let counters = self.store.counters();
@@ -136,6 +179,9 @@ impl<'a> Life<'a> {
         statistics.rolls += counters.rolls;
         statistics.recycles += counters.segments_recycled;
         statistics.checkpoints += counters.checkpoints;
+        statistics.evacuations += counters.evacuations;
+        statistics.copies += counters.copies;
+        statistics.cold_recycles += counters.cold_segments_recycled;
         counters
     }
 
@@ -394,6 +440,10 @@ impl<'a> Life<'a> {
             return None;
         }
         let (queue, seq) = self.leased[self.world.rng.index(self.leased.len())];
+        let entries = self.world.model.accepted.get(&queue)?.entries.len();
+        if self.world.settings.is_hoarded(queue, entries) {
+            return None;
+        }
         let most = if self.world.rng.chance(32768) {
             1
         } else {

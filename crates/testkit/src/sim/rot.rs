@@ -16,6 +16,7 @@ use super::trace;
 use super::watcher::Watcher;
 
 const JOURNAL_DIR: &str = "shard-00/j";
+const COLD_DIR: &str = "shard-00/c";
 const PAGE_BITS: u64 = 4096 * 8;
 /// Most headers and small records lie within the first bytes of a page.
 const HEADER_BITS: u64 = 256 * 8;
@@ -42,7 +43,7 @@ pub(super) fn check(
         return Ok(Damage::default());
     };
     flip(disk, &path, rng)?;
-    let is_journal = path.starts_with(JOURNAL_DIR);
+    let is_journal = path.starts_with(JOURNAL_DIR) || path.starts_with(COLD_DIR);
     let mut judge = Judge {
         model,
         is_journal,
@@ -66,6 +67,8 @@ fn pick_file(disk: &SimDisk, from_log_alone: bool, rng: &mut Rng) -> Result<Opti
         .iter()
         .map(|name| format!("{JOURNAL_DIR}/{name}"))
         .collect();
+    let cold = derived::list(disk, COLD_DIR)?;
+    files.extend(cold.iter().map(|name| format!("{COLD_DIR}/{name}")));
     if !from_log_alone && rng.chance(32768) {
         files = derived::list(disk, INDEX_DIR)?
             .iter()

@@ -109,6 +109,8 @@ impl Run<'_> {
         };
         let mut life = Life::new(world, self.disk.clone(), store, false);
         life.work(operations)?;
+        life.come_to_rest()?;
+        life.tally();
         if in_order {
             life.close()?;
         } else if !life.write_out()? {

@@ -3,6 +3,9 @@
 use logpond_store::Options;
 use logpond_store::disk::sim::{FaultPlan, Rng};
 
+/// Entries that a queue which hoards keeps.
+const HOARD: usize = 24;
+
 /// The settings of one seed. `Debug` prints them all.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -14,6 +17,8 @@ pub struct Settings {
     pub queues_max: usize,
     /// Messages in all queues together above which consumers are preferred.
     pub backlog_max: usize,
+    /// Whether every third queue keeps some of its messages for good.
+    pub hoards: bool,
     /// Chance that a life runs on a failing disk, of 65536.
     pub failing_life: u32,
     /// How the failing disk fails.
@@ -30,6 +35,8 @@ impl Settings {
             checkpoint_bytes: 16 << (10 + rng.below(4)),
             checkpoint_ms: 50 << rng.below(6),
             spare_segments_max: rng.index(3),
+            evacuation_slack_bytes: rng.below(4) * Options::tiny().segment_bytes,
+            evacuation_pace: 1 + rng.below(8),
             delivery_mark_step: 2 << rng.below(5),
             ..Options::tiny()
         };
@@ -46,9 +53,15 @@ impl Settings {
             lives: 24,
             queues_max: 1 + rng.index(6),
             backlog_max: 40 << rng.below(3),
+            hoards: rng.chance(40000),
             failing_life: 8192,
             faults,
         }
+    }
+
+    /// Whether what lives in the queue, so many entries, stays there.
+    pub(super) const fn is_hoarded(&self, queue: u64, entries: usize) -> bool {
+        self.hoards && queue % 3 == 1 && entries <= HOARD
     }
 
     /// How many entries behind the last delivered one may be marked as redelivered.
