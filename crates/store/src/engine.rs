@@ -191,6 +191,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
     pub fn counters(&self) -> Counters {
         let locked = self.inner.lock();
         let shard = &locked.shard;
+        let spare = shard.chores.spares.len() + usize::from(shard.tail.has_next_segment());
         let mut counters = Counters {
             blocks: shard.durable().end().get(),
             checkpoints: shard.chores.checkpoints_written,
@@ -199,6 +200,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             cold_segments_recycled: shard.chores.cold_recycled,
             evacuations: shard.evacuator.evacuations,
             copies: shard.evacuator.copies,
+            segments_spare: crate::format::byte_count(spare),
             ..Counters::default()
         };
         for segment in shard.state.segments.iter() {
@@ -230,6 +232,8 @@ pub struct Counters {
     pub copies: u64,
     /// Segments that hold something or wait to be recycled, cold ones included; spares and the one prepared not.
     pub segments: u64,
+    /// Segment files beside them: the one that comes next, and those that wait to be used again.
+    pub segments_spare: u64,
     /// Cold segments.
     pub cold_segments: u64,
     /// Size of their files.

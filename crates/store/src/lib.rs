@@ -63,6 +63,11 @@
 
 #![deny(missing_docs)]
 
+/// Runs what the guide shows.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/embedding.md")]
+mod guide {}
+
 mod builder;
 pub mod catalog;
 mod checkpoint;

@@ -35,7 +35,7 @@ struct Shared<D: Disk> {
 pub struct StoreStats {
     /// Queues that have a name.
     pub queues: usize,
-    /// Bytes that the segments of the journal take on disk.
+    /// Bytes that the files of the journal take on disk, those included that wait to be used.
     pub journal_bytes: u64,
     /// What was done since the store was opened.
     pub counters: Counters,
@@ -128,7 +128,7 @@ impl<D: Disk> Store<D> {
         let counters = self.engine().counters();
         StoreStats {
             queues: self.names().iter().count(),
-            journal_bytes: counters.segments * self.shared.segment_bytes,
+            journal_bytes: counters.segment_bytes + counters.segments_spare * self.shared.segment_bytes,
             counters,
         }
     }
