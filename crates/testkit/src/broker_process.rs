@@ -212,20 +212,25 @@ impl BrokerProcess {
             .and_then(rustix::process::Pid::from_raw);
         let pid = pid.context("the broker has no process id")?;
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
-        let status = self.wait_for_end(PATIENCE)?;
+        let status = self.ended_within(PATIENCE)?;
+        let status =
+            status.with_context(|| format!("the broker has not ended within {PATIENCE:?} after SIGTERM"))?;
         anyhow::ensure!(status.success(), "the broker ended with {status} after SIGTERM");
         Ok(())
     }
 
-    fn wait_for_end(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
+    /// Waits for the broker to end by itself. Nothing if it lives on.
+    pub fn ended_within(&mut self, patience: Duration) -> anyhow::Result<Option<ExitStatus>> {
         let until = Instant::now() + patience;
-        while Instant::now() < until {
+        loop {
             if let Some(status) = self.child.try_wait()? {
-                return Ok(status);
+                return Ok(Some(status));
+            }
+            if Instant::now() >= until {
+                return Ok(None);
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        anyhow::bail!("the broker has not ended within {patience:?} after SIGTERM")
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod backlog;
 pub mod broker_process;
 pub mod crash;
+pub mod fault;
 pub mod generator;
 pub mod interop;
 pub mod random;

@@ -9,4 +9,6 @@ mod order;
 mod strace;
 mod watch;
 
+pub(crate) use order::{Judge, Verdict};
+pub(crate) use strace::{Event, Reader};
 pub use watch::{WatchOptions, run};

@@ -82,6 +82,15 @@ pub enum Command {
         #[arg(last = true)]
         rest: Vec<String>,
     },
+    /// Let one system call of the broker fail in each run: the k-th write or sync, in every write mode.
+    Faults {
+        /// The last call that fails, counted from 1.
+        #[arg(long, default_value_t = 200)]
+        nth_max: u32,
+        /// Further arguments for the tool.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
     /// Fill a queue, restart the broker (killed, then stopped), measure start and memory, drain and check.
     Backlog {
         /// Messages in the queue.

@@ -52,6 +52,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
                 Call::of(&["strace-order"]).with(rest),
             )]
         }
+        Command::Faults { nth_max, rest } => {
+            let faults = Call::of(&["faults", "--nth-max", &nth_max.to_string()]);
+            vec![call("failing calls", faults.with(rest))]
+        }
         Command::Backlog { messages, rest } => {
             let backlog = Call::of(&["backlog", "--messages", &messages.to_string()]);
             vec![call("backlog", backlog.with(rest))]

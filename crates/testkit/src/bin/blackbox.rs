@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use logpond_testkit::backlog::{self, BacklogOptions};
 use logpond_testkit::broker_process::Launch;
 use logpond_testkit::crash::{self, CampaignOptions};
+use logpond_testkit::fault;
 use logpond_testkit::interop;
 use logpond_testkit::report::{Output, Report};
 use logpond_testkit::trace::{self, WatchOptions};
@@ -80,6 +81,21 @@ enum Command {
         #[arg(long = "set", value_name = "KEY=VALUE")]
         settings: Vec<String>,
     },
+    /// Calls that fail on purpose: nothing is confirmed after, and the broker ends within a second.
+    Faults {
+        /// The last call that fails, counted from 1.
+        #[arg(long, default_value_t = 200)]
+        nth_max: u32,
+        /// One run for every so many calls.
+        #[arg(long, default_value_t = 1)]
+        step: u32,
+        /// Runs at a time.
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+        /// Only kinds whose name contains this.
+        #[arg(long, default_value = "")]
+        only: String,
+    },
     /// A long queue: start and memory.
     Backlog {
         /// Messages in the queue.
@@ -148,6 +164,18 @@ fn run(arguments: &Arguments) -> anyhow::Result<Report> {
             confirms_per_sync_min: *confirms_per_sync_min,
             settings: settings.clone(),
             folder: folder(&arguments.work, "blackbox")?,
+        }),
+        Command::Faults {
+            nth_max,
+            step,
+            jobs,
+            only,
+        } => fault::run(&fault::CampaignOptions {
+            nth_max: *nth_max,
+            step: *step,
+            jobs: *jobs,
+            only: only.clone(),
+            folder: folder(&arguments.work, "faults")?,
         }),
         &Command::Backlog {
             messages,
