@@ -84,6 +84,7 @@ mod frame;
 mod ids;
 mod index;
 pub mod limits;
+mod live;
 mod meta;
 mod options;
 pub mod planted;

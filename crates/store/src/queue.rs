@@ -12,7 +12,7 @@
 use crate::ids::{BlockNumber, QueueId, SegmentNumber, Seq};
 use crate::index::page;
 use crate::index::pages::PageNumber;
-use crate::segments::Live;
+use crate::live::Live;
 use roaring::RoaringTreemap;
 use std::collections::VecDeque;
 

@@ -17,8 +17,9 @@ use crate::format::record::{AckReason, MessageRecord, Range, Reference, ranges_l
 use crate::ids::{Epoch, Lsn, SegmentNumber};
 use crate::index::page::{self, Entry};
 use crate::limits::{IDLE_MARK_MS, SEGMENT_HEADER_BYTES};
+use crate::live::Live;
 use crate::planted::{self, Planted};
-use crate::segments::{Live, Segment, SegmentFile};
+use crate::segments::{Segment, SegmentFile};
 use crate::state::{State, damaged_index, index_failure};
 use std::sync::Arc;
 

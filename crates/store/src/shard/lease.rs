@@ -13,9 +13,10 @@ use crate::format::record;
 use crate::ids::{BlockNumber, Lsn, QueueId, Seq};
 use crate::index::page::Entry;
 use crate::index::pages::Pages;
+use crate::live::Live;
 use crate::queue::{Queue, run_end};
 use crate::ring::Ring;
-use crate::segments::{Live, Pin, Segments};
+use crate::segments::{Pin, Segments};
 use crate::state::{State, damaged_index};
 use std::sync::Arc;
 

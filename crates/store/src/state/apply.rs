@@ -9,8 +9,8 @@ use crate::format::record::{
 use crate::format::{byte_count, disk_len, pad8};
 use crate::ids::{Lsn, QueueId, SegmentNumber, Seq};
 use crate::index::page::{self, ENTRIES, Entry};
+use crate::live::Live;
 use crate::queue::{Queue, QueueDurability};
-use crate::segments::Live;
 use roaring::RoaringTreemap;
 
 impl<D: Disk> State<D> {
