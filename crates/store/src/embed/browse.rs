@@ -6,6 +6,7 @@
 
 use super::{FetchError, Queue};
 use crate::disk::{Disk, RealDisk};
+use crate::error::ReadError;
 use crate::ids::Seq;
 use crate::limits::BROWSE_ENTRIES_MAX;
 use crate::reader::Reader;
@@ -103,18 +104,36 @@ impl<D: Disk> Browse<D> {
     fn read(&mut self, lease: &Lease, state: EntryState) -> Option<Result<Entry, FetchError>> {
         let (id, sources) = (self.queue.id(), Sources::default());
         let reader = self.reader.as_mut()?;
-        match reader.message(id, lease, &sources) {
-            Ok(message) if message.timestamp_ms < self.time_min_ms => None,
-            Ok(message) => Some(Ok(Entry {
-                seq: lease.seq,
-                state,
-                redelivered: lease.redelivered,
-                timestamp_ms: message.timestamp_ms,
-                properties: message.properties.to_vec(),
-                body: message.body.to_vec(),
-            })),
-            Err(error) => FetchError::unread(id, lease.seq, error).map(Err),
+        let error = match reader.message(id, lease, &sources) {
+            Ok(message) if message.timestamp_ms < self.time_min_ms => return None,
+            Ok(message) => {
+                return Some(Ok(Entry {
+                    seq: lease.seq,
+                    state,
+                    redelivered: lease.redelivered,
+                    timestamp_ms: message.timestamp_ms,
+                    properties: message.properties.to_vec(),
+                    body: message.body.to_vec(),
+                }));
+            }
+            Err(error) => error,
+        };
+        if matches!(error, ReadError::Gone) && self.was_moved(lease) {
+            // What follows was probably moved along with it.
+            self.stretch.clear();
+            self.next = lease.seq;
+            return None;
         }
+        FetchError::unread(id, lease.seq, error).map(Err)
+    }
+
+    /// Whether the message still lives, at another place: its segment was evacuated since this looked.
+    fn was_moved(&self, lease: &Lease) -> bool {
+        let mut found = Vec::new();
+        let mut guard = self.queue.store().engine().lock();
+        let peeked = guard.shard().peek(self.queue.id(), lease.seq, 1, &mut found);
+        let is_elsewhere = |now: &Lease| now.seq == lease.seq && now.lsn != lease.lsn;
+        peeked.is_ok() && found.first().is_some_and(is_elsewhere)
     }
 }
 
@@ -143,5 +162,48 @@ impl<D: Disk> Drop for Browse<D> {
         if let Some(reader) = self.reader.take() {
             self.queue.store().give_reader(reader);
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod tests {
+    use crate::disk::sim::SimDisk;
+    use crate::{Batch, Message, Options, QueueOptions, Store};
+
+    #[test]
+    fn a_browse_finds_what_was_moved_to_another_segment_since_it_looked() {
+        let disk = SimDisk::new(3);
+        let (store, _) = Store::open_on(disk.clone(), Options::tiny()).unwrap();
+        let kept = store.queue("kept", QueueOptions::default()).unwrap();
+        let passing = store.queue("passing", QueueOptions::default()).unwrap();
+        for number in 0..200_u8 {
+            let mut batch = Batch::new();
+            batch.publish(&[kept.id()], Message::new(&[number]));
+            for _ in 0..10 {
+                batch.publish(&[passing.id()], Message::new(&[7; 4000]));
+            }
+            store.commit(batch).unwrap();
+        }
+        let mut browse = kept.browse();
+        assert_eq!(browse.next().unwrap().unwrap().body, [0]);
+
+        let before = store.stats().counters;
+        passing.purge().unwrap();
+        for _ in 0..10_000 {
+            disk.advance(500);
+            store.engine().step();
+            // The chores follow what is written.
+            store.commit(Batch::new()).unwrap();
+        }
+        let after = store.stats().counters;
+        assert!(after.evacuations > before.evacuations, "{after:?}");
+        assert!(
+            after.segments_recycled > before.segments_recycled + 10,
+            "{after:?}"
+        );
+
+        let rest: Vec<_> = browse.map(|entry| entry.unwrap().body[0]).collect();
+        assert_eq!(rest, (1..200).collect::<Vec<_>>());
     }
 }
