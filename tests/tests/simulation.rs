@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use logpond_testkit::flips::{Campaign as Flips, Subject};
 use logpond_testkit::sim::{Campaign, Statistics, run_seed};
 
 #[test]
@@ -30,4 +31,23 @@ fn a_seed_repeats_itself() {
         statistics.fields()
     };
     assert_eq!(counts(), counts());
+}
+
+#[test]
+fn a_flipped_bit_costs_the_record_it_hits_and_is_reported_to_the_byte() {
+    let subject = Subject::new(1).expect("the store holds what was put into it");
+    let campaign = Flips {
+        first: 0,
+        step: 1499,
+        threads: 2,
+        limit: Duration::from_secs(60),
+    };
+    let verdict = campaign.run(&subject, &|_, _| {});
+    if let Some(broken) = verdict.violations.first() {
+        panic!(
+            "{} byte {} bit {}: {}",
+            broken.file, broken.offset, broken.bit, broken.text
+        );
+    }
+    assert!(verdict.flips > 500, "only {} flips", verdict.flips);
 }

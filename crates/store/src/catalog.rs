@@ -27,8 +27,8 @@ use crate::frame::{self, Seal};
 pub use changes::Changes;
 use changes::{Change, Entry};
 pub use error::{CatalogError, CatalogOpenError};
-pub(crate) use file::store_of;
-use file::{Rewrite, Written, keep_aside, read_file, remove_if_there, write_file};
+use file::{Rewrite, Written, keep_aside, remove_if_there, write_file};
+pub(crate) use file::{read_file, store_of};
 pub use report::{CatalogReport, DamagedRange, TornTail};
 use scan::Scan;
 
@@ -297,6 +297,18 @@ fn opening(error: impl Into<Rewrite>) -> CatalogOpenError {
         source: error.into().source,
     }
 }
+
+/// What the bytes of a catalog file say, and what is wrong with them. Changes nothing.
+pub(crate) fn examine(bytes: &[u8], store: u128) -> Result<(Live, CatalogReport), CatalogOpenError> {
+    let mut live = BTreeMap::new();
+    let scan = Scan::run(bytes, store, |changes| apply(&mut live, changes))?;
+    let mut report = scan.report;
+    report.entries = live.len();
+    Ok((live, report))
+}
+
+/// Live entries: keys and encoded values.
+pub(crate) type Live = BTreeMap<Vec<u8>, Vec<u8>>;
 
 fn apply(live: &mut BTreeMap<Vec<u8>, Vec<u8>>, changes: impl IntoIterator<Item = Change>) {
     for change in changes {

@@ -19,8 +19,10 @@ use std::io;
 
 /// Directory of shard 0, in which its checkpoints lie.
 pub(crate) const SHARD_DIR: &str = "shard-00";
-const SCHEMA: u16 = 0x0102;
-const NO_PAGE: PageNumber = PageNumber::MAX;
+/// The version of what a checkpoint holds.
+pub(crate) const SCHEMA: u16 = 0x0102;
+/// Stands for a page that a queue does not have.
+pub(crate) const NO_PAGE: PageNumber = PageNumber::MAX;
 
 /// The contents of a checkpoint file.
 #[derive(Serialize, Deserialize, Debug)]
@@ -224,7 +226,8 @@ pub(crate) fn bytes_of(set: &RoaringTreemap) -> Vec<u8> {
     bytes
 }
 
-fn set_of(bytes: &[u8]) -> Option<RoaringTreemap> {
+/// The set that [`bytes_of`] wrote; `None` when the bytes are none.
+pub(crate) fn set_of(bytes: &[u8]) -> Option<RoaringTreemap> {
     if bytes.is_empty() {
         return Some(RoaringTreemap::new());
     }

@@ -4,12 +4,14 @@
 //! - A [`QueueId`] is never reused, a [`Seq`] is never reused within its queue.
 //! - [`Durable`] is made in one place only: where a synced write returned success.
 
+use serde::Serialize;
 use std::fmt;
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize)]
+        #[serde(transparent)]
         pub struct $name(u64);
 
         impl $name {

@@ -83,6 +83,7 @@ mod format;
 mod frame;
 mod ids;
 mod index;
+pub mod inspect;
 pub mod limits;
 mod live;
 mod meta;

@@ -19,7 +19,8 @@ const META_NEW_NAME: &str = "META.new";
 /// The format of the whole directory that this code writes and reads.
 pub(crate) const FORMAT_VERSION: u32 = 1;
 const META_MAGIC: [u8; 8] = *b"LOGPMETA";
-const SLOT_BYTES: usize = 4096;
+/// Size of a slot.
+pub(crate) const SLOT_BYTES: usize = 4096;
 const SLOT_COUNT: usize = 2;
 const FILE_BYTES: usize = SLOT_BYTES * SLOT_COUNT;
 /// Everything before the checksum.
@@ -168,11 +169,36 @@ fn slot_of(generation: u64) -> usize {
     usize::from(generation.is_multiple_of(2))
 }
 
-enum Slot {
+/// What stands in one of the two slots.
+pub(crate) enum Slot {
     NeverWritten,
     Damaged,
+    /// Generation, format of the directory, and what is said.
     Valid((u64, u32, Meta)),
 }
+
+/// A slot and its bytes.
+pub(crate) type SlotBytes = (Slot, Vec<u8>);
+
+/// Both slots as they stand on disk, with their bytes; `None` without a file.
+pub(crate) fn slots<D: Disk>(disk: &D) -> io::Result<Option<Vec<SlotBytes>>> {
+    let file = match disk.open(META_NAME, FileKind::Plain) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let mut bytes = vec![0; FILE_BYTES];
+    let len = file.read_at(&mut bytes, 0)?;
+    bytes[len..].fill(0);
+    Ok(Some(
+        bytes
+            .chunks(SLOT_BYTES)
+            .map(|slot| (decode(slot), slot.to_vec()))
+            .collect(),
+    ))
+}
+
+/// Where in a slot the bytes begin that mean nothing and are zero.
+pub(crate) const SLOT_RESERVED_AT: usize = CHECKED_BYTES + 4;
 
 /// format.md, "META".
 fn encode(meta: &Meta, generation: u64) -> [u8; SLOT_BYTES] {

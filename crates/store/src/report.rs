@@ -2,6 +2,7 @@
 
 use crate::catalog::CatalogReport;
 use crate::ids::{QueueId, Seq};
+use serde::Serialize;
 
 /// The account of one start, for logs, tools and people.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +38,7 @@ pub struct RecoveryReport {
 }
 
 /// Bytes at the end of the log that were never confirmed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TornRange {
     /// The file, relative to the data directory.
     pub file: String,
@@ -59,7 +60,7 @@ pub struct Quarantined {
 }
 
 /// Entries of a queue that are in no intact record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct LostEntries {
     /// The queue.
     pub queue: QueueId,

@@ -5,6 +5,7 @@ pub mod backlog;
 pub mod broker_process;
 pub mod crash;
 pub mod fault;
+pub mod flips;
 pub mod generator;
 pub mod interop;
 pub mod random;

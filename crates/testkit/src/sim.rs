@@ -20,6 +20,7 @@ mod run;
 mod settings;
 mod statistics;
 mod trace;
+mod verified;
 mod watcher;
 
 pub use campaign::{Campaign, Verdict, Violation};

@@ -76,6 +76,15 @@ pub enum Command {
         #[arg(last = true)]
         rest: Vec<String>,
     },
+    /// Flip every live byte of a store, one at a time: nothing panics, nothing intact is lost, everything is reported.
+    Flips {
+        /// Every so many-th live byte; 1 for all, which takes about an hour.
+        #[arg(long, default_value_t = 1)]
+        step: u64,
+        /// Further arguments for the tool.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
     /// Watch the broker's system calls: each confirm must be preceded by its completed synced write.
     StraceOrder {
         /// Further arguments for the tool.

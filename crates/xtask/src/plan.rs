@@ -46,6 +46,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
             })]
         }
         Command::Sim { seconds, rest, .. } => vec![simulated_disk(&workspace, *seconds, rest)],
+        Command::Flips { step, rest } => {
+            vec![Outcome::of("flipped bytes", || {
+                simulation::flips(&workspace, *step, rest)
+            })]
+        }
         Command::StraceOrder { rest } => {
             vec![call(
                 "confirms after syncs",

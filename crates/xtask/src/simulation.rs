@@ -1,4 +1,4 @@
-//! Runs the testkit's simulation of the store on a disk that loses, tears and reorders.
+//! Runs the testkit's simulations of the store on a disk that loses, tears, reorders and rots.
 //!
 //! Its exit code is the verdict; of what it prints, the last lines are kept for the table.
 
@@ -18,6 +18,13 @@ pub fn run(workspace: &Workspace, seconds: u64, rest: &[String]) -> anyhow::Resu
 pub fn planted(workspace: &Workspace, rest: &[String]) -> anyhow::Result<Tally> {
     let simulation = artifacts::testkit(workspace, &["planted-faults"])?.join("sim");
     judge(Command::new(simulation).arg("--planted").args(rest))
+}
+
+/// Flips the live bytes of a store, one at a time.
+pub fn flips(workspace: &Workspace, step: u64, rest: &[String]) -> anyhow::Result<Tally> {
+    let flips = artifacts::testkit(workspace, &[])?.join("flips");
+    let mut command = Command::new(flips);
+    judge(command.args(["--step", &step.to_string()]).args(rest))
 }
 
 fn judge(command: &mut Command) -> anyhow::Result<Tally> {

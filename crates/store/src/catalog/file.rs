@@ -38,7 +38,8 @@ impl From<io::Error> for Rewrite {
     }
 }
 
-pub(super) fn read_file<D: Disk>(disk: &D) -> io::Result<Option<(D::File, Vec<u8>)>> {
+/// The open file and its bytes; `None` without one.
+pub(crate) fn read_file<D: Disk>(disk: &D) -> io::Result<Option<(D::File, Vec<u8>)>> {
     let file = match disk.open(CATALOG_NAME, FileKind::Plain) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,

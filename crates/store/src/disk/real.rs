@@ -42,6 +42,13 @@ impl WriteMode {
     }
 }
 
+/// Whether a data directory may be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    ReadWrite,
+    ReadOnly,
+}
+
 /// A data directory on this machine.
 #[derive(Clone, Debug)]
 pub struct RealDisk {
@@ -51,6 +58,7 @@ pub struct RealDisk {
 #[derive(Debug)]
 struct Shared {
     root: PathBuf,
+    access: Access,
     wanted: WriteMode,
     /// What the probe found, at the first journal file.
     proven: OnceLock<WriteMode>,
@@ -63,15 +71,35 @@ impl RealDisk {
     pub fn open(root: impl Into<PathBuf>, wanted: WriteMode) -> io::Result<Self> {
         let root = root.into();
         fs::create_dir_all(&root)?;
-        let started = Instant::now();
-        Ok(Self {
+        Ok(Self::at(root, Access::ReadWrite, wanted))
+    }
+
+    /// Takes `root`, which must exist, as a data directory that is only looked at: whatever would change anything in it fails
+    /// with `ReadOnlyFilesystem`.
+    pub fn open_read_only(root: impl Into<PathBuf>) -> io::Result<Self> {
+        let root = root.into();
+        fs::read_dir(&root)?;
+        Ok(Self::at(root, Access::ReadOnly, WriteMode::DirectDsync))
+    }
+
+    fn at(root: PathBuf, access: Access, wanted: WriteMode) -> Self {
+        Self {
             shared: Arc::new(Shared {
                 root,
+                access,
                 wanted,
                 proven: OnceLock::new(),
-                started,
+                started: Instant::now(),
             }),
-        })
+        }
+    }
+
+    /// Refuses a change of a directory that is only looked at.
+    fn check_writable(&self) -> io::Result<()> {
+        match self.shared.access {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+        }
     }
 
     /// The data directory.
@@ -144,12 +172,31 @@ fn open_with(path: &Path, kind: FileKind, mode: WriteMode, create: bool) -> io::
     Ok(RealFile { file, mode, direct })
 }
 
+/// Opens a file to read it, past the page cache where the file system can.
+fn open_to_read(path: &Path, kind: FileKind) -> io::Result<RealFile> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    if kind == FileKind::Journal {
+        let flags = i32::try_from(OFlags::DIRECT.bits()).expect("open flags fit into 31 bits");
+        match options.clone().custom_flags(flags).open(path) {
+            Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {}
+            opened => {
+                let (file, mode, direct) = (opened?, WriteMode::DirectDsync, true);
+                return Ok(RealFile { file, mode, direct });
+            }
+        }
+    }
+    let (file, mode, direct) = (options.open(path)?, WriteMode::BufferedFdatasync, false);
+    Ok(RealFile { file, mode, direct })
+}
+
 impl Disk for RealDisk {
     type File = RealFile;
     type Map = RealMap;
     type Lock = RealLock;
 
     fn create_dir(&self, path: &str) -> io::Result<()> {
+        self.check_writable()?;
         match fs::create_dir(self.path(path)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             done => done,
@@ -165,18 +212,24 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, path: &str, kind: FileKind) -> io::Result<RealFile> {
+        self.check_writable()?;
         open_with(&self.path(path), kind, self.mode_for(kind), true)
     }
 
     fn open(&self, path: &str, kind: FileKind) -> io::Result<RealFile> {
-        open_with(&self.path(path), kind, self.mode_for(kind), false)
+        match self.shared.access {
+            Access::ReadWrite => open_with(&self.path(path), kind, self.mode_for(kind), false),
+            Access::ReadOnly => open_to_read(&self.path(path), kind),
+        }
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.check_writable()?;
         fs::rename(self.path(from), self.path(to))
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
+        self.check_writable()?;
         fs::remove_file(self.path(path))
     }
 
@@ -195,6 +248,7 @@ impl Disk for RealDisk {
             path: shown.clone(),
             source,
         };
+        self.check_writable().map_err(io_error)?;
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

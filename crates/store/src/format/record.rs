@@ -392,6 +392,14 @@ impl<'a> Ranges<'a> {
     }
 }
 
+/// Bytes of the shortest record.
+pub(crate) const MARK_BYTES: u64 = 24;
+
+/// The length that the record at the beginning of `bytes` claims to have.
+pub(crate) fn claimed_len(bytes: &[u8]) -> u64 {
+    u64::from(LE::read_u32(&bytes[4..]))
+}
+
 /// Length and ordinal of the record that begins at `bytes`, if that much can be one at all.
 pub(crate) fn peek(bytes: &[u8]) -> Option<(usize, u32)> {
     if bytes.len() < PREFIX_LEN {

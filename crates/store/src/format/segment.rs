@@ -78,6 +78,22 @@ impl SegmentHeader {
         }
         Ok(header)
     }
+
+    /// Whether a header of this segment once stood here: most of what only it could say is still there.
+    pub(crate) fn resembles(bytes: &[u8], store: u128, number: SegmentNumber) -> bool {
+        let says = [
+            LE::read_u64(&bytes[0..]) == MAGIC,
+            LE::read_u64(&bytes[32..]) == number.get(),
+            LE::read_u128(&bytes[56..]) == store,
+        ];
+        says.into_iter().filter(|said| *said).count() >= 2
+    }
+
+    /// Whether the bytes are the sound header of another segment: the file was used before, and not yet again.
+    pub(crate) fn is_of_earlier_use(bytes: &[u8], number: SegmentNumber) -> bool {
+        let claimed = SegmentNumber::new(LE::read_u64(&bytes[32..]));
+        claimed != number && Self::decode(bytes, claimed).is_ok()
+    }
 }
 
 const fn kind(number: SegmentNumber) -> u8 {

@@ -56,6 +56,11 @@ pub(crate) fn is_intact(page: &[u8], crc: u32) -> bool {
     LE::read_u64(page) == MAGIC && LE::read_u32(&page[8..]) == crc && crc32fast::hash(&page[16..]) == crc
 }
 
+/// Whether what no checksum covers is zero, as it must be.
+pub(crate) fn is_blank_where_reserved(page: &[u8]) -> bool {
+    page[12..16].iter().all(|byte| *byte == 0)
+}
+
 /// The queue that a page belongs to and the first sequence number it has room for.
 pub(crate) fn owner(page: &[u8]) -> (QueueId, Seq) {
     (
@@ -63,6 +68,15 @@ pub(crate) fn owner(page: &[u8]) -> (QueueId, Seq) {
         Seq::new(LE::read_u64(&page[24..])),
     )
 }
+
+/// Where in a page its entry number `slot` stands.
+pub(crate) const fn entry_offset(slot: u64) -> u64 {
+    64 + slot * ENTRY_BYTES
+}
+
+/// Size of an entry.
+pub(crate) const ENTRY_BYTES: u64 = 24;
+const _: () = assert!(entry_offset(ENTRIES) == 4096);
 
 /// Reads the entry of `seq`.
 pub(crate) fn entry(page: &[u8], seq: Seq) -> Entry {

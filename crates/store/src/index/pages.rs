@@ -22,7 +22,8 @@ pub(crate) const INDEX_DIR: &str = "shard-00/x";
 /// Number of a page, over all slabs.
 pub(crate) type PageNumber = u32;
 
-fn slab_path(slab: usize) -> String {
+/// The file of a slab, relative to the data directory.
+pub(crate) fn slab_path(slab: usize) -> String {
     format!("{INDEX_DIR}/{slab:04x}.idx")
 }
 

@@ -20,7 +20,7 @@ const NOTHING: Lsn = Lsn::new(0);
 
 /// A segment that is part of the log.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(crate) struct Found {
     pub number: SegmentNumber,
     pub first_lsn: Lsn,
     pub epoch: Epoch,
@@ -52,7 +52,7 @@ impl Found {
 }
 
 /// The contents of the directories of segments.
-pub(super) struct Directory {
+pub(crate) struct Directory {
     /// In the order of the log.
     pub segments: Vec<Found>,
     /// Cold segments, in the order of their making.
@@ -67,7 +67,7 @@ pub(super) struct Directory {
 
 impl Directory {
     /// Reads it. A segment in which nothing says any more what it is, is what a checkpoint says: `known`.
-    pub(super) fn read<D: Disk>(
+    pub(crate) fn read<D: Disk>(
         disk: &D,
         store: u128,
         begun: Epoch,

@@ -8,3 +8,4 @@ mod lifecycle;
 mod restart;
 mod space;
 mod support;
+mod verify;

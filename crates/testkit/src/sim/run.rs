@@ -14,10 +14,14 @@ use super::rot;
 use super::settings::Settings;
 use super::statistics::Statistics;
 use super::trace;
+use super::verified;
 use super::watcher::Watcher;
 
 /// An image with fewer unsynced operations is not counted as a crash point.
 const UNSYNCED_MIN: usize = 10;
+
+/// The chance, of 65536, that the image of a crash is also looked at without opening it.
+const VERIFIED: u32 = 4096;
 
 /// Runs one seed. An error is a violation of the promise, in words.
 pub fn run_seed(seed: u64, statistics: &mut Statistics) -> Result<(), String> {
@@ -118,6 +122,7 @@ impl Run<'_> {
         }
         drop(life);
         let disk = self.disk.after_kill();
+        verified::crash_is_no_damage(&disk)?;
         let damage = rot::check(&disk, &self.settings, &self.model, &mut self.rng)?;
         self.statistics.damaged_images += damage.images;
         self.statistics.entries_lost_to_damage += damage.lost;
@@ -158,6 +163,10 @@ impl Run<'_> {
             self.disk = self.disk.after_crash(&mut self.rng);
         }
         self.disk.set_faults(FaultPlan::default());
+        if self.rng.chance(VERIFIED) {
+            verified::crash_is_no_damage(&self.disk)?;
+            self.statistics.images_verified += 1;
+        }
         Ok(candidates)
     }
 

@@ -33,6 +33,7 @@ pub struct Statistics {
     pub unsynced_operations: u64,
     pub damaged_images: u64,
     pub entries_lost_to_damage: u64,
+    pub images_verified: u64,
     pub torn_tails: u64,
     pub appended_again: u64,
 }
@@ -84,6 +85,7 @@ impl Statistics {
         unsynced_operations: "unsynced operations at crashes",
         damaged_images: "images with flipped bits, opened and judged",
         entries_lost_to_damage: "entries lost to flipped bits, all of them named",
+        images_verified: "images of crashes verified without opening them",
         torn_tails: "torn tails cut",
         appended_again: "tail records appended again",
     }

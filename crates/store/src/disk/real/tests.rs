@@ -78,3 +78,26 @@ fn an_existing_directory_is_no_error_and_an_existing_file_is() {
     assert!(disk.list("s").unwrap().is_empty());
     assert!(disk.free_bytes().unwrap() > 0);
 }
+
+#[test]
+fn a_directory_that_is_only_looked_at_cannot_be_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let writable = RealDisk::open(dir.path(), WriteMode::BufferedFdatasync).unwrap();
+    let file = writable.create("seen", FileKind::Journal).unwrap();
+    file.write_at(&AlignedBuf::zeroed(4096), 0).unwrap();
+    let before = writable.list("").unwrap();
+
+    let looked_at = RealDisk::open_read_only(dir.path()).unwrap();
+    let refused = |error: io::Error| assert_eq!(error.kind(), io::ErrorKind::ReadOnlyFilesystem);
+    refused(looked_at.create("new", FileKind::Plain).unwrap_err());
+    refused(looked_at.create_dir("new").unwrap_err());
+    refused(looked_at.remove("seen").unwrap_err());
+    refused(looked_at.rename("seen", "new").unwrap_err());
+    assert!(looked_at.lock().is_err());
+    let file = looked_at.open("seen", FileKind::Journal).unwrap();
+    assert!(file.write_at(&AlignedBuf::zeroed(4096), 0).is_err());
+    let mut read = AlignedBuf::zeroed(8192);
+    assert_eq!(file.read_at(&mut read, 0).unwrap(), 4096);
+    assert_eq!(looked_at.list("").unwrap(), before, "not even a probe was left");
+    assert!(RealDisk::open_read_only(dir.path().join("missing")).is_err());
+}

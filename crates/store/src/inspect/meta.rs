@@ -1,0 +1,47 @@
+//! META: both slots.
+
+use super::error::InspectError;
+use super::finding::{Finding, Part, Unjudged, VerifyReport, WhyUnjudged};
+use crate::disk::Disk;
+use crate::format::byte_count;
+use crate::meta::{self, META_NAME, SLOT_BYTES, SLOT_RESERVED_AT, Slot};
+
+/// How often a file that changes is looked at before it is left unjudged.
+pub(super) const LOOKS_MAX: u32 = 10;
+
+/// Looks at both slots. A running store may be writing one: only what two looks agree on counts.
+pub(super) fn verify<D: Disk>(disk: &D, report: &mut VerifyReport) -> Result<(), InspectError> {
+    let mut last = look(disk)?;
+    for _ in 0..LOOKS_MAX {
+        if last.is_empty() {
+            return Ok(());
+        }
+        let again = look(disk)?;
+        if again == last {
+            report.findings.extend(last);
+            return Ok(());
+        }
+        last = again;
+    }
+    report.unjudged.push(Unjudged {
+        file: META_NAME.to_owned(),
+        why: WhyUnjudged::KeepsChanging,
+    });
+    Ok(())
+}
+
+fn look<D: Disk>(disk: &D) -> Result<Vec<Finding>, InspectError> {
+    let slots = meta::slots(disk).map_err(InspectError::io("reading", META_NAME))?;
+    let slot_bytes = byte_count(SLOT_BYTES);
+    let Some(slots) = slots else {
+        return Ok(vec![Finding::new(META_NAME, 0, 2 * slot_bytes, Part::MetaSlot)]);
+    };
+    let mut findings = Vec::new();
+    for ((slot, bytes), offset) in slots.iter().zip([0, slot_bytes]) {
+        let is_blank = bytes[SLOT_RESERVED_AT..].iter().all(|byte| *byte == 0);
+        if matches!(slot, Slot::Damaged) || !is_blank {
+            findings.push(Finding::new(META_NAME, offset, slot_bytes, Part::MetaSlot));
+        }
+    }
+    Ok(findings)
+}

@@ -1,0 +1,38 @@
+//! Looking at the files of a store without opening it: what stands there, what is damaged, and what that costs.
+//!
+//! Invariants:
+//! - Nothing here changes a file, but for [`repair`], which needs the directory to itself.
+//! - Bytes are judged by the decoders that recovery uses, and a stretch of the log by the same rule
+//!   (docs/format.md, "Torn tail and corruption").
+//! - Looking needs no lock: what a running store changes meanwhile is looked at again, and what cannot be judged is named.
+//!
+//! Elsewhere: what a start does about damage (`recovery`).
+
+mod catalog;
+mod checkpoints;
+mod cold;
+mod contents;
+mod describe;
+mod error;
+mod finding;
+mod index;
+mod inspector;
+mod journal;
+mod ledger;
+mod meta;
+mod progress;
+mod records;
+mod site;
+mod verify;
+mod walk;
+mod window;
+
+pub use contents::{
+    BlockInfo, CatalogEntryInfo, CheckpointInfo, EntryInfo, GapInfo, MetaInfo, PageInfo, PageUse, QueueInfo,
+    RecordInfo, RecordKind, ReferenceInfo, SegmentDetail, SegmentInfo, SegmentRole, SlotInfo,
+};
+pub use error::InspectError;
+pub use finding::{Finding, Part, Unjudged, VerifyReport, WhyUnjudged};
+pub use inspector::Inspector;
+pub use progress::{Progress, Stage};
+pub use verify::verify;

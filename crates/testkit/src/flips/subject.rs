@@ -1,0 +1,289 @@
+//! The store that is damaged: its bytes, which of them it relies on, and what it holds.
+//!
+//! Invariants:
+//! - It was stopped in order after a life with acks, fan-outs, requeues, a restart, a kill and a deleted queue.
+//! - A live byte is one that a start, a reader or a later checkpoint relies on; what lies in spares, in space that was
+//!   never used or in index pages that no checkpoint refers to is none.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use logpond_store::disk::sim::{Rng, SimDisk};
+use logpond_store::disk::{Disk, DiskFile, FileKind};
+use logpond_store::inspect::{Inspector, SegmentRole};
+use logpond_store::{
+    AckReason, Engine, NewMessage, Now, Options, Persistence, QueueDurability, QueueId, Seq, Sources,
+};
+
+/// Queues that messages go to.
+const QUEUES: u64 = 4;
+/// Bytes of segments at which the store is large enough.
+const JOURNAL_BYTES: u64 = 1 << 20;
+
+/// Messages by queue and seq.
+pub(super) type Held = BTreeMap<(u64, u64), Vec<u8>>;
+
+/// A store, what it holds, and what it relies on.
+pub struct Subject {
+    pub(super) disk: SimDisk,
+    pub(super) options: Options,
+    pub(super) held: Held,
+    /// Where the message of each entry stands: file, bytes, queue and seq.
+    pub(super) places: Vec<(String, Range<u64>, (u64, u64))>,
+    live: Vec<(String, Range<u64>)>,
+}
+
+impl Subject {
+    /// Makes a store of about 1 MiB from a seed.
+    ///
+    /// # Errors
+    /// When it does not hold what was put into it.
+    pub fn new(seed: u64) -> Result<Self, String> {
+        let options = Options::tiny();
+        let disk = live(seed, &options)?;
+        let mut subject = Self {
+            held: read_all(&disk.fork(), &options)?,
+            disk,
+            options,
+            places: Vec::new(),
+            live: Vec::new(),
+        };
+        subject.survey().map_err(|error| error.to_string())?;
+        if subject.places.len() != subject.held.len() {
+            let (places, held) = (subject.places.len(), subject.held.len());
+            return Err(format!(
+                "the index leads to {places} messages, and {held} can be read"
+            ));
+        }
+        Ok(subject)
+    }
+
+    /// How many bytes the store relies on.
+    #[must_use]
+    pub fn live_bytes(&self) -> u64 {
+        self.live.iter().map(|(_, range)| range.end - range.start).sum()
+    }
+
+    /// Live byte number `nth`: its file and its offset there.
+    #[must_use]
+    pub fn live_byte(&self, nth: u64) -> Option<(&str, u64)> {
+        let mut left = nth;
+        for (file, range) in &self.live {
+            let len = range.end - range.start;
+            if left < len {
+                return Some((file, range.start + left));
+            }
+            left -= len;
+        }
+        None
+    }
+
+    /// Live bytes by kind of file, for people.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+        for (file, range) in &self.live {
+            let kind = match file.rsplit_once('/') {
+                Some((_, name)) if name.starts_with("ckpt-") => "checkpoints",
+                Some((_, name)) if name.contains(".idx") => "index",
+                Some(_) => "journal",
+                None => file,
+            };
+            *kinds.entry(kind).or_default() += range.end - range.start;
+        }
+        let parts: Vec<String> = kinds
+            .iter()
+            .map(|(kind, bytes)| format!("{kind} {bytes}"))
+            .collect();
+        format!("{} messages, live bytes: {}", self.held.len(), parts.join(", "))
+    }
+
+    fn survey(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        let inspector = Inspector::new(&self.disk)?;
+        for file in ["META", "catalog.log"] {
+            self.live.push((file.to_owned(), 0..size(&self.disk, file)?));
+        }
+        for checkpoint in inspector.checkpoints()? {
+            self.live.push((checkpoint.file, 0..checkpoint.bytes));
+        }
+        for page in inspector.index()? {
+            self.live.push((page.file, page.offset..page.offset + 4096));
+            for entry in inspector.index_page(page.slab, page.page)?.entries {
+                let (Some(segment), Some(offset), false) = (entry.segment, entry.offset, entry.dead) else {
+                    continue;
+                };
+                let range = offset..offset + u64::from(entry.bytes);
+                let file = inspector.segment(segment)?.segment.file;
+                self.places
+                    .push((file, range, (page.queue.get(), entry.seq.get())));
+            }
+        }
+        for segment in inspector.segments()? {
+            if !matches!(segment.role, SegmentRole::Log | SegmentRole::Cold) {
+                continue;
+            }
+            self.live.push((segment.file.clone(), 0..4096));
+            for block in inspector.segment(segment.number)?.blocks {
+                let range = block.offset..block.offset + block.bytes;
+                self.live.push((segment.file.clone(), range));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn size(disk: &SimDisk, file: &str) -> std::io::Result<u64> {
+    disk.open(file, FileKind::Plain)?.len()
+}
+
+/// Everything that the store on `disk` gives out.
+fn read_all(disk: &SimDisk, options: &Options) -> Result<Held, String> {
+    let opened = Engine::open(disk.clone(), options.clone(), ());
+    let (store, _) = opened.map_err(|error| error.to_string())?;
+    let found = super::judge::read(&store)?;
+    let messages = found.messages.into_iter().collect();
+    Ok(messages)
+}
+
+/// The life of the store.
+struct Life {
+    store: Engine<SimDisk>,
+    rng: Rng,
+    queues: Vec<QueueId>,
+    published: u64,
+}
+
+fn live(seed: u64, options: &Options) -> Result<SimDisk, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let mut disk = SimDisk::new(seed);
+    let (store, _) = Engine::open(disk.clone(), options.clone(), ()).map_err(|error| text(&error))?;
+    let mut life = Life {
+        store,
+        rng: Rng::new(seed),
+        queues: Vec::new(),
+        published: 0,
+    };
+    life.create()?;
+    for part in 1..=3 {
+        while journal_bytes(&disk)? < JOURNAL_BYTES * part / 3 {
+            life.work()?;
+        }
+        if part == 1 {
+            life.store.close().map_err(|error| text(&error))?;
+        }
+        if part == 2 {
+            // Nobody closes it: a kill.
+            disk = disk.after_kill();
+        }
+        if part < 3 {
+            let reopened = Engine::open(disk.clone(), options.clone(), ());
+            life.store = reopened.map_err(|error| text(&error))?.0;
+        }
+    }
+    life.store.close().map_err(|error| text(&error))?;
+    Ok(disk)
+}
+
+fn journal_bytes(disk: &SimDisk) -> Result<u64, String> {
+    let names = disk.list("shard-00/j").map_err(|error| error.to_string())?;
+    let segments = names.iter().filter(|name| name.ends_with(".seg"));
+    u64::try_from(segments.count() * (64 << 10)).map_err(|error| error.to_string())
+}
+
+impl Life {
+    fn create(&mut self) -> Result<(), String> {
+        for name in 0..=QUEUES {
+            let id = self.store.next_queue_id();
+            let description = format!("queue {name}");
+            let put = self.store.catalog().put(description.as_bytes(), &id.get());
+            put.map_err(|error| error.to_string())?;
+            let durable = QueueDurability::Durable;
+            let mut guard = self.store.lock();
+            let created = guard.shard().create_queue(id, durable, description.as_bytes());
+            created.map_err(|error| error.to_string())?;
+            self.queues.push(id);
+        }
+        self.rest();
+        // One of them does not stay.
+        let gone = self.queues.swap_remove(0);
+        self.publish_to(&[gone], 100)?;
+        self.rest();
+        let deleted = self.store.lock().shard().delete_queue(gone);
+        deleted.map_err(|error| error.to_string())?;
+        self.rest();
+        Ok(())
+    }
+
+    /// Some messages, some acks, and one block or a few.
+    fn work(&mut self) -> Result<(), String> {
+        for _ in 0..self.rng.between(1, 12) {
+            let all = self.queues.clone();
+            let one = [all[self.rng.index(all.len())]];
+            let queues = if self.rng.chance(8192) { &all[..] } else { &one[..] };
+            let bytes = match self.rng.below(10) {
+                0..5 => self.rng.below(200),
+                5..8 => self.rng.between(200, 1500),
+                8 => self.rng.between(1500, 6000),
+                _ => 0,
+            };
+            self.publish_to(queues, usize::try_from(bytes).map_err(|error| error.to_string())?)?;
+        }
+        self.rest();
+        let queue = self.queues[self.rng.index(self.queues.len())];
+        self.consume(queue)
+    }
+
+    fn publish_to(&mut self, queues: &[QueueId], bytes: usize) -> Result<(), String> {
+        self.published += 1;
+        let number = self.published.to_le_bytes();
+        let body: Vec<u8> = number.iter().copied().cycle().take(bytes).collect();
+        let message = NewMessage {
+            queues,
+            properties: &[&number],
+            body: &[&body],
+            persistence: Persistence::Persistent,
+            priority: 0,
+            timestamp_ms: self.published,
+            expires_ms: None,
+        };
+        let published = self.store.lock().shard().publish(&message);
+        published.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Leases some messages; acknowledges most, gives back the others.
+    fn consume(&mut self, queue: QueueId) -> Result<(), String> {
+        let (mut leases, mut sources) = (Vec::new(), Sources::default());
+        let count = u32::try_from(self.rng.between(1, 8)).map_err(|error| error.to_string())?;
+        {
+            let mut guard = self.store.lock();
+            let leased = guard
+                .shard()
+                .lease(queue, count, u64::MAX, &mut leases, &mut sources);
+            leased.map_err(|error| error.to_string())?;
+        }
+        for lease in leases {
+            let is_acked = self.rng.chance(30_000);
+            let mut guard = self.store.lock();
+            let shard = guard.shard();
+            let settled = if is_acked {
+                let acked = AckReason::Acked;
+                let block = shard.acknowledge(queue, lease.seq, 1, acked, Now::default());
+                block.map(drop)
+            } else {
+                shard.requeue(queue, lease.seq, 1, Now::default())
+            };
+            settled.map_err(|error| error.to_string())?;
+        }
+        self.rest();
+        Ok(())
+    }
+
+    fn rest(&self) {
+        while self.store.step() {}
+    }
+}
+
+/// A place in a queue.
+pub(super) const fn place(queue: QueueId, seq: Seq) -> (u64, u64) {
+    (queue.get(), seq.get())
+}
