@@ -36,4 +36,7 @@ pub use ticket::Ticket;
 
 #[cfg(test)]
 #[cfg(feature = "sim")]
+mod crash_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
 mod model_tests;

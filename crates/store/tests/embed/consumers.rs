@@ -22,6 +22,24 @@ fn a_delivery_that_is_dropped_comes_back_first_and_marked() {
 }
 
 #[test]
+fn what_a_handler_held_when_it_panicked_goes_to_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let orders = queue(&store, "orders");
+    publish(&store, &orders, &["one"]);
+    let handler = {
+        let orders = orders.clone();
+        thread::spawn(move || {
+            let _held = orders.fetch(1).expect("the disk works");
+            panic!("a handler that fails on purpose");
+        })
+    };
+    assert!(handler.join().is_err());
+    let again = orders.fetch(1).unwrap();
+    assert!(again[0].is_redelivered());
+}
+
+#[test]
 fn a_fetch_that_waits_is_woken_by_a_publish_and_by_a_delivery_put_back() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
