@@ -55,19 +55,21 @@ impl<D: Disk> Future for Fetch<D> {
         }
         loop {
             let (mut leases, mut sources) = (Vec::new(), Sources::default());
-            let before = this.waiter.take();
-            let waiter = &mut this.waiter;
+            let (before, waiter) = (this.waiter.take(), &mut this.waiter);
+            let mut forgotten = None;
             let outcome = store.lease(
                 id,
                 this.messages_max,
                 &mut leases,
                 &mut sources,
-                |hub, is_done| match (is_done, before) {
-                    (false, _) => *waiter = Some(hub.register(wish, context.waker(), before)),
-                    (true, Some(before)) => hub.forget(wish, before),
-                    (true, None) => {}
+                |hub, is_done| {
+                    forgotten = before.and_then(|before| hub.forget(wish, before));
+                    if !is_done {
+                        *waiter = Some(hub.register(wish, context.waker()));
+                    }
                 },
             );
+            drop(forgotten);
             match outcome {
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(LeaseOutcome::Empty) => return Poll::Pending,
@@ -89,7 +91,9 @@ impl<D: Disk> Drop for Fetch<D> {
     fn drop(&mut self) {
         if let Some(waiter) = self.waiter.take() {
             let mut guard = self.queue.store().engine().lock();
-            guard.parts().1.forget(self.wish(), waiter);
+            let forgotten = guard.parts().1.forget(self.wish(), waiter);
+            drop(guard);
+            drop(forgotten);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Invariants:
 //! - Whoever waits is registered under the same hold of the lock under which there was nothing for it.
 //! - A waiter is woken once, and takes itself out when it stops waiting before that.
+//! - No waker is woken or dropped under the lock.
 
 use crate::disk::Disk;
 use crate::embed::QueueOptions;
@@ -44,11 +45,8 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    /// Remembers whom to wake, instead of `before` if that still waits.
-    pub(super) fn register(&mut self, wish: Wish, waker: &Waker, before: Option<WaiterId>) -> WaiterId {
-        if let Some(before) = before {
-            self.forget(wish, before);
-        }
+    /// Remembers whom to wake.
+    pub(super) fn register(&mut self, wish: Wish, waker: &Waker) -> WaiterId {
         let id = WaiterId(self.next_id);
         self.next_id += 1;
         let waiter = Waiter {
@@ -63,19 +61,22 @@ impl Hub {
         id
     }
 
-    /// Nobody waits there any more.
-    pub(super) fn forget(&mut self, wish: Wish, id: WaiterId) {
-        match wish {
-            Wish::Messages(queue) => {
-                if let Some(waiters) = self.for_messages.get_mut(&queue) {
-                    waiters.retain(|waiter| waiter.id != id);
-                    if waiters.is_empty() {
-                        self.for_messages.remove(&queue);
-                    }
-                }
-            }
-            Wish::Durable(_) => self.for_blocks.retain(|waiter| waiter.id != id),
+    /// Nobody waits there any more. Drop what comes back only after the lock: an executor may tie a task's end to its last
+    /// waker, and the task's end may want the lock.
+    #[must_use]
+    pub(super) fn forget(&mut self, wish: Wish, id: WaiterId) -> Option<Waker> {
+        let waiters = match wish {
+            Wish::Messages(queue) => self.for_messages.get_mut(&queue)?,
+            Wish::Durable(_) => &mut self.for_blocks,
+        };
+        let at = waiters.iter().position(|waiter| waiter.id == id)?;
+        let forgotten = waiters.swap_remove(at).waker;
+        if let Wish::Messages(queue) = wish
+            && self.for_messages.get(&queue).is_some_and(Vec::is_empty)
+        {
+            self.for_messages.remove(&queue);
         }
+        Some(forgotten)
     }
 
     /// Something changed for those who wait for messages of this queue.

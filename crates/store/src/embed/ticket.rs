@@ -51,18 +51,18 @@ impl<D: Disk> Future for Ticket<D> {
         let mut guard = this.store.engine().lock();
         let (shard, hub) = guard.parts();
         let wish = Wish::Durable(this.block);
+        let forgotten = this.waiter.take().and_then(|waiter| hub.forget(wish, waiter));
         let outcome = if shard.durable().covers(this.block) {
-            Ok(shard.durable())
+            Poll::Ready(Ok(shard.durable()))
         } else if let Some(cause) = shard.poisoned() {
-            Err(CommitError::Poisoned(cause.clone()))
+            Poll::Ready(Err(CommitError::Poisoned(cause.clone())))
         } else {
-            this.waiter = Some(hub.register(wish, context.waker(), this.waiter));
-            return Poll::Pending;
+            this.waiter = Some(hub.register(wish, context.waker()));
+            Poll::Pending
         };
-        if let Some(waiter) = this.waiter.take() {
-            hub.forget(wish, waiter);
-        }
-        Poll::Ready(outcome)
+        drop(guard);
+        drop(forgotten);
+        outcome
     }
 }
 
@@ -70,7 +70,9 @@ impl<D: Disk> Drop for Ticket<D> {
     fn drop(&mut self) {
         if let Some(waiter) = self.waiter.take() {
             let mut guard = self.store.engine().lock();
-            guard.parts().1.forget(Wish::Durable(self.block), waiter);
+            let forgotten = guard.parts().1.forget(Wish::Durable(self.block), waiter);
+            drop(guard);
+            drop(forgotten);
         }
     }
 }
