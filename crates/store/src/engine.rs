@@ -26,6 +26,7 @@ use chores::Did;
 pub(crate) use chores::final_error;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::task::Waker;
 use std::thread::JoinHandle;
 
 /// An open store with its threads, as the broker uses it: cheap to clone, to be shared by threads.
@@ -98,15 +99,26 @@ struct Locked<D: Disk, F> {
 pub struct Guard<'a, D: Disk, F: Follower<D>> {
     inner: &'a Inner<D, F>,
     locked: MutexGuard<'a, Locked<D, F>>,
+    /// Stands behind the lock, and so is dropped when that is free again.
+    due: Due,
+}
+
+/// Who is woken when this is dropped.
+struct Due(Vec<Waker>);
+
+impl Drop for Due {
+    fn drop(&mut self) {
+        for waker in self.0.drain(..) {
+            waker.wake();
+        }
+    }
 }
 
 impl<D: Disk, F: Follower<D>> Drop for Guard<'_, D, F> {
     fn drop(&mut self) {
         // Damage can show under the caller's own hands, and everybody else has to hear of it.
         if self.inner.report_poison(&mut self.locked) {
-            for waker in self.locked.follower.take_wakers() {
-                waker.wake();
-            }
+            self.due.0 = self.locked.follower.take_wakers();
         }
     }
 }
@@ -132,6 +144,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
         Guard {
             inner: &self.inner,
             locked: self.inner.lock(),
+            due: Due(Vec::new()),
         }
     }
 

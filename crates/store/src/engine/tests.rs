@@ -4,9 +4,11 @@ use super::*;
 use crate::disk::sim::SimDisk;
 use crate::options::Options;
 use crate::queue::QueueDurability;
+use crate::shard::Applied;
 use crate::shard::NewMessage;
 use crate::{Persistence, QueueId};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
+use std::task::Wake;
 use std::time::Duration;
 
 /// Far more than anything here takes: a test that waits longer hangs.
@@ -63,4 +65,64 @@ fn a_stop_does_not_wait_for_room_on_a_full_disk() {
             .counts(queue)
             .is_some_and(|held| held.ready > 0)
     );
+}
+
+/// A follower that hands out one waker, once the store is poisoned.
+struct Bell {
+    wakers: Vec<Waker>,
+    is_poisoned: bool,
+}
+
+impl Follower<SimDisk> for Bell {
+    fn applied(&mut self, _shard: &mut Shard<SimDisk>, _applied: &Applied<'_>) {}
+
+    fn poisoned(&mut self, _cause: &PoisonCause) {
+        self.is_poisoned = true;
+    }
+
+    fn take_wakers(&mut self) -> Vec<Waker> {
+        if self.is_poisoned {
+            std::mem::take(&mut self.wakers)
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn return_wakers(&mut self, _empty: Vec<Waker>) {}
+}
+
+/// Takes the lock when it is woken.
+struct Curious {
+    engine: OnceLock<Engine<SimDisk, Bell>>,
+    saw: mpsc::Sender<bool>,
+}
+
+impl Wake for Curious {
+    fn wake(self: Arc<Self>) {
+        let mut guard = self.engine.get().unwrap().lock();
+        let is_poisoned = guard.shard().poisoned().is_some();
+        self.saw.send(is_poisoned).unwrap();
+    }
+}
+
+#[test]
+fn who_is_woken_by_the_end_of_a_store_can_look_at_it() {
+    let (saw, seen) = mpsc::channel();
+    let curious = Arc::new(Curious {
+        engine: OnceLock::new(),
+        saw,
+    });
+    let bell = Bell {
+        wakers: vec![Arc::clone(&curious).into()],
+        is_poisoned: false,
+    };
+    let (engine, _) = Engine::open(SimDisk::new(1), Options::tiny(), bell).unwrap();
+    assert!(curious.engine.set(engine.clone()).is_ok());
+    std::thread::spawn(move || {
+        let cause = PoisonCause::new("reading the index", "x", std::io::Error::other("damaged"));
+        let mut guard = engine.lock();
+        guard.shard().poison(&cause);
+        drop(guard);
+    });
+    assert!(seen.recv_timeout(PATIENCE).expect("a wake-up takes no lock"));
 }
