@@ -23,12 +23,18 @@ const NO_CONNECTION: u8 = 5;
 const ENDED: u8 = 6;
 /// Messages were refused by the broker, or no queue took them.
 const NOT_TAKEN: u8 = 7;
+/// Something in the data directory is damaged.
+const DAMAGED: u8 = 7;
 /// Fewer messages than asked for.
 const TOO_FEW: u8 = 8;
 
 /// The codes of the clients, for their help.
 pub const CLIENT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 5 no connection or no login, 6 the broker closed \
 or the connection broke, 7 a message was refused or came back, 8 fewer messages than asked for.";
+
+/// The codes of the tools that look at a data directory, for their help.
+pub const OFFLINE_CODES: &str = "Exit codes: 0 sound, 1 failed, 2 wrong usage, 3 another process uses the data directory \
+(repair only), 7 something is damaged.";
 
 /// Prints what went wrong, and chooses the code.
 pub fn code_of(outcome: anyhow::Result<ExitCode>) -> ExitCode {
@@ -41,6 +47,11 @@ pub fn code_of(outcome: anyhow::Result<ExitCode>) -> ExitCode {
 /// The code of a publisher whose broker did not take every message.
 pub fn not_taken() -> ExitCode {
     ExitCode::from(NOT_TAKEN)
+}
+
+/// The code of a look that found damage.
+pub fn damaged() -> ExitCode {
+    ExitCode::from(DAMAGED)
 }
 
 /// The code of a consumer that got fewer messages than it was asked for.
@@ -62,7 +73,8 @@ fn number(error: &anyhow::Error) -> u8 {
     if matches!(error.downcast_ref::<RunError>(), Some(RunError::Poisoned { .. })) {
         return STORE_FAILED;
     }
-    if error.downcast_ref::<StartError>().is_some_and(is_held) {
+    let is_held_now = matches!(error.downcast_ref::<LockError>(), Some(LockError::Held { .. }));
+    if is_held_now || error.downcast_ref::<StartError>().is_some_and(is_held) {
         return IN_USE;
     }
     FAILED

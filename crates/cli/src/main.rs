@@ -1,17 +1,21 @@
-//! The one binary: the broker, and tools that speak to any AMQP broker.
+//! The one binary: the broker, tools that speak to any AMQP broker, and tools that look at a data directory.
 //!
 //! Exit codes: 0 all went well, 1 failed, 2 wrong usage or configuration, 3 another process uses the data directory,
 //! 4 the store failed while running; of the clients: 5 no connection or no login, 6 the broker closed or the connection
-//! broke, 7 not every message was taken, 8 fewer messages than asked for.
+//! broke, 7 not every message was taken, 8 fewer messages than asked for; of the tools that look at a data directory: 7 damage.
 #![forbid(unsafe_code)]
 
 mod client;
 mod consume;
 mod exit;
 mod field_json;
+mod inspect;
 mod logging;
+mod offline;
 mod publish;
+mod repair;
 mod serve;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -38,6 +42,9 @@ enum Command {
     Serve(serve::Arguments),
     Publish(Box<publish::PublishArgs>),
     Consume(consume::ConsumeArgs),
+    Inspect(inspect::InspectArgs),
+    Verify(verify::VerifyArgs),
+    Repair(repair::RepairArgs),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +52,9 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Consume(arguments) => consume::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Repair(arguments) => repair::run(&arguments),
     };
     exit::code_of(outcome)
 }

@@ -10,10 +10,11 @@ use super::contents::{
 use super::error::InspectError;
 use super::site::Site;
 use super::walk::{Block, Left, Stretch, Walk};
+use super::window::range_of;
 use super::{checkpoints, describe};
 use crate::catalog::{self, CATALOG_NAME};
 use crate::checkpoint::{Checkpoint, NO_PAGE, set_of};
-use crate::disk::{AlignedBuf, Disk, DiskFile, FileKind};
+use crate::disk::{Disk, DiskFile, FileKind};
 use crate::error::OpenError;
 use crate::format::{byte_count, memory_offset};
 use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber, Seq};
@@ -282,20 +283,7 @@ impl<D: Disk> Inspector<D> {
     /// # Errors
     /// When there is no such file, or the disk refuses.
     pub fn bytes(&self, file: &str, offset: u64, len: u64) -> Result<Vec<u8>, InspectError> {
-        let opened = self.site.disk.open(file, FileKind::Journal);
-        let opened = opened.map_err(InspectError::io("opening", file))?;
-        let size = opened.len().map_err(InspectError::io("reading", file))?;
-        let len = len.min(size.saturating_sub(offset));
-        if len == 0 {
-            return Ok(Vec::new());
-        }
-        let start = offset / ALIGNMENT * ALIGNMENT;
-        let wanted = (offset + len - start).next_multiple_of(ALIGNMENT);
-        let mut buf = AlignedBuf::zeroed(memory_offset(wanted));
-        let read = opened.read_at(&mut buf, start);
-        let read = read.map_err(InspectError::io("reading", file))?;
-        let end = memory_offset(offset + len - start).min(read);
-        Ok(buf[memory_offset(offset - start).min(end)..end].to_vec())
+        range_of(&self.site.disk, file, offset, len)
     }
 
     fn found(&self, number: SegmentNumber) -> Result<&Found, InspectError> {

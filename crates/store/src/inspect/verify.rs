@@ -12,7 +12,7 @@ use super::journal::{self, Synced};
 use super::ledger::{Ledger, runs};
 use super::progress::Progress;
 use super::site::Site;
-use super::{catalog, meta};
+use super::{catalog, meta, quarantine};
 use crate::checkpoint::Checkpoint;
 use crate::disk::Disk;
 use crate::ids::{Lsn, QueueId};
@@ -48,6 +48,7 @@ pub fn verify<D: Disk>(disk: &D, progress: &mut impl Progress) -> Result<VerifyR
     let known_end = compare(&site, checkpoints, &mut report, &mut ledger, progress)?;
     settle_doubtful(doubtful, &ledger, &known_end, &mut report);
     list_lost(&ledger, &known_end, &mut report);
+    quarantine::mark(disk, &mut report.findings)?;
     Ok(report)
 }
 

@@ -4,7 +4,7 @@
 //! - Reads are whole pages at whole pages, as the journal's files want them; bytes behind the end read as zero.
 
 use super::error::InspectError;
-use crate::disk::{AlignedBuf, Disk, DiskFile};
+use crate::disk::{AlignedBuf, Disk, DiskFile, FileKind};
 use crate::format::{byte_count, memory_offset};
 use crate::ids::SegmentNumber;
 use crate::limits::ALIGNMENT;
@@ -68,4 +68,27 @@ impl<D: Disk> Window<D> {
         self.buf[read..].fill(0);
         Ok(())
     }
+}
+
+/// The `len` bytes at `offset` of any file; fewer where it ends.
+pub(super) fn range_of<D: Disk>(
+    disk: &D,
+    path: &str,
+    offset: u64,
+    len: u64,
+) -> Result<Vec<u8>, InspectError> {
+    let file = disk.open(path, FileKind::Journal);
+    let file = file.map_err(InspectError::io("opening", path))?;
+    let size = file.len().map_err(InspectError::io("reading", path))?;
+    let len = len.min(size.saturating_sub(offset));
+    if len == 0 {
+        return Ok(Vec::new());
+    }
+    let start = offset / ALIGNMENT * ALIGNMENT;
+    let wanted = (offset + len - start).next_multiple_of(ALIGNMENT);
+    let mut buf = AlignedBuf::zeroed(memory_offset(wanted));
+    let read = file.read_at(&mut buf, start);
+    let read = read.map_err(InspectError::io("reading", path))?;
+    let end = memory_offset(offset + len - start).min(read);
+    Ok(buf[memory_offset(offset - start).min(end)..end].to_vec())
 }

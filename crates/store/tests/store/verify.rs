@@ -3,8 +3,8 @@
 use crate::support::{
     RealEngine, ack, copy_dir, fetch, flip, index_file, open, publish, queue, segment_name,
 };
-use logpond_store::disk::RealDisk;
-use logpond_store::inspect::{Finding, Inspector, Part, RecordKind, VerifyReport, verify};
+use logpond_store::disk::{Disk, RealDisk, WriteMode};
+use logpond_store::inspect::{Finding, Inspector, Part, RecordKind, VerifyReport, plan, repair, verify};
 use logpond_store::{LostEntries, QueueId, Seq, TornRange};
 use std::path::Path;
 
@@ -279,4 +279,70 @@ fn checkpoints(dir: &Path) -> Vec<String> {
         .collect();
     found.sort_unstable();
     found
+}
+
+#[test]
+fn a_repair_brings_back_what_only_the_index_had_lost_and_sets_the_rest_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, orders) = filled(dir.path());
+    publish(&store, &[orders], &[b"this one rots"]);
+    publish(&store, &[orders], &[b"this one does not"]);
+    store.close().unwrap();
+    let (segment, rot) = place_of(dir.path(), b"this one rots");
+    flip(&dir.path().join(&segment), rot);
+    let looked_at = RealDisk::open_read_only(dir.path()).unwrap();
+    let page = Inspector::new(&looked_at).unwrap().index().unwrap().remove(0);
+    flip(&dir.path().join(&page.file), page.offset + 70);
+    let damaged = std::fs::read(dir.path().join(&segment)).unwrap();
+
+    let planned = plan(&looked_at, &mut ()).unwrap();
+    assert!(!dir.path().join("quarantine").exists(), "a plan changes nothing");
+    let disk = RealDisk::open(dir.path(), WriteMode::BufferedFdatasync).unwrap();
+    let lock = disk.lock().unwrap();
+    let done = repair(&disk, &lock, &mut ()).unwrap();
+    drop(lock);
+    assert_eq!(done, planned);
+    assert_eq!(
+        std::fs::read(dir.path().join(&segment)).unwrap(),
+        damaged,
+        "the journal stays"
+    );
+    assert!(dir.path().join("quarantine/0001/shard-00-x-0000.idx").exists());
+    let listed = std::fs::read_to_string(dir.path().join("quarantine/0001/damage.json")).unwrap();
+    let lost_one = format!("{{\"queue\": {orders}, \"first\": 100, \"count\": 1}}");
+    assert!(listed.contains(&lost_one), "{listed}");
+
+    // Known damage is told, and is no alarm any more.
+    let report = look(dir.path());
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!(report.lost, [lost(orders, 100, 1)]);
+    assert_eq!(plan(&disk, &mut ()).unwrap().steps, []);
+
+    let (store, report) = open(dir.path());
+    assert!(report.index_rebuilt);
+    assert_eq!(report.lost, [lost(orders, 100, 1)]);
+    let found = fetch(&store, orders, 200);
+    assert_eq!(found.len(), 91);
+    assert_eq!(found[90].body, b"this one does not");
+    store.close().unwrap();
+    assert!(look(dir.path()).is_sound());
+}
+
+#[test]
+fn a_repair_takes_only_a_damaged_checkpoint_away_when_the_other_one_is_sound() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, orders) = filled(dir.path());
+    publish(&store, &[orders], &[b"between two checkpoints"]);
+    store.close().unwrap();
+    let newest = checkpoints(dir.path()).pop().unwrap();
+    flip(&dir.path().join(&newest), 50);
+    let disk = RealDisk::open(dir.path(), WriteMode::BufferedFdatasync).unwrap();
+    let lock = disk.lock().unwrap();
+    repair(&disk, &lock, &mut ()).unwrap();
+    drop(lock);
+    assert!(!dir.path().join(&newest).exists());
+    assert!(index_file(dir.path()).exists());
+    assert_sound(&look(dir.path()));
+    let (_store, report) = open(dir.path());
+    assert!(!report.index_rebuilt);
 }

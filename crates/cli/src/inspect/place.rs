@@ -1,0 +1,123 @@
+//! How the command line names segments, places in them, and index pages.
+
+use std::fmt;
+use std::str::FromStr;
+
+use logpond_store::SegmentNumber;
+
+/// Bit that the numbers of cold segments have.
+const COLD_BIT: u64 = 1 << 63;
+
+/// A segment: its number in decimal, with a `c` before it when it is cold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentName(SegmentNumber);
+
+impl SegmentName {
+    /// The name of this segment.
+    pub const fn of(number: SegmentNumber) -> Self {
+        Self(number)
+    }
+
+    /// The segment of this name.
+    pub const fn number(self) -> SegmentNumber {
+        self.0
+    }
+}
+
+impl FromStr for SegmentName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (digits, bit) = match text.strip_prefix('c') {
+            Some(digits) => (digits, COLD_BIT),
+            None => (text, 0),
+        };
+        let number: u64 = digits
+            .parse()
+            .map_err(|_| format!("`{text}` names no segment; 5 is one of the journal, c5 a cold one"))?;
+        Ok(Self(SegmentNumber::new(number | bit)))
+    }
+}
+
+impl fmt::Display for SegmentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_cold() {
+            write!(f, "c{}", self.0.get() & !COLD_BIT)
+        } else {
+            self.0.fmt(f)
+        }
+    }
+}
+
+/// A byte of a segment's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// The segment.
+    pub segment: SegmentName,
+    /// The offset.
+    pub offset: u64,
+}
+
+impl FromStr for Spot {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('@');
+        let (segment, offset) =
+            parts.ok_or_else(|| format!("`{text}` is no place; 5@8192 is byte 8192 of segment 5"))?;
+        let offset = offset
+            .parse()
+            .map_err(|_| format!("`{offset}` is no offset: a decimal number of bytes"))?;
+        Ok(Self {
+            segment: segment.parse()?,
+            offset,
+        })
+    }
+}
+
+/// An index page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The slab.
+    pub slab: u64,
+    /// The page in it.
+    pub page: u64,
+}
+
+impl FromStr for Page {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once(':').and_then(|(slab, page)| {
+            let (slab, page): (u16, u32) = (slab.parse().ok()?, page.parse().ok()?);
+            Some((slab.into(), page.into()))
+        });
+        let (slab, page) =
+            parts.ok_or_else(|| format!("`{text}` is no index page; 0:3 is page 3 of slab 0"))?;
+        Ok(Self { slab, page })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_as_it_is_printed() {
+        let spot: Spot = "c2@4096".parse().expect("a place");
+        assert_eq!((spot.segment.to_string(), spot.offset), ("c2".to_owned(), 4096));
+        assert!(spot.segment.number().is_cold());
+        let spot: Spot = "7@128".parse().expect("a place");
+        assert_eq!((spot.segment.number(), spot.offset), (SegmentNumber::new(7), 128));
+        for wrong in ["7", "@7", "7@", "x@7", "7@-1", "c@1"] {
+            assert!(wrong.parse::<Spot>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_index_page_is_a_slab_and_a_page() {
+        assert_eq!("1:20".parse(), Ok(Page { slab: 1, page: 20 }));
+        assert!("1".parse::<Page>().is_err());
+        assert!("1:x".parse::<Page>().is_err());
+    }
+}

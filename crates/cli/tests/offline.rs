@@ -1,0 +1,191 @@
+//! The tools that look at a data directory, run as people run them.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use logpond_store::disk::{RealDisk, WriteMode};
+use logpond_store::{Engine, NewMessage, Options, Persistence, QueueDurability};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const ROTTEN: &[u8] = b"message number 13 rots";
+
+#[test]
+fn a_sound_directory_is_sound_with_code_0() {
+    let dir = store();
+    let told = logpond(dir.path(), &["verify"]);
+    assert_eq!(told.status.code(), Some(0), "{told:?}");
+    assert!(text(&told).ends_with("sound\n"), "{}", text(&told));
+    let report = json(&logpond(dir.path(), &["verify", "--output", "json"]));
+    assert_eq!(report["index_entries"], 30);
+    assert_eq!(report["findings"], Value::Array(Vec::new()));
+    let repaired = logpond(dir.path(), &["repair"]);
+    assert_eq!(repaired.status.code(), Some(0));
+    assert!(text(&repaired).ends_with("nothing to repair\n"));
+    assert!(!dir.path().join("quarantine").exists());
+}
+
+#[test]
+fn damage_ends_with_code_7_and_names_file_offset_queue_and_seq_until_a_repair_has_set_it_aside() {
+    let dir = store();
+    let offset = rot(&dir.path().join("shard-00/j/0000000000000001.seg"), ROTTEN);
+    let verified = logpond(dir.path(), &["verify", "--output", "json"]);
+    assert_eq!(verified.status.code(), Some(7));
+    let report = json(&verified);
+    let finding = &report["findings"][0];
+    assert_eq!(finding["file"], "shard-00/j/0000000000000001.seg");
+    let (first, bytes) = (
+        finding["offset"].as_u64().unwrap(),
+        finding["bytes"].as_u64().unwrap(),
+    );
+    assert!((first..first + bytes).contains(&offset), "{finding}");
+    assert_eq!(report["lost"][0]["first"], 13);
+    assert!(text(&logpond(dir.path(), &["verify"])).contains("lost queue 1 seq 13 to 13\n"));
+
+    let planned = logpond(dir.path(), &["repair", "--plan"]);
+    assert_eq!(planned.status.code(), Some(7));
+    assert!(!dir.path().join("quarantine").exists(), "a plan changes nothing");
+    assert_eq!(logpond(dir.path(), &["repair"]).status.code(), Some(0));
+    let list = std::fs::read(dir.path().join("quarantine/0001/damage.json")).unwrap();
+    let list: Value = serde_json::from_slice(&list).unwrap();
+    assert_eq!(list["lost"][0]["first"], 13);
+    let verified = logpond(dir.path(), &["verify"]);
+    assert_eq!(verified.status.code(), Some(0), "{}", text(&verified));
+    assert!(text(&verified).contains("that a repair has set aside"));
+}
+
+#[test]
+fn a_repair_refuses_a_directory_that_is_in_use_with_code_3_and_verify_does_not() {
+    let dir = store();
+    let (store, _) = Engine::open(disk(dir.path()), Options::tiny(), ()).unwrap();
+    assert_eq!(logpond(dir.path(), &["repair"]).status.code(), Some(3));
+    assert_eq!(logpond(dir.path(), &["verify"]).status.code(), Some(0));
+    store.close().unwrap();
+}
+
+#[test]
+fn a_directory_without_a_store_is_an_error_and_is_left_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    for tool in [&["verify"][..], &["repair"], &["inspect", "segments"]] {
+        let told = logpond(dir.path(), tool);
+        assert_eq!(told.status.code(), Some(1), "{tool:?}");
+        let missing = logpond(&dir.path().join("missing"), tool);
+        assert_eq!(missing.status.code(), Some(1), "{tool:?}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn each_part_of_a_store_can_be_looked_at_as_text_as_json_and_as_bytes() {
+    let dir = store();
+    let block = json(&logpond(
+        dir.path(),
+        &["inspect", "segment", "1", "--output", "json"],
+    ));
+    let offset = block["blocks"][1]["offset"].as_u64().unwrap();
+    let spot = format!("1@{offset}");
+    let records = json(&logpond(
+        dir.path(),
+        &["inspect", "block", &spot, "--output", "json"],
+    ));
+    let record = format!("1@{}", records["records"][0]["offset"]);
+    for part in [
+        &["segments"][..],
+        &["segment", "1"],
+        &["block", &spot],
+        &["record", &record],
+        &["index"],
+        &["index", "0:0"],
+        &["checkpoint"],
+        &["meta"],
+        &["catalog"],
+        &["queues"],
+    ] {
+        for how in [&[][..], &["--hex"], &["--output", "json"]] {
+            let told = logpond(dir.path(), &[&["inspect"], part, how].concat());
+            assert_eq!(told.status.code(), Some(0), "{part:?} {how:?}: {told:?}");
+            assert!(!told.stdout.is_empty(), "{part:?} {how:?}");
+        }
+    }
+    let dump = text(&logpond(dir.path(), &["inspect", "record", &record, "--hex"]));
+    assert!(dump.starts_with("93 bytes: message, body 21 bytes"), "{dump}");
+    assert_eq!(dump.lines().count(), 1 + 6, "{dump}");
+}
+
+#[test]
+fn a_part_that_does_not_exist_is_an_error_that_says_where_to_look() {
+    let dir = store();
+    for part in [
+        &["segment", "99"][..],
+        &["segment", "c1"],
+        &["block", "1@5"],
+        &["block", "1@18446744073709551615"],
+        &["record", "1@18446744073709551615"],
+        &["record", "1@0"],
+        &["index", "0:999999"],
+    ] {
+        let told = logpond(dir.path(), &[&["inspect"], part].concat());
+        assert_eq!(told.status.code(), Some(1), "{part:?}: {told:?}");
+        assert!(!told.stderr.is_empty());
+    }
+    let told = logpond(dir.path(), &["inspect", "block", "nonsense"]);
+    assert_eq!(told.status.code(), Some(2));
+}
+
+/// A directory with thirty messages in a queue, stopped in order.
+fn store() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Engine::open(disk(dir.path()), Options::tiny(), ()).unwrap();
+    let id = store.next_queue_id();
+    let created = store
+        .lock()
+        .shard()
+        .create_queue(id, QueueDurability::Durable, b"orders");
+    store.wait_durable(created.unwrap()).unwrap();
+    for number in 0..30 {
+        let body = format!("message number {number} rots");
+        let message = NewMessage {
+            queues: &[id],
+            properties: &[],
+            body: &[body.as_bytes()],
+            persistence: Persistence::Persistent,
+            priority: 0,
+            timestamp_ms: 1,
+            expires_ms: None,
+        };
+        let block = store.lock().shard().publish(&message).unwrap();
+        store.commit(1);
+        store.wait_durable(block).unwrap();
+    }
+    store.close().unwrap();
+    dir
+}
+
+fn disk(dir: &Path) -> RealDisk {
+    RealDisk::open(dir, WriteMode::DirectDsync).unwrap()
+}
+
+fn logpond(data: &Path, arguments: &[&str]) -> Output {
+    let binary = PathBuf::from(env!("CARGO_BIN_EXE_logpond"));
+    let mut command = Command::new(binary);
+    command.args(arguments).arg("--data").arg(data).output().unwrap()
+}
+
+fn text(told: &Output) -> String {
+    String::from_utf8(told.stdout.clone()).unwrap()
+}
+
+fn json(told: &Output) -> Value {
+    serde_json::from_slice(&told.stdout).unwrap()
+}
+
+/// Flips a bit of the first byte of `needle`; returns its offset.
+fn rot(path: &Path, needle: &[u8]) -> u64 {
+    let mut bytes = std::fs::read(path).unwrap();
+    let at = bytes
+        .windows(needle.len())
+        .position(|window| window == needle)
+        .unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+    u64::try_from(at).unwrap()
+}
