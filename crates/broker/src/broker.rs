@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::Waker;
+use std::time::Duration;
 
 use logpond_store::disk::{Disk, Now};
 use logpond_store::{BlockNumber, Engine, Guard, PoisonCause};
@@ -83,6 +84,11 @@ impl<D: Disk> Broker<D> {
     /// Why the store failed, if it did: nothing is confirmed any more.
     pub fn poisoned(&self) -> Option<PoisonCause> {
         self.store.lock().parts().1.poisoned.clone()
+    }
+
+    /// For how long the disk has not answered a synced write, once that is too long: nothing is confirmed meanwhile.
+    pub fn write_stall(&self) -> Option<Duration> {
+        self.store.write_stall()
     }
 
     /// Users and permissions.

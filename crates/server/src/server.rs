@@ -174,7 +174,7 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
         tokio::select! {
             () = stop => {}
-            cause = poisoned(&self.shared.broker) => return self.end_poisoned(cause).await,
+            cause = watch_store(&self.shared.broker) => return self.end_poisoned(cause).await,
         }
         self.end().await
     }
@@ -216,10 +216,24 @@ impl Server {
     }
 }
 
-async fn poisoned(broker: &ServerBroker) -> String {
+/// Reports a disk that does not answer, and its return; ready once the store has failed, with the cause.
+async fn watch_store(broker: &ServerBroker) -> String {
     let mut ticks = interval(HEALTH_INTERVAL);
+    let mut stall = None;
     loop {
         ticks.tick().await;
+        let stalled = broker.write_stall();
+        match (stall, stalled) {
+            (None, Some(waited)) => {
+                tracing::warn!(
+                    ?waited,
+                    "the disk does not answer a write: nothing is confirmed until it does"
+                );
+            }
+            (Some(waited), None) => tracing::warn!(?waited, "the disk answers again"),
+            _ => {}
+        }
+        stall = stalled;
         if let Some(cause) = broker.poisoned() {
             return cause.to_string();
         }

@@ -11,6 +11,7 @@ mod commit;
 mod evacuation;
 mod journal;
 mod lifecycle;
+mod write_clock;
 
 use crate::catalog::Catalog;
 use crate::checksum::Salt;
@@ -28,6 +29,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::Waker;
 use std::thread::JoinHandle;
+use std::time::Duration;
+use write_clock::WriteClock;
 
 /// An open store with its threads, as the broker uses it: cheap to clone, to be shared by threads.
 ///
@@ -75,8 +78,9 @@ struct Inner<D: Disk, F> {
     files: SegmentFiles<D>,
     salt: Salt,
     next_queue_id: AtomicU64,
-    /// Moving average of a synced write in microseconds: a slow disk never blocks a caller's thread.
-    write_us: AtomicU64,
+    write_clock: WriteClock,
+    /// The log cannot go on without its next segment.
+    prepare_clock: WriteClock,
     started: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Dropped last: the directory is ours until then.
@@ -197,6 +201,18 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
         self.inner
             .next_queue_id
             .fetch_max(used.get() + 1, Ordering::Relaxed);
+    }
+
+    /// For how long the disk has not answered a synced write of the log, once that is longer than
+    /// [`limits::WRITE_STALL_MS`](crate::limits::WRITE_STALL_MS). Nothing is confirmed meanwhile; takes no lock.
+    #[must_use]
+    pub fn write_stall(&self) -> Option<Duration> {
+        let now = self.inner.disk.now();
+        let inner = &self.inner;
+        inner
+            .write_clock
+            .stalled(now)
+            .or_else(|| inner.prepare_clock.stalled(now))
     }
 
     /// What has been done so far.

@@ -62,6 +62,8 @@ pub const READ_AHEAD_BYTES_MAX: u64 = 1 << 20;
 pub const LEADER_MESSAGES_MAX: usize = 4;
 /// … but only while a synced write takes less than this many microseconds.
 pub const LEADER_WRITE_US_MAX: u64 = 500;
+/// A synced write that takes this long is reported as a stall, in milliseconds.
+pub const WRITE_STALL_MS: u64 = 1_000;
 /// Largest name of an embedder's queue, in bytes.
 pub const QUEUE_NAME_BYTES_MAX: usize = 255;
 /// A fetch brings messages of this size together, or a single larger one.

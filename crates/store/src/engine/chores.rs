@@ -49,7 +49,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             Job::Prepare(prepare) => (
                 "preparing a segment",
                 JOURNAL_DIR,
-                prepare.perform(&self.disk).map(Done::Prepared),
+                self.prepare_clock
+                    .time(self.disk.now(), || prepare.perform(&self.disk))
+                    .map(Done::Prepared),
             ),
             Job::Recycle(recycle) => (
                 "recycling segments",

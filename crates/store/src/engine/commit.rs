@@ -23,7 +23,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             return;
         }
         let few = brought > 0 && brought <= limits::LEADER_MESSAGES_MAX;
-        let fast = self.write_us.load(Ordering::Relaxed) < limits::LEADER_WRITE_US_MAX;
+        let fast = self.write_clock.is_fast();
         if few && fast && self.started.load(Ordering::Relaxed) {
             match locked.shard.next_write(now, Take::Due) {
                 Next::Write(job) => {
@@ -56,13 +56,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
     }
 
     pub(super) fn timed(&self, write: impl FnOnce() -> Written) -> Written {
-        let before = std::time::Instant::now();
-        let written = write();
-        let took = u64::try_from(before.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let average = self.write_us.load(Ordering::Relaxed);
-        self.write_us
-            .store(average - average / 8 + took.min(1_000_000) / 8, Ordering::Relaxed);
-        written
+        self.write_clock.time(self.disk.now(), write)
     }
 
     /// Applies a finished write, tells the follower, and wakes whom it names.

@@ -1,5 +1,6 @@
 //! Opening and closing.
 
+use super::write_clock::WriteClock;
 use super::{Did, Engine, Inner, Locked, Owners};
 use crate::catalog::{Catalog, CatalogOptions};
 use crate::checksum::Salt;
@@ -81,7 +82,8 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             files,
             salt: Salt::of(identity.store),
             next_queue_id: AtomicU64::new(opened.next_queue_id),
-            write_us: AtomicU64::new(0),
+            write_clock: WriteClock::new(),
+            prepare_clock: WriteClock::new(),
             started: AtomicBool::new(false),
             threads: Mutex::new(Vec::new()),
             lock: Mutex::new(Some(lock)),

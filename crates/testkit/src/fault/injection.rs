@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 /// How the broker is told to write its journal, as its setting names it.
 pub const WRITE_MODES: [&str; 3] = ["direct-dsync", "buffered-dsync", "buffered-fdatasync"];
@@ -20,6 +21,8 @@ pub enum Fault {
     NoSpace,
     /// The call claims to have taken so many bytes. It writes none of them: strace skips a call whose result it makes up.
     Short(u32),
+    /// The call succeeds after so many milliseconds.
+    Slow(u32),
 }
 
 /// One fault in one run.
@@ -53,13 +56,27 @@ impl Injection {
             }
             kinds.push((mode, journal, Fault::NoSpace));
             kinds.push((mode, journal, Fault::Short(100)));
+            let synced = if journal == "pwritev2" {
+                journal
+            } else {
+                "fdatasync"
+            };
+            kinds.push((mode, synced, Fault::Slow(2500)));
         }
         kinds
     }
 
-    /// Whether the broker may go on: the rest of a short write is written by the next call.
+    /// Whether the broker may go on: the rest of a short write is written by the next call, a slow disk is waited for.
     pub const fn is_survivable(&self) -> bool {
-        matches!(self.fault, Fault::Short(_))
+        matches!(self.fault, Fault::Short(_) | Fault::Slow(_))
+    }
+
+    /// How long the call takes because of the fault. strace tells of a slow call before it waits.
+    pub fn duration(&self) -> Duration {
+        match self.fault {
+            Fault::Slow(ms) => Duration::from_millis(ms.into()),
+            Fault::Io | Fault::NoSpace | Fault::Short(_) => Duration::ZERO,
+        }
     }
 
     /// strace as a grandchild, so that the child is the broker itself.
@@ -80,6 +97,7 @@ impl fmt::Display for Fault {
             Self::Io => f.write_str("error=EIO"),
             Self::NoSpace => f.write_str("error=ENOSPC"),
             Self::Short(bytes) => write!(f, "retval={bytes}"),
+            Self::Slow(ms) => write!(f, "delay_exit={}", ms * 1000),
         }
     }
 }

@@ -1,18 +1,22 @@
 //! One run: a broker under strace, a publisher, one failing call, the broker's end, and a start without faults.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::injection::Injection;
-use super::witness::Witness;
+use super::injection::{Fault, Injection};
+use super::witness::{Witness, is_fault};
 use crate::broker_process::{BrokerProcess, Launch};
 use crate::generator::{Connection, Drain, DrainOptions, PublishOptions, Target, publish};
 
 const QUEUE: &str = "faulty";
 /// Longest until the fault has come about and the broker has ended.
 const RUN_TIME_MAX: Duration = Duration::from_secs(60);
-/// The same for a fault that the broker may survive: the call comes long before.
-const SURVIVED_TIME: Duration = Duration::from_secs(6);
+/// How often the trace is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Time for a broker that goes on to show what it makes of a fault.
+const AFTERMATH: Duration = Duration::from_millis(400);
 /// Longest from the fault to the broker's end.
 const END_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -23,6 +27,7 @@ pub fn run(injection: &Injection, folder: &Path) -> anyhow::Result<()> {
     let pid = serve_until_end(injection, &data, &trace)?;
     let seen = wait_for_trace(&trace, pid)?;
     judge(&seen, injection)?;
+    check_log(injection, &seen, &launch(injection, &data)?.log())?;
     check_restart(injection, &data, seen.verdict.confirmed)
 }
 
@@ -47,7 +52,7 @@ fn serve_until_end(injection: &Injection, data: &Path, trace: &Path) -> anyhow::
     let address = broker.address();
     // It ends with an error when the broker does.
     let publisher = std::thread::spawn(move || publish_for_ever(&Target::guest(address)));
-    wait_for_end(&mut broker, injection)?;
+    wait_for_end(&mut broker, injection, trace)?;
     let _ = publisher.join();
     Ok(pid)
 }
@@ -66,14 +71,17 @@ fn publish_for_ever(target: &Target) -> anyhow::Result<()> {
     publish(&mut connection, &options).map(drop)
 }
 
-fn wait_for_end(broker: &mut BrokerProcess, injection: &Injection) -> anyhow::Result<()> {
-    let patience = if injection.is_survivable() {
-        SURVIVED_TIME
-    } else {
-        RUN_TIME_MAX
-    };
-    if broker.ended_within(patience)?.is_none() {
-        broker.kill()?;
+/// A broker that may go on is given a moment after the fault, then it is killed.
+fn wait_for_end(broker: &mut BrokerProcess, injection: &Injection, trace: &Path) -> anyhow::Result<()> {
+    let until = Instant::now() + RUN_TIME_MAX;
+    let mut lines = BufReader::new(File::open(trace)?).lines();
+    while broker.ended_within(LOOK_EVERY)?.is_none() {
+        let fired =
+            injection.is_survivable() && lines.by_ref().map_while(Result::ok).any(|line| is_fault(&line));
+        if fired || Instant::now() > until {
+            broker.ended_within(injection.duration() + AFTERMATH)?;
+            broker.kill()?;
+        }
     }
     Ok(())
 }
@@ -118,11 +126,22 @@ fn judge(seen: &Witness, injection: &Injection) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A disk that does not answer a running broker is reported, and so is its return.
+fn check_log(injection: &Injection, seen: &Witness, log: &Path) -> anyhow::Result<()> {
+    if matches!(injection.fault, Fault::Slow(_)) && seen.confirmed_before > 0 {
+        let log = std::fs::read_to_string(log)?;
+        for words in ["the disk does not answer a write", "the disk answers again"] {
+            anyhow::ensure!(log.contains(words), "the log does not say: {words}");
+        }
+    }
+    Ok(())
+}
+
 /// Everything confirmed is there. A made-up short write took bytes that were never written, so after one only the start
 /// itself is asked for.
 fn check_restart(injection: &Injection, data: &Path, confirmed: u64) -> anyhow::Result<()> {
     let broker = launch(injection, data)?.start_and_wait()?;
-    if !injection.is_survivable() {
+    if !matches!(injection.fault, Fault::Short(_)) {
         check_queue(&broker, confirmed)?;
     }
     broker.stop()

@@ -15,6 +15,8 @@ pub struct Witness {
     pub verdict: Verdict,
     /// The call that failed, and the time of day.
     pub fired: Option<(String, Duration)>,
+    /// Messages confirmed before it.
+    pub confirmed_before: u64,
     /// How the broker ended, as strace says it, and the time of day.
     pub end: Option<(String, Duration)>,
 }
@@ -32,6 +34,9 @@ impl Witness {
                     calls.insert(call.thread, format!("{} of {}", call.name, call.file));
                 }
                 judge.see(event);
+            }
+            if witness.fired.is_none() {
+                witness.confirmed_before = judge.confirmed();
             }
             witness.note(&line, pid, &calls);
         }
@@ -53,7 +58,7 @@ impl Witness {
         let (Some(thread), Some(time)) = (thread, words.next().and_then(time_of_day)) else {
             return;
         };
-        if line.ends_with("(INJECTED)") {
+        if is_fault(line) {
             let what = calls.get(&thread).cloned();
             self.fired = Some((what.unwrap_or_else(|| "a call".to_owned()), time));
         }
@@ -63,6 +68,11 @@ impl Witness {
             self.end = Some((end.trim_end_matches(" +++").to_owned(), time));
         }
     }
+}
+
+/// Whether strace had its hand in the call.
+pub fn is_fault(line: &str) -> bool {
+    line.ends_with("(INJECTED)") || line.ends_with("(DELAYED)")
 }
 
 /// `12:34:56.123456`

@@ -58,6 +58,11 @@ impl Judge {
         }
     }
 
+    /// How many messages were confirmed so far.
+    pub fn confirmed(&self) -> u64 {
+        self.confirmed
+    }
+
     /// What was seen in all.
     pub fn verdict(self) -> Verdict {
         Verdict {

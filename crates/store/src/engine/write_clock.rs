@@ -1,0 +1,75 @@
+//! How long synced writes take: whether a caller may wait for one, and whether the disk answers at all.
+//!
+//! Invariant: whoever uses a clock does one write at a time (the write token of the tail, the one housekeeper), so one start
+//! is remembered.
+
+use crate::disk::Now;
+use crate::limits;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Nothing is being written.
+const IDLE: u64 = u64::MAX;
+
+/// Times writes of one kind.
+pub(super) struct WriteClock {
+    /// Moving average in microseconds.
+    average_us: AtomicU64,
+    /// When the write that is under way began (monotonic ms), or [`IDLE`].
+    began_ms: AtomicU64,
+}
+
+impl WriteClock {
+    pub(super) const fn new() -> Self {
+        Self {
+            average_us: AtomicU64::new(0),
+            began_ms: AtomicU64::new(IDLE),
+        }
+    }
+
+    /// Does a write and takes its time.
+    pub(super) fn time<T>(&self, now: Now, write: impl FnOnce() -> T) -> T {
+        self.began_ms.store(now.mono_ms, Ordering::Relaxed);
+        let before = std::time::Instant::now();
+        let written = write();
+        let took = u64::try_from(before.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.began_ms.store(IDLE, Ordering::Relaxed);
+        let average = self.average_us.load(Ordering::Relaxed);
+        let next = average - average / 8 + took.min(1_000_000) / 8;
+        self.average_us.store(next, Ordering::Relaxed);
+        written
+    }
+
+    /// Whether a caller's own thread may write: a slow disk must not block it.
+    pub(super) fn is_fast(&self) -> bool {
+        self.average_us.load(Ordering::Relaxed) < limits::LEADER_WRITE_US_MAX
+    }
+
+    /// For how long the disk has not answered, once that is too long.
+    pub(super) fn stalled(&self, now: Now) -> Option<Duration> {
+        let began = self.began_ms.load(Ordering::Relaxed);
+        let waited = now.mono_ms.checked_sub(began)?;
+        (waited >= limits::WRITE_STALL_MS).then(|| Duration::from_millis(waited))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(mono_ms: u64) -> Now {
+        Now { wall_ms: 0, mono_ms }
+    }
+
+    #[test]
+    fn a_write_that_takes_too_long_is_a_stall_while_it_lasts() {
+        let clock = WriteClock::new();
+        assert_eq!(clock.stalled(at(u64::MAX - 1)), None);
+        clock.time(at(100), || {
+            assert_eq!(clock.stalled(at(100 + limits::WRITE_STALL_MS - 1)), None);
+            let stalled = clock.stalled(at(100 + limits::WRITE_STALL_MS + 5));
+            assert_eq!(stalled, Some(Duration::from_millis(limits::WRITE_STALL_MS + 5)));
+        });
+        assert_eq!(clock.stalled(at(u64::MAX - 1)), None);
+    }
+}
