@@ -7,4 +7,4 @@ mod judge;
 mod subject;
 
 pub use campaign::{Campaign, Verdict, Violation};
-pub use subject::Subject;
+pub use subject::{Ending, Subject};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use logpond_testkit::flips::{Campaign, Subject};
+use logpond_testkit::flips::{Campaign, Ending, Subject};
 
 /// Flips one bit of every live byte of a store of about 1 MiB, one at a time, and looks at what is left.
 #[derive(Debug, Parser)]
@@ -13,6 +13,9 @@ struct Arguments {
     /// What the store is made from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// The store was killed instead of stopped in order.
+    #[arg(long)]
+    killed: bool,
     /// The first live byte.
     #[arg(long, default_value_t = 0)]
     first: u64,
@@ -34,7 +37,12 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // A panic is a finding that is told with its byte.
     std::panic::set_hook(Box::new(|_| {}));
-    let subject = match Subject::new(arguments.seed) {
+    let ending = if arguments.killed {
+        Ending::Killed
+    } else {
+        Ending::Closed
+    };
+    let subject = match Subject::new(arguments.seed, ending) {
         Ok(subject) => subject,
         Err(error) => {
             eprintln!("no store to damage: {error}");

@@ -1,16 +1,16 @@
 //! The store that is damaged: its bytes, which of them it relies on, and what it holds.
 //!
 //! Invariants:
-//! - It was stopped in order after a life with acks, fan-outs, requeues, a restart, a kill and a deleted queue.
+//! - It was stopped in order, or killed, after a life with acks, fan-outs, requeues, a restart, a kill and a deleted queue.
 //! - A live byte is one that a start, a reader or a later checkpoint relies on; what lies in spares, in space that was
 //!   never used or in index pages that no checkpoint refers to is none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use logpond_store::disk::sim::{Rng, SimDisk};
 use logpond_store::disk::{Disk, DiskFile, FileKind};
-use logpond_store::inspect::{Inspector, SegmentRole};
+use logpond_store::inspect::{Inspector, RecordInfo, RecordKind, SegmentInfo, SegmentRole};
 use logpond_store::{
     AckReason, Engine, NewMessage, Now, Options, Persistence, QueueDurability, QueueId, Seq, Sources,
 };
@@ -23,10 +23,21 @@ const JOURNAL_BYTES: u64 = 1 << 20;
 /// Messages by queue and seq.
 pub(super) type Held = BTreeMap<(u64, u64), Vec<u8>>;
 
+/// How the life of the store ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was stopped in order.
+    Closed,
+    /// It was killed. Its last block is left alone: nothing tells damage there from an interrupted write. And nothing tells
+    /// how far a queue went whose last message was lost behind the newest checkpoint: that one is covered by the damaged range.
+    Killed,
+}
+
 /// A store, what it holds, and what it relies on.
 pub struct Subject {
     pub(super) disk: SimDisk,
     pub(super) options: Options,
+    pub(super) ending: Ending,
     pub(super) held: Held,
     /// Where the message of each entry stands: file, bytes, queue and seq.
     pub(super) places: Vec<(String, Range<u64>, (u64, u64))>,
@@ -38,22 +49,22 @@ impl Subject {
     ///
     /// # Errors
     /// When it does not hold what was put into it.
-    pub fn new(seed: u64) -> Result<Self, String> {
+    pub fn new(seed: u64, ending: Ending) -> Result<Self, String> {
         let options = Options::tiny();
-        let disk = live(seed, &options)?;
+        let disk = live(seed, ending, &options)?;
         let mut subject = Self {
             held: read_all(&disk.fork(), &options)?,
             disk,
             options,
+            ending,
             places: Vec::new(),
             live: Vec::new(),
         };
-        subject.survey().map_err(|error| error.to_string())?;
-        if subject.places.len() != subject.held.len() {
-            let (places, held) = (subject.places.len(), subject.held.len());
-            return Err(format!(
-                "the index leads to {places} messages, and {held} can be read"
-            ));
+        subject.survey(ending).map_err(|error| error.to_string())?;
+        let placed: BTreeSet<(u64, u64)> = subject.places.iter().map(|(.., place)| *place).collect();
+        if placed.len() != subject.held.len() {
+            let (placed, held) = (placed.len(), subject.held.len());
+            return Err(format!("{placed} messages have a record, and {held} can be read"));
         }
         Ok(subject)
     }
@@ -98,37 +109,65 @@ impl Subject {
         format!("{} messages, live bytes: {}", self.held.len(), parts.join(", "))
     }
 
-    fn survey(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+    fn survey(&mut self, ending: Ending) -> Result<(), Box<dyn std::error::Error>> {
         let inspector = Inspector::new(&self.disk)?;
         for file in ["META", "catalog.log"] {
-            self.live.push((file.to_owned(), 0..size(&self.disk, file)?));
+            // The end of a catalog that was not closed may be an interrupted write.
+            let end = match (file, ending) {
+                ("catalog.log", Ending::Killed) => 256,
+                _ => size(&self.disk, file)?,
+            };
+            self.live.push((file.to_owned(), 0..end));
         }
         for checkpoint in inspector.checkpoints()? {
             self.live.push((checkpoint.file, 0..checkpoint.bytes));
         }
         for page in inspector.index()? {
             self.live.push((page.file, page.offset..page.offset + 4096));
-            for entry in inspector.index_page(page.slab, page.page)?.entries {
-                let (Some(segment), Some(offset), false) = (entry.segment, entry.offset, entry.dead) else {
-                    continue;
-                };
-                let range = offset..offset + u64::from(entry.bytes);
-                let file = inspector.segment(segment)?.segment.file;
-                self.places
-                    .push((file, range, (page.queue.get(), entry.seq.get())));
+        }
+        let segments = inspector.segments()?;
+        let of_log = |info: &&SegmentInfo| matches!(info.role, SegmentRole::Log | SegmentRole::Cold);
+        let mut last = None;
+        for segment in segments.iter().filter(of_log) {
+            let blocks = inspector.segment(segment.number)?.blocks;
+            for block in &blocks {
+                for record in inspector.block(segment.number, block.offset)?.1 {
+                    self.place(&segment.file, &record);
+                }
+            }
+            if segment.role == SegmentRole::Log && !blocks.is_empty() {
+                last = Some(segment.number);
             }
         }
-        for segment in inspector.segments()? {
-            if !matches!(segment.role, SegmentRole::Log | SegmentRole::Cold) {
-                continue;
+        for segment in segments.iter().filter(of_log) {
+            let mut blocks = inspector.segment(segment.number)?.blocks;
+            // A header without a block behind it, and the last block, may be interrupted writes.
+            if ending == Ending::Closed || !blocks.is_empty() {
+                self.live.push((segment.file.clone(), 0..4096));
             }
-            self.live.push((segment.file.clone(), 0..4096));
-            for block in inspector.segment(segment.number)?.blocks {
+            if ending == Ending::Killed && (Some(segment.number) == last || segment.number.is_cold()) {
+                blocks.pop();
+            }
+            for block in blocks {
                 let range = block.offset..block.offset + block.bytes;
                 self.live.push((segment.file.clone(), range));
             }
         }
         Ok(())
+    }
+
+    /// Takes down where the entries of a message stand. One that was evacuated stands at two places.
+    fn place(&mut self, file: &str, record: &RecordInfo) {
+        let RecordKind::Message { references, .. } = &record.kind else {
+            return;
+        };
+        let range = record.offset..record.offset + record.bytes;
+        for reference in references {
+            let place = place(reference.queue, reference.seq);
+            if self.held.contains_key(&place) {
+                self.places.push((file.to_owned(), range.clone(), place));
+            }
+        }
     }
 }
 
@@ -153,7 +192,7 @@ struct Life {
     published: u64,
 }
 
-fn live(seed: u64, options: &Options) -> Result<SimDisk, String> {
+fn live(seed: u64, ending: Ending, options: &Options) -> Result<SimDisk, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let mut disk = SimDisk::new(seed);
     let (store, _) = Engine::open(disk.clone(), options.clone(), ()).map_err(|error| text(&error))?;
@@ -179,6 +218,9 @@ fn live(seed: u64, options: &Options) -> Result<SimDisk, String> {
             let reopened = Engine::open(disk.clone(), options.clone(), ());
             life.store = reopened.map_err(|error| text(&error))?.0;
         }
+    }
+    if ending == Ending::Killed {
+        return Ok(disk.after_kill());
     }
     life.store.close().map_err(|error| text(&error))?;
     Ok(disk)
