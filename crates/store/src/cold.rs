@@ -37,7 +37,11 @@ impl<D: Disk> ColdTail<D> {
             }
             created => created?,
         };
-        file.allocate(header.bytes)?;
+        if let Err(error) = file.allocate(header.bytes) {
+            // What there is of it is in the way of others.
+            let _ = disk.remove(&path);
+            return Err(error);
+        }
         write_header(&file, header).map_err(final_error)?;
         disk.sync_dir(COLD_DIR).map_err(final_error)?;
         let file = SegmentFile::new(header.number, header.first_lsn, header.epoch, header.bytes, file);

@@ -229,6 +229,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             cold_segments_recycled: shard.chores.cold_recycled,
             evacuations: shard.evacuator.evacuations,
             copies: shard.evacuator.copies,
+            is_disk_full: shard.chores.is_full,
             segments_spare: crate::format::byte_count(spare),
             ..Counters::default()
         };
@@ -259,6 +260,8 @@ pub struct Counters {
     pub evacuations: u64,
     /// Messages that were moved.
     pub copies: u64,
+    /// Whether the disk was found full, so that nobody may publish until there is room again.
+    pub is_disk_full: bool,
     /// Segments that hold something or wait to be recycled, cold ones included; spares and the one prepared not.
     pub segments: u64,
     /// Segment files beside them: the one that comes next, and those that wait to be used again.
@@ -277,6 +280,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
     }
 }
 
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod full_disk_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod tests;

@@ -36,6 +36,8 @@ pub const CHECKPOINT_BYTES: u64 = 64 << 20;
 pub const CHECKPOINT_MS: u64 = 5_000;
 /// Spare segments kept for recycling; what is above is removed.
 pub const SPARE_SEGMENTS_MAX: usize = 4;
+/// Spare segments kept back for a full disk.
+pub const RESERVE_SEGMENTS: usize = 2;
 /// What segments may take beyond twice what lives in them before survivors are evacuated. With the segment in use, the one
 /// prepared, the spares, and what waits for a checkpoint, a store stays below twice what lives and 1 GiB.
 pub const EVACUATION_SLACK_BYTES: u64 = 384 << 20;

@@ -19,6 +19,9 @@ pub struct Options {
     pub checkpoint_ms: u64,
     /// Spare segments kept for recycling.
     pub spare_segments_max: usize,
+    /// Spare segments kept back for a full disk, so that acknowledgements and whatever makes room go on there. Made when the
+    /// log first goes on to another segment.
+    pub reserve_segments: usize,
     /// Segments may take twice the bytes that live in them, and this much more, before survivors are evacuated.
     pub evacuation_slack_bytes: u64,
     /// While messages come in, evacuation reads and writes at most this many bytes for each byte of log. Below 4 it may
@@ -49,6 +52,7 @@ impl Default for Options {
             checkpoint_bytes: limits::CHECKPOINT_BYTES,
             checkpoint_ms: limits::CHECKPOINT_MS,
             spare_segments_max: limits::SPARE_SEGMENTS_MAX,
+            reserve_segments: limits::RESERVE_SEGMENTS,
             evacuation_slack_bytes: limits::EVACUATION_SLACK_BYTES,
             evacuation_pace: limits::EVACUATION_PACE,
             delivery_mark_step: limits::DELIVERY_MARK_STEP,
@@ -69,6 +73,7 @@ impl Options {
             checkpoint_bytes: 64 << 10,
             checkpoint_ms: 1_000,
             spare_segments_max: 2,
+            reserve_segments: 2,
             evacuation_slack_bytes: 4 * limits::SEGMENT_BYTES_MIN,
             evacuation_pace: limits::EVACUATION_PACE,
             delivery_mark_step: 8,

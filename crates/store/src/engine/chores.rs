@@ -4,9 +4,10 @@ use super::Inner;
 use crate::checkpoint;
 use crate::disk::{Disk, DiskFile};
 use crate::follower::Follower;
+use crate::index::pages::{INDEX_DIR, make_slab};
 use crate::planted::{self, Planted};
 use crate::segments::{COLD_DIR, JOURNAL_DIR};
-use crate::shard::{Applied, CheckpointJob, CheckpointWish, Done, Job};
+use crate::shard::{Applied, CheckpointJob, CheckpointWish, Done, Failed, Job, Need};
 use crate::tail::{Next, Take};
 use std::io;
 
@@ -45,34 +46,15 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             return Did::Nothing;
         };
         drop(locked);
-        let (what, file, result) = match job {
-            Job::Prepare(prepare) => (
-                "preparing a segment",
-                JOURNAL_DIR,
-                self.prepare_clock
-                    .time(self.disk.now(), || prepare.perform(&self.disk))
-                    .map(Done::Prepared),
-            ),
-            Job::Recycle(recycle) => (
-                "recycling segments",
-                JOURNAL_DIR,
-                recycle.perform(&self.disk).map(|()| Done::Recycled(recycle)),
-            ),
-            Job::Evacuate(job) => ("evacuating a segment", COLD_DIR, self.evacuate(job)),
-            Job::Checkpoint(job) => (
-                "writing a checkpoint",
-                checkpoint::SHARD_DIR,
-                self.write_checkpoint(job),
-            ),
-        };
+        let (failed, result) = self.perform(job);
         let mut guard = self.lock();
         let mut superseded = Vec::new();
         let mut did = Did::Done;
         match result {
-            Ok(done) => superseded = guard.shard.finish_job(done),
+            Ok(done) => superseded = guard.shard.finish_job(done, now),
             Err(error) => {
-                tracing::warn!(%error, what);
-                guard.shard.fail_job(what, file, error, now);
+                tracing::warn!(%error, failed.what);
+                guard.shard.fail_job(failed, error, now);
                 did = Did::Failed;
             }
         }
@@ -84,6 +66,43 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             }
         }
         did
+    }
+
+    fn perform(&self, job: Job<D>) -> (Failed, io::Result<Done<D>>) {
+        let disk = &self.disk;
+        let failed = |what, file, need| Failed { what, file, need };
+        match job {
+            Job::Prepare(job) => (
+                failed("preparing a segment", JOURNAL_DIR, Need::Segment),
+                self.prepare_clock
+                    .time(disk.now(), || job.perform(disk))
+                    .map(Done::Prepared),
+            ),
+            Job::Reserve(job) => (
+                failed("making a spare segment", JOURNAL_DIR, Need::Segment),
+                job.perform(disk).map(Done::Reserved),
+            ),
+            Job::Release(job) => (
+                failed("removing a spare segment", JOURNAL_DIR, Need::Segment),
+                job.perform(disk).map(|()| Done::Released),
+            ),
+            Job::Recycle(job) => (
+                failed("recycling segments", JOURNAL_DIR, Need::Other),
+                job.perform(disk).map(|()| Done::Recycled(job)),
+            ),
+            Job::Evacuate(job) => (
+                failed("evacuating a segment", COLD_DIR, Need::Other),
+                self.evacuate(job),
+            ),
+            Job::Grow(job) => (
+                failed("growing the index", INDEX_DIR, Need::Other),
+                make_slab(disk, job.slab, job.bytes).map(|file| Done::Grown { slab: job.slab, file }),
+            ),
+            Job::Checkpoint(job) => (
+                failed("writing a checkpoint", checkpoint::SHARD_DIR, Need::Other),
+                self.write_checkpoint(job),
+            ),
+        }
     }
 
     fn write_checkpoint(&self, mut job: CheckpointJob) -> io::Result<Done<D>> {

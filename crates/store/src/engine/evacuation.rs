@@ -133,7 +133,10 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         let mut segment = Segment::new(Arc::clone(&target.file), target.end());
         // No queue's state comes from here.
         segment.settled = Some(BlockNumber::new(0));
-        self.lock().shard.state.segments.push(segment);
+        let mut guard = self.lock();
+        guard.shard.state.segments.push(segment);
+        // Also when this step fails later on: a number is used once.
+        guard.shard.evacuator.next_cold = job.next_cold;
         Ok(target)
     }
 

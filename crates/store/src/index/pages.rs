@@ -27,6 +27,21 @@ pub(crate) fn slab_path(slab: usize) -> String {
     format!("{INDEX_DIR}/{slab:04x}.idx")
 }
 
+/// A slab is made when less than this fraction of one is free.
+const SLAB_RESERVE_FRACTION: usize = 2;
+
+/// Makes the file of a slab, durably and with all its blocks.
+pub(crate) fn make_slab<D: Disk>(disk: &D, slab: usize, bytes: u64) -> io::Result<D::File> {
+    let path = slab_path(slab);
+    let file = match disk.create(&path, FileKind::Plain) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(&path, FileKind::Plain)?,
+        created => created?,
+    };
+    file.allocate(bytes)?;
+    disk.sync_dir(INDEX_DIR)?;
+    Ok(file)
+}
+
 /// A page whose bytes are not those that the checkpoint recorded. The log can rebuild it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct DamagedPage(pub PageNumber);
@@ -110,7 +125,11 @@ impl<D: Disk> Pages<D> {
             let path = slab_path(self.slabs.len());
             let file = self.disk.open(&path, FileKind::Plain)?;
             // A slab whose allocation was cut short is filled up: nothing is mapped without a block behind it.
-            file.allocate(u64::try_from(self.slab_bytes).expect("a slab is far below 2^64"))?;
+            match file.allocate(self.slab_bytes()) {
+                // Nothing refers to a slab that was never finished.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => break,
+                allocated => allocated?,
+            }
             self.map(file)?;
         }
         // A process that was killed may have left a slab whose name is not durable yet.
@@ -176,18 +195,35 @@ impl<D: Disk> Pages<D> {
     }
 
     fn add_slab(&mut self) -> io::Result<()> {
-        let path = slab_path(self.slabs.len());
-        let file = match self.disk.create(&path, FileKind::Plain) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.disk.open(&path, FileKind::Plain)?
-            }
-            created => created?,
-        };
-        file.allocate(u64::try_from(self.slab_bytes).expect("a slab is far below 2^64"))?;
-        self.disk.sync_dir(INDEX_DIR)?;
+        let slab = self.slabs.len();
+        let file = make_slab(&self.disk, slab, self.slab_bytes())?;
+        self.enter_slab(slab, file)
+    }
+
+    /// Sees that there is a slab at all.
+    pub(crate) fn ensure_slab(&mut self) -> io::Result<()> {
+        if self.slabs.is_empty() {
+            self.add_slab()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The slab to make before the pages of the others are used up.
+    pub(crate) fn wanted_slab(&self) -> Option<usize> {
+        let is_low = self.free.len() < self.pages_per_slab() / SLAB_RESERVE_FRACTION;
+        is_low.then_some(self.slabs.len())
+    }
+
+    /// Takes a slab into use; one that was made twice only once.
+    pub(crate) fn enter_slab(&mut self, slab: usize, file: D::File) -> io::Result<()> {
+        if slab != self.slabs.len() {
+            return Ok(());
+        }
         let first = self.states.len();
         self.map(file)?;
-        self.free.extend((first..self.states.len()).rev().map(number));
+        self.free
+            .splice(0..0, (first..self.states.len()).rev().map(number));
         Ok(())
     }
 

@@ -37,6 +37,16 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// Whether nothing in it says what it is.
+    pub(super) fn is_headless(&self) -> bool {
+        self.header_damaged && self.epoch == Epoch::new(0)
+    }
+
+    /// Whether a checkpoint knows of it.
+    pub(super) fn is_known(&self) -> bool {
+        self.known_end > NOTHING
+    }
+
     fn known_by(mut self, known: &[CheckpointSegment]) -> Self {
         let is_this = |known: &&CheckpointSegment| {
             let of = (self.number.get(), self.first_lsn.get(), self.epoch.get());

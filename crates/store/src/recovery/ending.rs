@@ -4,6 +4,7 @@
 //! - Everything below `cut` is the log; no segment of the state reaches beyond it.
 //! - A segment of which no block stays is not part of the log any more.
 
+use super::directory::{Directory, Found};
 use super::restore::Restored;
 use super::scan::Scan;
 use crate::disk::Disk;
@@ -33,6 +34,8 @@ pub(super) struct Ending<D: Disk> {
     pub next_queue_id: u64,
     pub next_cold: u64,
     pub clean: bool,
+    /// Cold segments whose making was interrupted.
+    pub unfinished: Vec<SegmentNumber>,
     /// Ends of cold segments that are damaged if something is missing, and torn otherwise.
     pub doubtful: Vec<Quarantined>,
 }
@@ -47,6 +50,7 @@ impl<D: Disk> Scan<'_, D> {
             retained,
             clean,
             next_cold,
+            from_checkpoint,
             ..
         } = self.restored;
         let tailing = self
@@ -82,6 +86,7 @@ impl<D: Disk> Scan<'_, D> {
             segment.end = segment.end.min(cut);
             segment.file.cut_at(cut);
         }
+        let unfinished = unfinished(self.directory, from_checkpoint, &mut state);
         let next_queue_id = state.queue_ids_used + 1;
         Ending {
             cut,
@@ -94,7 +99,27 @@ impl<D: Disk> Scan<'_, D> {
             next_cold,
             clean: clean && self.blocks == 0 && self.held.is_none(),
             state,
+            unfinished,
             doubtful,
         }
     }
+}
+
+/// Takes cold segments out of which nothing is readable and in which nothing is known to live. Where a checkpoint would
+/// know of them, those that it does not know were never finished.
+fn unfinished<D: Disk>(
+    directory: &Directory,
+    from_checkpoint: bool,
+    state: &mut State<D>,
+) -> Vec<SegmentNumber> {
+    let is_mute = |found: &&Found| found.is_headless() && !found.is_known();
+    let mut unfinished = Vec::new();
+    for found in directory.cold.iter().filter(is_mute) {
+        let segment = state.segments.get_mut(found.number);
+        if segment.is_some_and(|segment| segment.live.entries == 0) {
+            state.segments.remove(found.number);
+            unfinished.extend(from_checkpoint.then_some(found.number));
+        }
+    }
+    unfinished
 }

@@ -25,12 +25,13 @@ use crate::format::record::{self};
 use crate::format::segment::SegmentHeader;
 use crate::format::{byte_count, pad8};
 use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber};
+use crate::index::pages::INDEX_DIR;
 use crate::limits::{ALIGNMENT, BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 use crate::options::{DamagePolicy, Options};
 use crate::pool::BufferPool;
 use crate::queue::QueueDurability;
 use crate::report::{LostEntries, Quarantined, RecoveredQueue, RecoveryReport};
-use crate::segments::{JOURNAL_DIR, Segment, SegmentFile, segment_path};
+use crate::segments::{COLD_DIR, JOURNAL_DIR, Segment, SegmentFile, segment_path};
 use crate::shard::{Chores, Shard, write_header};
 use crate::state::{DamagedIndex, Gap, State};
 use crate::tail::{Tail, TailStart};
@@ -145,6 +146,7 @@ fn start_epoch<D: Disk>(
         next_queue_id,
         next_cold,
         clean,
+        unfinished,
         doubtful,
     } = ending;
     let salt = Salt::of(identity.store);
@@ -213,6 +215,7 @@ fn start_epoch<D: Disk>(
         segment.end = start.end;
     }
     let unusable = directory.retire(disk, cut, number)?;
+    remove_unfinished(disk, &unfinished)?;
     let nameless = settle_state(&mut state, clean, doubtful, report);
     let mut spares: Vec<SegmentNumber> = directory.spares.clone();
     if bytes == options.segment_bytes {
@@ -228,6 +231,8 @@ fn start_epoch<D: Disk>(
         checkpoint_ms: now.mono_ms,
         busy: false,
         retry_at_ms: 0,
+        is_full: false,
+        needs_room: false,
         checkpoints_written: 0,
         clean_checkpoints: 0,
         segments_recycled: 0,
@@ -243,11 +248,28 @@ fn start_epoch<D: Disk>(
         pool,
     );
     state.touched.clear();
+    // From here on it grows before it is used up.
+    state
+        .pages
+        .ensure_slab()
+        .map_err(OpenError::io("growing the index in", INDEX_DIR))?;
     let mut shard = Shard::new(options.clone(), state, tail, chores, next_cold);
     for id in nameless {
         shard.write_state_again(id);
     }
     Ok(Opened { shard, next_queue_id })
+}
+
+fn remove_unfinished<D: Disk>(disk: &D, unfinished: &[SegmentNumber]) -> Result<(), OpenError> {
+    for number in unfinished {
+        let path = segment_path(*number);
+        disk.remove(&path).map_err(OpenError::io("removing", path))?;
+    }
+    if !unfinished.is_empty() {
+        disk.sync_dir(COLD_DIR)
+            .map_err(OpenError::io("syncing", COLD_DIR))?;
+    }
+    Ok(())
 }
 
 /// Size of a segment that takes the block which has to be written again, should it be larger than usual.

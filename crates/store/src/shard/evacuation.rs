@@ -175,7 +175,12 @@ impl<D: Disk> Shard<D> {
         let loads = self.loads();
         let bytes: u64 = loads.iter().map(|load| load.bytes).sum();
         let live_bytes: u64 = loads.iter().map(|load| load.segment.live.bytes).sum();
-        if bytes <= live_bytes * 2 + self.options.evacuation_slack_bytes {
+        let slack = if self.chores.is_full {
+            0
+        } else {
+            self.options.evacuation_slack_bytes
+        };
+        if bytes <= live_bytes * 2 + slack {
             return None;
         }
         let current = self.tail.segment().number;

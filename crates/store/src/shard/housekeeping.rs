@@ -5,6 +5,7 @@
 //! - A segment is recycled only when it is dead, the state that it still owed is durable elsewhere, the older of two
 //!   retained checkpoints begins behind it and was taken after its survivors were evacuated, and nobody holds it.
 
+use super::reserve::{Grow, Need, Release, Reserve};
 use super::{EvacuationJob, Shard};
 use crate::checkpoint::{self, Checkpoint, Position};
 use crate::disk::{AlignedBuf, Disk, DiskFile, FileKind, Now};
@@ -13,7 +14,7 @@ use crate::error::PoisonCause;
 use crate::format::record::{QueueAction, QueueRecord};
 use crate::format::segment::SegmentHeader;
 use crate::ids::{BlockNumber, Lsn, QueueId, SegmentNumber, Seq};
-use crate::index::pages::PageNumber;
+use crate::index::pages::{INDEX_DIR, PageNumber};
 use crate::planted::{self, Planted};
 use crate::queue::QueueDurability;
 use crate::segments::{COLD_DIR, JOURNAL_DIR, Segment, SegmentFile, segment_path, spare_path};
@@ -21,8 +22,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-/// How long after a failed attempt to make a segment (the disk is full) the next one follows, in milliseconds.
-const PREPARE_RETRY_MS: u64 = 100;
+/// How long after an attempt that found the disk full the next one follows, in milliseconds.
+pub(super) const RETRY_MS: u64 = 100;
 
 /// What repeating the state of a queue is taken to cost, for the question whether it is worth it.
 const STATE_BYTES_ASSUMED: u64 = 2048;
@@ -46,6 +47,10 @@ pub(crate) struct Chores {
     pub checkpoint_ms: u64,
     pub busy: bool,
     pub retry_at_ms: u64,
+    /// Whether the disk was found full, and there is no room again yet.
+    pub is_full: bool,
+    /// Whether something other than a segment found no room.
+    pub needs_room: bool,
     pub checkpoints_written: u64,
     pub clean_checkpoints: u64,
     pub segments_recycled: u64,
@@ -59,6 +64,9 @@ pub(crate) enum Job<D: Disk> {
     Checkpoint(CheckpointJob),
     Recycle(Recycle),
     Evacuate(EvacuationJob<D>),
+    Grow(Grow),
+    Reserve(Reserve),
+    Release(Release),
 }
 
 /// Make the segment that follows the current one.
@@ -82,12 +90,24 @@ pub(crate) struct Recycle {
     pub removed: Vec<SegmentNumber>,
 }
 
+/// A job, should it fail.
+#[derive(Clone, Copy)]
+pub(crate) struct Failed {
+    pub what: &'static str,
+    /// Relative to the data directory.
+    pub file: &'static str,
+    pub need: Need,
+}
+
 /// What became of a job.
 pub(crate) enum Done<D: Disk> {
     Prepared(Arc<SegmentFile<D::File>>),
     CheckpointWritten { lsn: Lsn, generation: u32, clean: bool },
     Recycled(Recycle),
     Evacuated(Box<EvacuationJob<D>>),
+    Grown { slab: usize, file: D::File },
+    Reserved(SegmentNumber),
+    Released,
 }
 
 impl Prepare {
@@ -106,7 +126,11 @@ impl Prepare {
                 created => created?,
             },
         };
-        file.allocate(self.header.bytes)?;
+        if let Err(error) = file.allocate(self.header.bytes) {
+            // What there is of it is in the way of others.
+            let _ = disk.remove(&path);
+            return Err(error);
+        }
         write_header(&file, &self.header).map_err(final_error)?;
         // The name must survive too: without this, power loss can keep the bytes and forget the file, and
         // with it everything that was confirmed in it.
@@ -153,10 +177,13 @@ impl<D: Disk> Shard<D> {
         if self.poisoned.is_some() || self.chores.busy {
             return None;
         }
-        let job = self.prepare_job(now).map(Job::Prepare);
+        let job = self.release_job().map(Job::Release);
+        let job = job.or_else(|| self.prepare_job(now).map(Job::Prepare));
+        let job = job.or_else(|| self.grow_job(now).map(Job::Grow));
         let job = job.or_else(|| self.checkpoint_job(now, checkpoint).map(Job::Checkpoint));
         let job = job.or_else(|| self.recycle_job().map(Job::Recycle));
         let job = job.or_else(|| self.evacuation_job(now).map(Job::Evacuate));
+        let job = job.or_else(|| self.reserve_job(now).map(Job::Reserve));
         self.chores.busy = job.is_some();
         job
     }
@@ -173,11 +200,15 @@ impl<D: Disk> Shard<D> {
             created_ms: now.wall_ms,
             bytes: self.options.segment_bytes,
         };
+        // While there is room on the disk the reserve stays.
+        let takes_spare = self.chores.is_full || self.chores.spares.len() > self.reserve_len();
         // A spare that is taken and not finished (the disk was full) is found again by the next start.
-        Some(Prepare {
-            header,
-            spare: self.chores.spares.pop(),
-        })
+        let spare = if takes_spare {
+            self.chores.spares.pop()
+        } else {
+            None
+        };
+        Some(Prepare { header, spare })
     }
 
     fn checkpoint_job(&mut self, now: Now, wish: CheckpointWish) -> Option<CheckpointJob> {
@@ -267,6 +298,7 @@ impl<D: Disk> Shard<D> {
         let keep = self
             .options
             .spare_segments_max
+            .max(self.reserve_len())
             .saturating_sub(self.chores.spares.len());
         let journal = segments.partition_point(|number| !number.is_cold());
         let removed = segments.split_off(keep.min(journal));
@@ -376,11 +408,17 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Takes note of a finished job.
-    pub(crate) fn finish_job(&mut self, done: Done<D>) -> Vec<Lsn> {
+    pub(crate) fn finish_job(&mut self, done: Done<D>, now: Now) -> Vec<Lsn> {
         self.chores.busy = false;
+        let superseded = self.take_result(done);
+        self.note_room(now);
+        superseded
+    }
+
+    fn take_result(&mut self, done: Done<D>) -> Vec<Lsn> {
         match done {
             Done::Prepared(file) => {
-                self.chores.next_segment = file.number.next();
+                self.chores.next_segment = self.chores.next_segment.max(file.number.next());
                 self.tail.set_next_segment(file);
                 Vec::new()
             }
@@ -400,16 +438,27 @@ impl<D: Disk> Shard<D> {
                 self.finish_evacuation(*job);
                 Vec::new()
             }
+            Done::Grown { slab, file } => {
+                if let Err(error) = self.state.pages.enter_slab(slab, file) {
+                    self.poison(&PoisonCause::new("mapping the index", INDEX_DIR, error));
+                }
+                Vec::new()
+            }
+            Done::Reserved(number) => {
+                self.chores.spares.push(number);
+                Vec::new()
+            }
+            Done::Released => Vec::new(),
         }
     }
 
     /// A job failed. A full disk is waited out; anything else ends the store.
-    pub(crate) fn fail_job(&mut self, what: &'static str, file: &str, error: io::Error, now: Now) {
+    pub(crate) fn fail_job(&mut self, failed: Failed, error: io::Error, now: Now) {
         self.chores.busy = false;
         if error.kind() == io::ErrorKind::StorageFull {
-            self.chores.retry_at_ms = now.mono_ms + PREPARE_RETRY_MS;
+            self.note_full_disk(failed.need, now);
         } else {
-            self.poison(&PoisonCause::new(what, file, error));
+            self.poison(&PoisonCause::new(failed.what, failed.file, error));
         }
     }
 

@@ -12,6 +12,7 @@ mod evacuation;
 mod housekeeping;
 mod lease;
 mod peek;
+mod reserve;
 
 use crate::builder::SealedBlock;
 use crate::disk::{Disk, Now};
@@ -27,8 +28,11 @@ use crate::ring::Ring;
 use crate::state::State;
 use crate::tail::{Next, Tail, Take, Written};
 pub(crate) use evacuation::{EvacuationJob, Evacuator, Move, Survivor};
-pub(crate) use housekeeping::{CheckpointJob, CheckpointWish, Chores, Done, Job, Retained, write_header};
+pub(crate) use housekeeping::{
+    CheckpointJob, CheckpointWish, Chores, Done, Failed, Job, Retained, write_header,
+};
 pub use lease::{COLD, Lease, LeaseOutcome, Sources};
+pub(crate) use reserve::Need;
 use std::sync::Arc;
 
 /// A message as it is handed in. Slices are copied once, into the block.
@@ -146,13 +150,6 @@ impl<D: Disk> Shard<D> {
         let (building, pool) = self.tail.building();
         building.queue(record, pool);
         building.number()
-    }
-
-    /// Whether the store takes more. Ask once per batch, before publishing; when it says no, wait for the
-    /// next applied block.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.tail.has_room()
     }
 
     /// Accepts a message for its queues. It is durable, and can be leased, when the returned block is durable.

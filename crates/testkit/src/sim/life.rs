@@ -30,6 +30,17 @@ pub(super) enum Flow {
     Stopped,
 }
 
+/// What the disk is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Medium {
+    /// It works.
+    Sound,
+    /// It has little room: what needs more waits, and nothing fails.
+    Cramped,
+    /// Its calls fail.
+    Failing,
+}
+
 /// What outlives a process.
 pub(super) struct World<'a> {
     pub(super) rng: &'a mut Rng,
@@ -53,7 +64,7 @@ pub(super) struct Life<'a> {
     reader: Reader<SimDisk>,
     sources: Sources,
     leased: Vec<(u64, u64)>,
-    failing: bool,
+    medium: Medium,
 }
 
 type Step = Result<Flow, String>;
@@ -63,7 +74,7 @@ impl<'a> Life<'a> {
         world: World<'a>,
         disk: SimDisk,
         store: Engine<SimDisk, Watcher>,
-        failing: bool,
+        medium: Medium,
     ) -> Self {
         let reader = store.reader();
         Self {
@@ -73,7 +84,7 @@ impl<'a> Life<'a> {
             reader,
             sources: Sources::default(),
             leased: Vec::new(),
-            failing,
+            medium,
         }
     }
 
@@ -95,7 +106,11 @@ impl<'a> Life<'a> {
     pub(super) fn burst_until_off(&mut self) -> Result<(), String> {
         for _ in 0..40 {
             let burst = self.world.rng.between(10, 30);
-            while self.world.model.pending_count() < usize::try_from(burst).unwrap_or(usize::MAX) {
+            // On a full disk nothing may come to be pending.
+            for _ in 0..10 * burst {
+                if self.world.model.pending_count() >= usize::try_from(burst).unwrap_or(usize::MAX) {
+                    break;
+                }
                 if self.operation()? == Flow::Stopped {
                     return Ok(());
                 }
@@ -182,6 +197,7 @@ impl<'a> Life<'a> {
         statistics.evacuations += counters.evacuations;
         statistics.copies += counters.copies;
         statistics.cold_recycles += counters.cold_segments_recycled;
+        statistics.full_disks += u64::from(counters.is_disk_full);
         counters
     }
 
@@ -191,7 +207,9 @@ impl<'a> Life<'a> {
         let flow = self.confirm()?;
         match closed {
             Ok(()) if flow == Flow::On => Ok(Flow::On),
-            Err(error) if flow == Flow::On && !self.failing => Err(format!("closing: {error}")),
+            Err(error) if flow == Flow::On && self.medium == Medium::Sound => {
+                Err(format!("closing: {error}"))
+            }
             Ok(()) | Err(_) => Ok(Flow::Stopped),
         }
     }
@@ -266,7 +284,7 @@ impl<'a> Life<'a> {
         self.world.model.confirm(confirmed);
         match poisoned {
             _ if self.disk.is_off() => Ok(Flow::Stopped),
-            Some(_) if self.failing => Ok(Flow::Stopped),
+            Some(_) if self.medium == Medium::Failing => Ok(Flow::Stopped),
             Some(cause) => Err(format!("the store gave up on a disk that works: {cause}")),
             None => Ok(Flow::On),
         }
@@ -275,7 +293,9 @@ impl<'a> Life<'a> {
     /// A refused append: fine on a broken machine.
     fn refused(&self, error: &AppendError) -> Step {
         match error {
-            AppendError::Poisoned(_) if self.disk.is_off() || self.failing => Ok(Flow::Stopped),
+            AppendError::Poisoned(_) if self.disk.is_off() || self.medium == Medium::Failing => {
+                Ok(Flow::Stopped)
+            }
             error => Err(format!("refused: {error}")),
         }
     }
@@ -399,7 +419,7 @@ impl<'a> Life<'a> {
         let done = {
             let mut guard = self.store.lock();
             let shard = guard.shard();
-            if bytes + 24 > shard.transaction_bytes_max() {
+            if bytes + 24 > shard.transaction_bytes_max() || !shard.has_room() {
                 return Ok(Flow::On);
             }
             shard.transaction(bytes + 24, |shard| {
@@ -619,7 +639,7 @@ impl<'a> Life<'a> {
             Ok(_) => Err(format!(
                 "queue {queue} entry {seq} has other bytes than were published"
             )),
-            Err(_) if self.disk.is_off() || self.failing => Ok(()),
+            Err(_) if self.disk.is_off() || self.medium == Medium::Failing => Ok(()),
             Err(error) => Err(format!("queue {queue} entry {seq}: {error}")),
         }
     }

@@ -7,7 +7,7 @@ use logpond_store::{Engine, RecoveryReport};
 
 use super::checker;
 use super::derived;
-use super::life::{Flow, Life, Numbers, World};
+use super::life::{Flow, Life, Medium, Numbers, World};
 use super::model::{Candidate, Model};
 use super::observer::{Observed, observe};
 use super::rot;
@@ -111,7 +111,7 @@ impl Run<'_> {
             model: &mut self.model,
             numbers: &mut self.numbers,
         };
-        let mut life = Life::new(world, self.disk.clone(), store, false);
+        let mut life = Life::new(world, self.disk.clone(), store, Medium::Sound);
         life.work(operations)?;
         life.come_to_rest()?;
         life.tally();
@@ -131,8 +131,8 @@ impl Run<'_> {
 
     /// One life; leaves in `self.disk` what the next one finds, and returns what that may be.
     fn live(&mut self, store: OpenStore) -> Result<Vec<Candidate>, String> {
-        let failing = self.rng.chance(self.settings.failing_life);
-        if failing {
+        let medium = self.pick_medium();
+        if medium == Medium::Failing {
             self.disk.set_faults(self.settings.faults);
         }
         if self.rng.chance(8192) {
@@ -140,7 +140,7 @@ impl Run<'_> {
         }
         let before = self.disk.calls();
         let ending = Ending::pick(&mut self.rng);
-        let stopped_in_order = self.work(store, failing, ending)?;
+        let stopped_in_order = self.work(store, medium, ending)?;
         let calls = self.disk.calls();
         trace::note(|| format!("ended ({ending:?}): {calls:?}"));
         self.statistics.blocks += calls.synced_writes - before.synced_writes;
@@ -148,7 +148,7 @@ impl Run<'_> {
         let candidates = if stopped_in_order {
             self.statistics.clean_stops += 1;
             // A full disk may have kept the last blocks from being written; they were not confirmed.
-            let full = failing.then(|| self.model.candidates());
+            let full = (medium != Medium::Sound).then(|| self.model.candidates());
             std::iter::once(self.model.complete())
                 .chain(full.into_iter().flatten())
                 .collect()
@@ -163,6 +163,7 @@ impl Run<'_> {
             self.disk = self.disk.after_crash(&mut self.rng);
         }
         self.disk.set_faults(FaultPlan::default());
+        self.disk.set_capacity(None);
         if self.rng.chance(VERIFIED) {
             verified::crash_is_no_damage(&self.disk)?;
             self.statistics.images_verified += 1;
@@ -170,8 +171,21 @@ impl Run<'_> {
         Ok(candidates)
     }
 
+    fn pick_medium(&mut self) -> Medium {
+        if self.rng.chance(self.settings.failing_life) {
+            Medium::Failing
+        } else if self.rng.chance(self.settings.cramped_life) {
+            let segments = self.rng.below(8);
+            let room = segments * self.settings.options.segment_bytes + self.rng.below(1 << 16);
+            self.disk.set_capacity(Some(self.disk.used_bytes() + room));
+            Medium::Cramped
+        } else {
+            Medium::Sound
+        }
+    }
+
     /// The work of one life. Whether it stopped in good order.
-    fn work(&mut self, store: OpenStore, failing: bool, ending: Ending) -> Result<bool, String> {
+    fn work(&mut self, store: OpenStore, medium: Medium, ending: Ending) -> Result<bool, String> {
         let most = 1 << self.rng.below(7);
         let operations = self.rng.below(most);
         let world = World {
@@ -181,7 +195,7 @@ impl Run<'_> {
             model: &mut self.model,
             numbers: &mut self.numbers,
         };
-        let mut life = Life::new(world, self.disk.clone(), store, failing);
+        let mut life = Life::new(world, self.disk.clone(), store, medium);
         let stopped = life.work(operations)? == Flow::Stopped;
         let mut in_order = false;
         match ending {

@@ -21,6 +21,8 @@ pub struct Settings {
     pub hoards: bool,
     /// Chance that a life runs on a failing disk, of 65536.
     pub failing_life: u32,
+    /// Chance that a life runs on a disk that gets full, of 65536.
+    pub cramped_life: u32,
     /// How the failing disk fails.
     pub faults: FaultPlan,
 }
@@ -35,6 +37,7 @@ impl Settings {
             checkpoint_bytes: 16 << (10 + rng.below(4)),
             checkpoint_ms: 50 << rng.below(6),
             spare_segments_max: rng.index(3),
+            reserve_segments: rng.index(3),
             evacuation_slack_bytes: rng.below(4) * Options::tiny().segment_bytes,
             evacuation_pace: 1 + rng.below(8),
             delivery_mark_step: 2 << rng.below(5),
@@ -55,6 +58,7 @@ impl Settings {
             backlog_max: 40 << rng.below(3),
             hoards: rng.chance(40000),
             failing_life: 8192,
+            cramped_life: 6144,
             faults,
         }
     }

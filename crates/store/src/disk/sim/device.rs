@@ -93,6 +93,12 @@ impl SimDisk {
         self.state().capacity = bytes;
     }
 
+    /// How many bytes all files together have.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.state().used()
+    }
+
     /// Turns the machine off during the `n`-th changing call from now; 1 is the next one.
     pub fn crash_at(&self, n: u64) {
         assert!(n > 0, "the next call is number one");

@@ -1,0 +1,133 @@
+//! An engine on a simulated disk that gets full.
+
+use super::*;
+use crate::disk::sim::SimDisk;
+use crate::options::Options;
+use crate::queue::QueueDurability;
+use crate::shard::NewMessage;
+use crate::{AckReason, LeaseOutcome, Persistence, QueueId, Seq, Sources};
+
+fn publish(engine: &Engine<SimDisk>, queue: QueueId) {
+    let message = NewMessage {
+        queues: &[queue],
+        properties: &[],
+        body: &[&[7; 6000]],
+        persistence: Persistence::Persistent,
+        priority: 0,
+        timestamp_ms: 1,
+        expires_ms: None,
+    };
+    engine.lock().shard().publish(&message).unwrap();
+    engine.commit(1);
+}
+
+/// A store on a disk that has room for a few segments more.
+fn on_a_small_disk(room_bytes: u64) -> (SimDisk, Engine<SimDisk>, QueueId) {
+    let disk = SimDisk::new(1);
+    let options = Options {
+        checkpoint_ms: 10,
+        ..Options::tiny()
+    };
+    let (engine, _) = Engine::open(disk.clone(), options, ()).unwrap();
+    let queue = engine.next_queue_id();
+    let made = engine
+        .lock()
+        .shard()
+        .create_queue(queue, QueueDurability::Durable, b"");
+    engine.wait_durable(made.unwrap()).unwrap();
+    // The log rolls, so that there is a reserve.
+    publish_while_there_is_room(&engine, &disk, queue, 20);
+    disk.set_capacity(Some(disk.used_bytes() + room_bytes));
+    (disk, engine, queue)
+}
+
+/// Does what is due, also what waits for a while.
+fn let_time_pass(engine: &Engine<SimDisk>, disk: &SimDisk) {
+    for _ in 0..20 {
+        while engine.step() {}
+        disk.advance(150);
+    }
+}
+
+/// Publishes up to `count` messages; how many.
+fn publish_while_there_is_room(
+    engine: &Engine<SimDisk>,
+    disk: &SimDisk,
+    queue: QueueId,
+    count: usize,
+) -> usize {
+    for published in 0..count {
+        if !engine.lock().shard().has_room() {
+            return published;
+        }
+        publish(engine, queue);
+        let_time_pass(engine, disk);
+    }
+    count
+}
+
+fn acknowledge(engine: &Engine<SimDisk>, disk: &SimDisk, queue: QueueId, first: u64, count: u64) {
+    let (mut leases, mut sources) = (Vec::new(), Sources::default());
+    for _ in 0..count {
+        let leased = engine
+            .lock()
+            .shard()
+            .lease(queue, 100, u64::MAX, &mut leases, &mut sources);
+        if leased.unwrap() == LeaseOutcome::Empty {
+            break;
+        }
+        let_time_pass(engine, disk);
+    }
+    let acked = AckReason::Acked;
+    let now = disk.now();
+    let block = engine
+        .lock()
+        .shard()
+        .acknowledge(queue, Seq::new(first), count, acked, now);
+    engine.wait_durable(block.unwrap()).unwrap();
+}
+
+#[test]
+fn on_a_full_disk_nobody_publishes_until_acknowledgements_have_made_room() {
+    let (disk, engine, queue) = on_a_small_disk(4 * Options::tiny().segment_bytes);
+    let published = publish_while_there_is_room(&engine, &disk, queue, 1000);
+    assert!(published < 1000 && engine.counters().is_disk_full);
+    assert!(engine.lock().shard().poisoned().is_none());
+    acknowledge(&engine, &disk, queue, 0, u64::try_from(published).unwrap());
+    let_time_pass(&engine, &disk);
+    assert!(!engine.counters().is_disk_full, "{:?}", engine.counters());
+    assert!(publish_while_there_is_room(&engine, &disk, queue, 5) == 5);
+    let held = engine.lock().shard().counts(queue).unwrap();
+    assert_eq!(held.ready + held.leased, 25);
+}
+
+#[test]
+fn on_a_full_disk_what_still_lives_is_evacuated_to_make_room() {
+    let (disk, engine, queue) = on_a_small_disk(6 * Options::tiny().segment_bytes);
+    let published = 20 + publish_while_there_is_room(&engine, &disk, queue, 1000);
+    assert!(engine.counters().is_disk_full);
+    // One of ten stays, which is one for each segment.
+    let before = engine.counters();
+    for first in (0..u64::try_from(published).unwrap()).step_by(10) {
+        acknowledge(&engine, &disk, queue, first + 1, 9);
+    }
+    let_time_pass(&engine, &disk);
+    let after = engine.counters();
+    assert!(
+        after.evacuations > before.evacuations && !after.is_disk_full,
+        "{after:?}"
+    );
+    assert!(publish_while_there_is_room(&engine, &disk, queue, 5) == 5);
+}
+
+#[test]
+fn a_store_opens_and_takes_acknowledgements_while_the_disk_is_full() {
+    let (disk, engine, queue) = on_a_small_disk(4 * Options::tiny().segment_bytes);
+    let published = publish_while_there_is_room(&engine, &disk, queue, 1000);
+    drop(engine);
+    let (engine, report) = Engine::open(disk.clone(), Options::tiny(), ()).unwrap();
+    assert_eq!(report.queues[0].messages, 20 + u64::try_from(published).unwrap());
+    acknowledge(&engine, &disk, queue, 0, 10);
+    let held = engine.lock().shard().counts(queue).unwrap();
+    assert_eq!(held.ready + held.leased, 10 + u64::try_from(published).unwrap());
+}

@@ -1,0 +1,133 @@
+//! A full disk: what is kept back for it, and who may still work.
+//!
+//! Invariants:
+//! - The disk counts as full from the first chore that found no room on it until the next segment is prepared, the reserve is
+//!   whole again and the index has free pages. Meanwhile [`Shard::has_room`] says no: nobody is to publish.
+//! - Acknowledgements, deletes, checkpoints and evacuation go on: they are what makes room. Segments to come are made of the
+//!   reserve; when anything else finds no room, a segment of the reserve is given back to the disk for it.
+//! - The index gets its next slab before the last one is used up, so that applying a block does not meet the full disk.
+//!
+//! The reserve is spare segments. It is made once the log has rolled: a store of a few messages keeps nothing back.
+
+use super::Shard;
+use super::housekeeping::RETRY_MS;
+use crate::disk::{Disk, DiskFile, FileKind, Now};
+use crate::ids::SegmentNumber;
+use crate::segments::{JOURNAL_DIR, spare_path};
+use std::io;
+
+/// Make a spare segment.
+pub(crate) struct Reserve {
+    number: SegmentNumber,
+    bytes: u64,
+}
+
+/// Give a spare segment back to the disk.
+pub(crate) struct Release {
+    number: SegmentNumber,
+}
+
+/// Make a slab for the index.
+pub(crate) struct Grow {
+    pub slab: usize,
+    pub bytes: u64,
+}
+
+/// What a chore that failed would have needed room for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Need {
+    /// A segment of the journal: the reserve consists of them.
+    Segment,
+    /// Anything else.
+    Other,
+}
+
+impl Reserve {
+    pub(crate) fn perform<D: Disk>(&self, disk: &D) -> io::Result<SegmentNumber> {
+        let path = spare_path(self.number);
+        let made = disk
+            .create(&path, FileKind::Journal)
+            .and_then(|file| file.allocate(self.bytes));
+        if let Err(error) = made {
+            // What there is of it is in the way of others. Should it stay, the next start finds it among the spares.
+            let _ = disk.remove(&path);
+            return Err(error);
+        }
+        disk.sync_dir(JOURNAL_DIR)?;
+        Ok(self.number)
+    }
+}
+
+impl Release {
+    pub(crate) fn perform<D: Disk>(&self, disk: &D) -> io::Result<()> {
+        disk.remove(&spare_path(self.number))?;
+        disk.sync_dir(JOURNAL_DIR)
+    }
+}
+
+impl<D: Disk> Shard<D> {
+    /// Whether the store takes more messages. Ask once per batch, before publishing; when it says no, wait for the next
+    /// applied block. On a full disk it says no until there is room again.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        !self.chores.is_full && self.tail.has_room()
+    }
+
+    /// Spare segments that are kept back.
+    pub(super) const fn reserve_len(&self) -> usize {
+        if self.chores.rolls > 0 {
+            self.options.reserve_segments
+        } else {
+            0
+        }
+    }
+
+    pub(super) fn release_job(&mut self) -> Option<Release> {
+        if !self.chores.needs_room {
+            return None;
+        }
+        self.chores.needs_room = false;
+        let number = self.chores.spares.pop()?;
+        Some(Release { number })
+    }
+
+    pub(super) fn reserve_job(&mut self, now: Now) -> Option<Reserve> {
+        let is_whole = self.chores.spares.len() >= self.reserve_len();
+        if is_whole || now.mono_ms < self.chores.retry_at_ms {
+            return None;
+        }
+        let number = self.chores.next_segment;
+        self.chores.next_segment = number.next();
+        Some(Reserve {
+            number,
+            bytes: self.options.segment_bytes,
+        })
+    }
+
+    pub(super) fn grow_job(&self, now: Now) -> Option<Grow> {
+        let slab = self.state.pages.wanted_slab()?;
+        (now.mono_ms >= self.chores.retry_at_ms).then(|| Grow {
+            slab,
+            bytes: self.state.pages.slab_bytes(),
+        })
+    }
+
+    /// A chore found no room.
+    pub(super) fn note_full_disk(&mut self, need: Need, now: Now) {
+        self.chores.retry_at_ms = now.mono_ms + RETRY_MS;
+        self.chores.needs_room |= need == Need::Other;
+        self.chores.is_full = true;
+    }
+
+    /// Takes messages again once there is room.
+    pub(super) fn note_room(&mut self, now: Now) {
+        let has_room = self.tail.has_next_segment()
+            && self.chores.spares.len() >= self.reserve_len()
+            && self.state.pages.wanted_slab().is_none();
+        if self.chores.is_full && has_room {
+            self.chores.is_full = false;
+            // Those who wait for room look again when a block is applied.
+            self.tail.nudge(now);
+        }
+    }
+}
