@@ -118,14 +118,15 @@ fn restore<D: Disk>(
         }
     }
     for described in &checkpoint.queues {
-        let Some(queue) = described.restore() else {
+        let Some(mut queue) = described.restore() else {
             return Ok(None);
         };
-        for (number, live) in &queue.segments {
-            if let Some(segment) = state.segments.get_mut(*number) {
-                segment.live.add(*live);
-            }
-        }
+        // What is gone was recycled when the log behind the checkpoint said that nothing lived in it; nobody would count
+        // that off again.
+        queue.segments.retain(|(number, live)| {
+            let segment = state.segments.get_mut(*number);
+            segment.map(|segment| segment.live.add(*live)).is_some()
+        });
         state.queues.insert(queue);
     }
     Ok(Some(Restored {
