@@ -6,6 +6,7 @@ use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::ids::{BlockNumber, Lsn, QueueId};
 use crate::index::pages::{INDEX_DIR, Pages};
+use crate::limits::SEGMENT_HEADER_BYTES;
 use crate::options::Options;
 use crate::report::RecoveryReport;
 use crate::segments::{Segment, SegmentFile, open_file, segment_path};
@@ -178,7 +179,13 @@ fn enter_segments<D: Disk>(disk: &D, state: &mut State<D>, directory: &Directory
         let (file, _) = open_file(disk, &path).map_err(OpenError::io("opening", path))?;
         let file = SegmentFile::new(found.number, found.first_lsn, found.epoch, found.bytes, file);
         file.cut_at(found.limit);
-        let mut segment = Segment::new(Arc::new(file), found.limit);
+        // Nothing in a cold segment counts before it was read, or a checkpoint says so: its last block may be torn.
+        let end = if found.number.is_cold() {
+            found.first_lsn.plus(SEGMENT_HEADER_BYTES)
+        } else {
+            found.limit
+        };
+        let mut segment = Segment::new(Arc::new(file), end);
         // What is evacuated comes without control records.
         segment.settled = found.number.is_cold().then_some(super::NO_BLOCK);
         state.segments.push(segment);
