@@ -79,6 +79,8 @@ struct Core {
     withheld: Vec<Run>,
     /// Memory for runs that are being settled.
     runs: Vec<Run>,
+    /// Only who publishes waits for room: acknowledgements are what makes it.
+    has_published: bool,
     state: Life,
 }
 
@@ -122,6 +124,7 @@ impl<D: Disk> Session<D> {
             unconfirmed: Vec::new(),
             withheld: Vec::new(),
             runs: Vec::new(),
+            has_published: false,
             state: Life::Open,
         };
         let reader = broker.store.reader();
@@ -208,6 +211,7 @@ impl<D: Disk> Session<D> {
                 }
             }
         }
+        locked.core.has_published |= published > 0;
         let flow = locked.ask_for_room();
         locked.release(published, now);
         flow

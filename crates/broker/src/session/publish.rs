@@ -179,11 +179,11 @@ impl<D: Disk> Locked<'_, D> {
         })
     }
 
-    /// Says whether the session may go on reading, and has it woken when it may again.
+    /// Says whether the session may go on reading, and has it woken when it may again. Who never published may always.
     pub(super) fn ask_for_room(&mut self) -> Flow {
         let key = self.core.key;
         let (shard, state) = self.guard.parts();
-        if shard.has_room() {
+        if !self.core.has_published || shard.has_room() {
             return Flow::Continue;
         }
         state.await_room(key);

@@ -225,3 +225,23 @@ fn a_publisher_waits_while_the_store_is_full_and_is_woken_when_it_is_not() {
         Flow::Continue
     );
 }
+
+#[test]
+fn whoever_only_consumes_goes_on_while_publishers_wait_for_room() {
+    let broker = broker();
+    let mut publisher = Client::new(&broker);
+    publisher.declare("q");
+    let mut consumer = Client::new(&broker);
+    consumer.consume("q", "c", false).unwrap();
+    sync(&broker);
+    let body = "x".repeat(4000);
+    while publisher.publish("q", &[&body]) == Flow::Continue {}
+    let nothing_yet = Command::Ack {
+        channel: ONE,
+        tag: 0,
+        extent: Extent::UpTo,
+    };
+    assert_eq!(consumer.apply(&[nothing_yet]), Flow::Continue);
+    let polled = consumer.session.poll(usize::MAX, &mut consumer.seen, NOW);
+    assert_eq!(polled.flow, Flow::Continue);
+}
