@@ -29,6 +29,8 @@ pub(crate) struct BlockBuilder {
     acks: Vec<(AckReason, Range)>,
     requeues: Vec<Range>,
     marks: Vec<Range>,
+    /// Index pages that applying the block may take at most.
+    pages: usize,
     /// Since when (monotonic ms) something waits that nobody is waiting for.
     lazy_since_ms: Option<u64>,
     urgent: bool,
@@ -47,6 +49,7 @@ impl BlockBuilder {
             acks: Vec::new(),
             requeues: Vec::new(),
             marks: Vec::new(),
+            pages: 0,
             lazy_since_ms: None,
             urgent: false,
         }
@@ -77,6 +80,15 @@ impl BlockBuilder {
     /// Whether the closed block holds nothing but a MARK.
     pub(crate) const fn is_mark(&self) -> bool {
         self.mark_count == self.record_count
+    }
+
+    /// Index pages that applying the block may take at most.
+    pub(crate) const fn pages(&self) -> usize {
+        self.pages
+    }
+
+    pub(crate) const fn add_pages(&mut self, more: usize) {
+        self.pages += more;
     }
 
     /// Whether somebody waits for this block.

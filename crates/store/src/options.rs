@@ -67,7 +67,7 @@ impl Options {
     pub fn tiny() -> Self {
         Self {
             segment_bytes: limits::SEGMENT_BYTES_MIN,
-            slab_bytes: 64 << 10,
+            slab_bytes: 256 << 10,
             block_bytes_soft: 8 << 10,
             ring_bytes: 64 << 10,
             checkpoint_bytes: 64 << 10,

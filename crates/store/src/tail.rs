@@ -88,6 +88,8 @@ pub(crate) struct Tail<D: Disk> {
     waiting: VecDeque<BlockBuilder>,
     waiting_bytes: u64,
     writing: bool,
+    /// Index pages that applying the block under way may take.
+    writing_pages: usize,
     held_open: bool,
     file: Arc<SegmentFile<D::File>>,
     next_file: Option<Arc<SegmentFile<D::File>>>,
@@ -120,6 +122,7 @@ impl<D: Disk> Tail<D> {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             writing: false,
+            writing_pages: 0,
             held_open: false,
             file: start.file,
             next_file: None,
@@ -180,6 +183,12 @@ impl<D: Disk> Tail<D> {
 
     pub(crate) fn has_room(&self) -> bool {
         self.waiting_bytes + self.building.disk_len() < WAITING_BYTES_MAX
+    }
+
+    /// Index pages that applying all that is accepted and not yet applied may take at most.
+    pub(crate) fn promised_pages(&self) -> usize {
+        let waiting: usize = self.waiting.iter().map(BlockBuilder::pages).sum();
+        self.writing_pages + waiting + self.building.pages()
     }
 
     /// For how long (ms) nothing has come in.
@@ -319,6 +328,7 @@ impl<D: Disk> Tail<D> {
         };
         self.waiting_bytes -= block_bytes;
         self.writing = true;
+        self.writing_pages = builder.pages();
         if planted::is(Planted::ConfirmBeforeSync) {
             self.durable = Durable::up_to(builder.number());
         }
@@ -347,6 +357,7 @@ impl<D: Disk> Tail<D> {
             "blocks become durable in the order of the log"
         );
         self.writing = false;
+        self.writing_pages = 0;
         self.end = block.header.end();
         self.previous_crc = block.header_crc;
         self.max_timestamp_ms = block.header.max_timestamp_ms;

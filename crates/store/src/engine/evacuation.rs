@@ -106,7 +106,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             job.copies += byte_count(taken);
             let (number, end) = (target.number(), target.end());
             job.target = Some(target);
-            self.switch(&rest[..taken], block.header.lsn, number, end)?;
+            job.is_partial |= !self.switch(&rest[..taken], block.header.lsn, number, end)?;
             rest = &rest[taken..];
         }
         Ok(())
@@ -140,18 +140,22 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         Ok(target)
     }
 
-    fn switch(&self, copied: &[Survivor], block: Lsn, target: SegmentNumber, end: Lsn) -> io::Result<()> {
+    /// Points the index at copies; `false` when it had too few pages for all of them.
+    fn switch(&self, copied: &[Survivor], block: Lsn, target: SegmentNumber, end: Lsn) -> io::Result<bool> {
         if let Some(segment) = self.lock().shard.state.segments.get_mut(target) {
             segment.end = end;
         }
         for moves in moves(copied, block).chunks(EVACUATION_ENTRIES_AT_ONCE) {
             let mut guard = self.lock();
+            if guard.shard.spare_pages() < moves.len() {
+                return Ok(false);
+            }
             if let Err(cause) = guard.shard.switch(moves, target) {
                 guard.shard.poison(&cause);
                 return Err(io::Error::other(cause));
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -7,17 +7,21 @@ use crate::queue::QueueDurability;
 use crate::shard::NewMessage;
 use crate::{AckReason, LeaseOutcome, Persistence, QueueId, Seq, Sources};
 
-fn publish(engine: &Engine<SimDisk>, queue: QueueId) {
-    let message = NewMessage {
-        queues: &[queue],
+const fn message_for(queues: &[QueueId]) -> NewMessage<'_> {
+    NewMessage {
+        queues,
         properties: &[],
         body: &[&[7; 6000]],
         persistence: Persistence::Persistent,
         priority: 0,
         timestamp_ms: 1,
         expires_ms: None,
-    };
-    engine.lock().shard().publish(&message).unwrap();
+    }
+}
+
+fn publish(engine: &Engine<SimDisk>, queue: QueueId) {
+    let queues = [queue];
+    engine.lock().shard().publish(&message_for(&queues)).unwrap();
     engine.commit(1);
 }
 
@@ -130,4 +134,52 @@ fn a_store_opens_and_takes_acknowledgements_while_the_disk_is_full() {
     acknowledge(&engine, &disk, queue, 0, 10);
     let held = engine.lock().shard().counts(queue).unwrap();
     assert_eq!(held.ready + held.leased, 10 + u64::try_from(published).unwrap());
+}
+
+#[test]
+fn a_full_disk_does_not_meet_an_index_that_has_to_grow() {
+    let disk = SimDisk::new(1);
+    let options = Options {
+        slab_bytes: 64 << 10,
+        ..Options::tiny()
+    };
+    let (engine, _) = Engine::open(disk.clone(), options, ()).unwrap();
+    // Each takes a page of its own, and there are more of them than pages.
+    let mut queues = Vec::new();
+    for _ in 0..40 {
+        let queue = engine.next_queue_id();
+        let made = engine
+            .lock()
+            .shard()
+            .create_queue(queue, QueueDurability::Durable, b"");
+        engine.wait_durable(made.unwrap()).unwrap();
+        queues.push(queue);
+    }
+    let_time_pass(&engine, &disk);
+    disk.set_capacity(Some(disk.used_bytes()));
+    let mut published = Vec::new();
+    for queue in &queues {
+        // Several wait for the disk together.
+        if engine.lock().shard().has_room() {
+            let message = message_for(std::slice::from_ref(queue));
+            engine.lock().shard().publish(&message).unwrap();
+            published.push(*queue);
+        }
+    }
+    let_time_pass(&engine, &disk);
+    assert!(engine.lock().shard().poisoned().is_none());
+    assert!(
+        !published.is_empty() && published.len() < 40,
+        "{}",
+        published.len()
+    );
+    disk.set_capacity(None);
+    let_time_pass(&engine, &disk);
+    assert!(engine.lock().shard().has_room());
+    for queue in &queues {
+        publish(&engine, *queue);
+        let held = engine.lock().shard().counts(*queue).unwrap();
+        let before = usize::from(published.contains(queue));
+        assert_eq!(held.ready, u64::try_from(before + 1).unwrap());
+    }
 }

@@ -27,8 +27,10 @@ pub(crate) fn slab_path(slab: usize) -> String {
     format!("{INDEX_DIR}/{slab:04x}.idx")
 }
 
-/// A slab is made when less than this fraction of one is free.
-const SLAB_RESERVE_FRACTION: usize = 2;
+/// A slab is made when less than this fraction of one is free …
+const SLAB_WANTED_FRACTION: usize = 2;
+/// … and nothing more is accepted when less than this one is: it is for what one batch brings.
+const SLAB_KEPT_FRACTION: usize = 4;
 
 /// Makes the file of a slab, durably and with all its blocks.
 pub(crate) fn make_slab<D: Disk>(disk: &D, slab: usize, bytes: u64) -> io::Result<D::File> {
@@ -209,9 +211,19 @@ impl<D: Disk> Pages<D> {
         }
     }
 
-    /// The slab to make before the pages of the others are used up.
-    pub(crate) fn wanted_slab(&self) -> Option<usize> {
-        let is_low = self.free.len() < self.pages_per_slab() / SLAB_RESERVE_FRACTION;
+    /// Pages that can be handed out without another slab.
+    pub(crate) const fn free(&self) -> usize {
+        self.free.len()
+    }
+
+    /// Pages that are kept for the next batch.
+    pub(crate) fn kept(&self) -> usize {
+        self.pages_per_slab() / SLAB_KEPT_FRACTION
+    }
+
+    /// The slab to make before the pages of the others are used up, should only so many be left.
+    pub(crate) fn wanted_slab(&self, left: usize) -> Option<usize> {
+        let is_low = left < self.pages_per_slab() / SLAB_WANTED_FRACTION;
         is_low.then_some(self.slabs.len())
     }
 

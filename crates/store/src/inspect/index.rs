@@ -56,6 +56,7 @@ pub(super) fn check<D: Disk>(
         ledger,
         report,
         checkpoint,
+        is_of_before: site.has_started_since(Lsn::new(checkpoint.lsn)),
         slabs: HashMap::new(),
         windows: HashMap::new(),
         found: IndexCheck::default(),
@@ -81,6 +82,8 @@ struct IndexWalk<'a, D: Disk> {
     ledger: &'a Ledger,
     report: &'a VerifyReport,
     checkpoint: &'a Checkpoint,
+    /// Whether the store was started since: then the checkpoint's transient messages have vanished, without a record of it.
+    is_of_before: bool,
     slabs: HashMap<u64, Option<D::File>>,
     windows: HashMap<SegmentNumber, Option<Window<D>>>,
     found: IndexCheck,
@@ -124,9 +127,9 @@ impl<D: Disk> IndexWalk<'_, D> {
         self.found.pages += 1;
         for (seq, slot) in (first..first + ENTRIES).zip(0..) {
             let entry = page::entry(&bytes, Seq::new(seq));
-            let is_transient_of_before = entry.transient && seq < queue.transient_floor;
+            let has_vanished = entry.transient && (self.is_of_before || seq < queue.transient_floor);
             let is_dead = seq < queue.floor || acked.contains(seq) || self.ledger.is_dead(id, seq);
-            if entry.len == 0 || is_dead || is_transient_of_before {
+            if entry.len == 0 || is_dead || has_vanished {
                 continue;
             }
             match self.follow(id, Seq::new(seq), &entry)? {

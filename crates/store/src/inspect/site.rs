@@ -43,6 +43,14 @@ impl<D: Disk> Site<D> {
         })
     }
 
+    /// Whether the log was begun anew behind `lsn`, where it once ended: each start does so in a segment of its epoch.
+    pub(super) fn has_started_since(&self, lsn: Lsn) -> bool {
+        let segments = &self.directory.segments;
+        let then = segments.iter().rfind(|found| found.first_lsn < lsn);
+        then.zip(segments.last())
+            .is_some_and(|(then, now)| then.epoch < now.epoch)
+    }
+
     /// The segment with this number, if the log has it.
     pub(super) fn segment(&self, number: SegmentNumber) -> Option<&Found> {
         let Directory { segments, cold, .. } = &self.directory;

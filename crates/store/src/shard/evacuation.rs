@@ -4,7 +4,7 @@
 //! Invariants:
 //! - The index is pointed at a copy only when the copy is synced, and only where it still points at the original.
 //! - A segment that the index let go of this way stays until the older of two retained checkpoints knows it too.
-//! - A segment is walked once: whatever could be moved then was moved.
+//! - A segment is walked once: whatever could be moved then was moved. Only when the index ran out of pages it is walked again.
 //! - Segments in which something lives take at most twice the bytes that live, and the slack, once this has come to rest.
 //!
 //! Elsewhere: reading the originals and writing the copies (`engine::evacuation`), recycling (`housekeeping`).
@@ -54,6 +54,7 @@ struct Walk {
     at: Lsn,
     gathered: Vec<Survivor>,
     gathered_bytes: u64,
+    is_partial: bool,
 }
 
 /// A segment in which something lives, and the bytes of all files that stay because of it.
@@ -78,6 +79,8 @@ pub(crate) struct EvacuationJob<D: Disk> {
     pub end: Lsn,
     pub gathered: Vec<Survivor>,
     pub gathered_bytes: u64,
+    /// Whether the index points at originals still, because it had no page for pointing at the copies.
+    pub is_partial: bool,
     pub target: Option<ColdTail<D>>,
     pub next_cold: u64,
     pub store: u128,
@@ -141,6 +144,7 @@ impl<D: Disk> Shard<D> {
             || !may_go_on
             || now.mono_ms < self.chores.retry_at_ms
             || self.is_vacated_too_much()
+            || !self.has_pages()
         {
             return None;
         }
@@ -158,6 +162,7 @@ impl<D: Disk> Shard<D> {
             end: source.end,
             gathered: walk.gathered,
             gathered_bytes: walk.gathered_bytes,
+            is_partial: walk.is_partial,
             target: self.evacuator.target.take(),
             next_cold: self.evacuator.next_cold,
             store: self.chores.store,
@@ -198,6 +203,7 @@ impl<D: Disk> Shard<D> {
             at: file.first_lsn.plus(SEGMENT_HEADER_BYTES),
             gathered: Vec::new(),
             gathered_bytes: 0,
+            is_partial: false,
         })
     }
 
@@ -333,12 +339,13 @@ impl<D: Disk> Shard<D> {
                 at: job.at,
                 gathered: job.gathered,
                 gathered_bytes: job.gathered_bytes,
+                is_partial: job.is_partial,
             });
             return;
         }
         evacuator.evacuations += 1;
         if let Some(source) = self.state.segments.get_mut(job.source.number) {
-            source.movable = false;
+            source.movable = job.is_partial;
         }
     }
 }

@@ -410,12 +410,12 @@ impl<D: Disk> Shard<D> {
     /// Takes note of a finished job.
     pub(crate) fn finish_job(&mut self, done: Done<D>, now: Now) -> Vec<Lsn> {
         self.chores.busy = false;
-        let superseded = self.take_result(done);
+        let superseded = self.take_result(done, now);
         self.note_room(now);
         superseded
     }
 
-    fn take_result(&mut self, done: Done<D>) -> Vec<Lsn> {
+    fn take_result(&mut self, done: Done<D>, now: Now) -> Vec<Lsn> {
         match done {
             Done::Prepared(file) => {
                 self.chores.next_segment = self.chores.next_segment.max(file.number.next());
@@ -442,6 +442,8 @@ impl<D: Disk> Shard<D> {
                 if let Err(error) = self.state.pages.enter_slab(slab, file) {
                     self.poison(&PoisonCause::new("mapping the index", INDEX_DIR, error));
                 }
+                // Those who wait for pages look again when a block is applied.
+                self.tail.nudge(now);
                 Vec::new()
             }
             Done::Reserved(number) => {

@@ -20,6 +20,7 @@ use crate::error::{AppendError, PoisonCause};
 use crate::format::record::{self, AckReason, MessageParts, Persistence, QueueAction, QueueRecord, Range};
 use crate::format::{byte_count, pad8};
 use crate::ids::{BlockNumber, Durable, Lsn, QueueId, Seq};
+use crate::index::page::ENTRIES;
 use crate::limits::{BLOCK_HEADER_BYTES, QUEUE_META_BYTES_MAX, REFERENCES_MAX};
 use crate::options::Options;
 use crate::planted::{self, Planted};
@@ -170,6 +171,7 @@ impl<D: Disk> Shard<D> {
         self.tail.check_held(len)?;
         let block = self.tail.building_number();
         self.references.clear();
+        let mut pages = 0;
         for id in message.queues {
             let queue = self
                 .state
@@ -178,6 +180,9 @@ impl<D: Disk> Shard<D> {
                 .ok_or(AppendError::UnknownQueue(*id))?;
             self.references
                 .push((*id, Seq::new(queue.next_seq), message.expires_ms.unwrap_or(0)));
+            // Of each queue a block may change the page that was begun before, and those that it begins.
+            let changes_page = queue.newest_block != block || queue.next_seq.is_multiple_of(ENTRIES);
+            pages += usize::from(changes_page);
             queue.next_seq += 1;
             queue.newest_block = block;
         }
@@ -191,6 +196,7 @@ impl<D: Disk> Shard<D> {
         };
         self.state.next_message_id += 1;
         let (building, pool) = self.tail.building();
+        building.add_pages(pages);
         building.message(self.references.iter().copied(), &parts, len, pool);
         Ok(block)
     }

@@ -5,7 +5,8 @@
 //!   whole again and the index has free pages. Meanwhile [`Shard::has_room`] says no: nobody is to publish.
 //! - Acknowledgements, deletes, checkpoints and evacuation go on: they are what makes room. Segments to come are made of the
 //!   reserve; when anything else finds no room, a segment of the reserve is given back to the disk for it.
-//! - The index gets its next slab before the last one is used up, so that applying a block does not meet the full disk.
+//! - The index gets its next slab before the last one is used up, and takes no message that might need a page of one that is
+//!   not there yet: applying a block does not meet the full disk.
 //!
 //! The reserve is spare segments. It is made once the log has rolled: a store of a few messages keeps nothing back.
 
@@ -70,7 +71,17 @@ impl<D: Disk> Shard<D> {
     /// applied block. On a full disk it says no until there is room again.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        !self.chores.is_full && self.tail.has_room()
+        !self.chores.is_full && self.tail.has_room() && self.has_pages()
+    }
+
+    /// Whether the index has pages for all that is accepted and for the next batch, on whatever disk.
+    pub(super) fn has_pages(&self) -> bool {
+        self.spare_pages() >= self.state.pages.kept()
+    }
+
+    /// Free pages of the index beside those that applying what is accepted may take.
+    pub(crate) fn spare_pages(&self) -> usize {
+        self.state.pages.free().saturating_sub(self.tail.promised_pages())
     }
 
     /// Spare segments that are kept back.
@@ -104,8 +115,12 @@ impl<D: Disk> Shard<D> {
         })
     }
 
+    fn wanted_slab(&self) -> Option<usize> {
+        self.state.pages.wanted_slab(self.spare_pages())
+    }
+
     pub(super) fn grow_job(&self, now: Now) -> Option<Grow> {
-        let slab = self.state.pages.wanted_slab()?;
+        let slab = self.wanted_slab()?;
         (now.mono_ms >= self.chores.retry_at_ms).then(|| Grow {
             slab,
             bytes: self.state.pages.slab_bytes(),
@@ -123,7 +138,7 @@ impl<D: Disk> Shard<D> {
     pub(super) fn note_room(&mut self, now: Now) {
         let has_room = self.tail.has_next_segment()
             && self.chores.spares.len() >= self.reserve_len()
-            && self.state.pages.wanted_slab().is_none();
+            && self.wanted_slab().is_none();
         if self.chores.is_full && has_room {
             self.chores.is_full = false;
             // Those who wait for room look again when a block is applied.

@@ -137,7 +137,7 @@ impl<D: Disk> State<D> {
         Ok(())
     }
 
-    /// Makes a queue that nothing has named yet, so that its messages wait for the record that does.
+    /// Makes a queue that nothing has named yet, so that what is known of it waits for the record that does.
     fn expect_name(&mut self, id: QueueId) {
         self.queue_ids_used = self.queue_ids_used.max(id.get());
         if !self.queues.contains(id) && !self.tombstones.contains(&id) {
@@ -168,6 +168,10 @@ impl<D: Disk> State<D> {
         range: Range,
         segment: SegmentNumber,
     ) -> Result<(), PoisonCause> {
+        if self.rebuilding {
+            // The record that names the queue may have been made before this one was applied.
+            self.expect_name(range.queue);
+        }
         if let Some(segment) = self.segments.get_mut(segment)
             && self.queues.contains(range.queue)
         {

@@ -28,7 +28,7 @@ pub(crate) struct State<D: Disk> {
     /// Whether the log is read from its beginning: then messages may come before the record that names their queue,
     /// for that record was recycled and written again.
     pub rebuilding: bool,
-    /// Queues that have messages and no name yet.
+    /// Queues that records speak of and that none has named yet.
     pub unnamed: HashSet<QueueId>,
     /// Queues that got messages or a delivery mark since this was last emptied.
     pub touched: Vec<QueueId>,
@@ -123,3 +123,7 @@ pub(crate) fn damaged_index(DamagedPage(page): DamagedPage) -> PoisonCause {
 #[derive(Debug, thiserror::Error)]
 #[error("index page {0} does not match its checkpoint; the next start rebuilds the index from the log")]
 pub(crate) struct DamagedIndex(PageNumber);
+
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod tests;

@@ -1,11 +1,12 @@
 //! Looking at all files without opening the store: every damage is named, and nothing else is.
 
 use crate::support::{
-    RealEngine, ack, copy_dir, fetch, flip, index_file, open, publish, queue, segment_name,
+    RealEngine, ack, copy_dir, fetch, flip, index_file, no_checkpoints, open, open_with, publish, publish_as,
+    queue, rest, segment_name,
 };
 use logpond_store::disk::{Disk, RealDisk, WriteMode};
 use logpond_store::inspect::{Finding, Inspector, Part, RecordKind, VerifyReport, plan, repair, verify};
-use logpond_store::{LostEntries, QueueId, Seq, TornRange};
+use logpond_store::{LostEntries, Options, Persistence, QueueId, Seq, TornRange};
 use std::path::Path;
 
 #[test]
@@ -54,6 +55,45 @@ fn a_store_at_work_is_sound_at_every_look() {
     assert!(looks > 0);
     store.close().unwrap();
     assert_sound(&look(dir.path()));
+}
+
+#[test]
+fn transient_messages_that_vanished_at_a_start_are_not_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let moves_at_once = Options {
+        evacuation_slack_bytes: 0,
+        ..no_checkpoints()
+    };
+    let (store, _) = open_with(dir.path(), moves_at_once);
+    let (kept, passing) = (queue(&store), queue(&store));
+    // The first segment, which names the queues, is well used and stays.
+    let filled = fill_segments(&store, passing, 1);
+    publish_as(&store, Persistence::Transient, &[kept], &[b"fleeting"]);
+    store.checkpoint();
+    let passed = fill_segments(&store, passing, 3) + 1;
+    fetch(&store, passing, 1000);
+    ack(&store, passing, filled - 1, passed);
+    rest(&store);
+    assert_eq!(store.counters().copies, 1);
+    store.checkpoint();
+    drop(store);
+    // That checkpoint stays the newest; the copy goes once somebody has looked for the message.
+    let (store, _) = open_with(dir.path(), no_checkpoints());
+    assert!(fetch(&store, kept, 100).is_empty());
+    rest(&store);
+    assert_eq!(store.counters().cold_segments, 0);
+    drop(store);
+    assert_sound(&look(dir.path()));
+}
+
+/// Publishes until the log has rolled so often; how many messages.
+fn fill_segments(store: &RealEngine, queue: QueueId, rolls: u64) -> u64 {
+    let mut published = 0;
+    while store.counters().rolls < rolls {
+        publish(store, &[queue], &[&[7; 3900]]);
+        published += 1;
+    }
+    published
 }
 
 #[test]
