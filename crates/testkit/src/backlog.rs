@@ -1,4 +1,5 @@
-//! A long queue: how soon a broker that was killed, or stopped, delivers from it, and what it holds in memory.
+//! A long queue: how soon a broker that was killed, stopped, or robbed of its index delivers from it, and what it holds in
+//! memory.
 //!
 //! Invariant: the page cache is dropped before each start, or the report says that it could not be.
 
@@ -8,7 +9,7 @@ use crate::broker_process::{BrokerProcess, Launch};
 use crate::generator::{Connection, Drain, DrainOptions, PublishOptions, Target, publish};
 use crate::report::{Finding, Report};
 use memory::{Resident, drop_page_cache};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const QUEUE: &str = "backlog";
@@ -25,7 +26,7 @@ pub struct BacklogOptions {
     pub messages: u64,
     /// Length of each body.
     pub body_len: usize,
-    /// Longest from exec to the first delivery.
+    /// Longest from exec to the first delivery, with the index at hand. Without it, the log is read: that takes what it takes.
     pub first_delivery_ms_max: u64,
     /// Most memory while holding the messages: anonymous, mapped files and shared.
     pub resident_mb_max: u64,
@@ -62,6 +63,17 @@ pub fn run(options: &BacklogOptions) -> anyhow::Result<Report> {
     findings.push(finding);
     std::thread::sleep(SETTLE);
     findings.push(resident("memory after a clean stop", &broker, options)?);
+    broker.stop()?;
+
+    remove_index(&data)?;
+    let without_limit = BacklogOptions {
+        first_delivery_ms_max: u64::MAX,
+        ..options.clone()
+    };
+    let (broker, finding) = first_delivery("without index and checkpoints", &launch, &without_limit)?;
+    findings.push(finding);
+    std::thread::sleep(SETTLE);
+    findings.push(resident("memory with a rebuilt index", &broker, options)?);
     findings.push(drain(&broker, options)?);
     findings.push(resident("memory after the drain", &broker, options)?);
     broker.stop()?;
@@ -75,6 +87,19 @@ pub fn run(options: &BacklogOptions) -> anyhow::Result<Report> {
         std::fs::remove_dir_all(&data)?;
     }
     Ok(report)
+}
+
+/// Takes away all that is derived from the log.
+fn remove_index(data: &Path) -> anyhow::Result<()> {
+    let shard = data.join("shard-00");
+    std::fs::remove_dir_all(shard.join("x"))?;
+    for entry in std::fs::read_dir(&shard)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("ckpt-") {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn fill(broker: &BrokerProcess, options: &BacklogOptions) -> anyhow::Result<Finding> {
@@ -174,7 +199,7 @@ fn per_second(count: u64, elapsed: Duration) -> u128 {
 }
 
 /// Bytes of all files below a folder, as they are allocated.
-fn disk_bytes(folder: &std::path::Path) -> anyhow::Result<u64> {
+fn disk_bytes(folder: &Path) -> anyhow::Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let mut sum = 0;
     for entry in std::fs::read_dir(folder)? {

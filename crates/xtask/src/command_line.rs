@@ -100,7 +100,7 @@ pub enum Command {
         #[arg(last = true)]
         rest: Vec<String>,
     },
-    /// Fill a queue, restart the broker (killed, then stopped), measure start and memory, drain and check.
+    /// Fill a queue, restart the broker (killed, stopped, without its index), measure start and memory, drain and check.
     Backlog {
         /// Messages in the queue.
         #[arg(long, default_value_t = 10_000_000)]

@@ -156,8 +156,6 @@ impl<D: Disk> Check<'_, D> {
             let finding = Finding::new(file, 0, SEGMENT_HEADER_BYTES, Part::SegmentHeader);
             self.report.findings.push(finding);
         }
-        // Below the cut of a later epoch everything is a block.
-        let is_cut = found.limit < found.first_lsn.plus(found.bytes);
         let mut is_first_invalid = true;
         loop {
             told(walk.offset());
@@ -180,7 +178,7 @@ impl<D: Disk> Check<'_, D> {
             // A sound header stands behind something that is not.
             let is_second = matches!(invalid, Invalid::Torn(_)) && !is_first_invalid;
             let proof = match &invalid {
-                _ if is_cut || is_known || is_second => Proof::Certain,
+                _ if found.is_cut || is_known || is_second => Proof::Certain,
                 Invalid::Gap(gap) if gap.left == Left::Remains => Proof::Remains,
                 Invalid::Gap(_) | Invalid::Torn(_) => Proof::None,
             };

@@ -30,6 +30,8 @@ pub(crate) struct Found {
     pub end: Lsn,
     /// Its blocks lie below this address; what a later epoch cut off is not part of the log.
     pub limit: Lsn,
+    /// Whether a later epoch begins at its limit: then everything below is a block, whatever became of the file's size.
+    pub is_cut: bool,
     /// A checkpoint knows of blocks up to here; [`NOTHING`] without one.
     pub known_end: Lsn,
     /// Whether its own header was unreadable, and its first block had to say what it is.
@@ -161,7 +163,9 @@ impl Directory {
                 .filter(|(epoch, _)| *epoch > found.epoch)
                 .map(|(_, first)| *first)
                 .min();
-            found.limit = found.limit.min(later.unwrap_or(found.limit));
+            if let Some(later) = later.filter(|later| *later <= found.limit) {
+                (found.limit, found.is_cut) = (later, true);
+            }
         }
         let is_cut = |found: &Found| found.limit <= found.first_lsn;
         self.remains.extend(
@@ -246,6 +250,7 @@ fn read_header<D: Disk>(
             bytes: header.bytes.min(bytes),
             end: header.first_lsn.plus(header.bytes),
             limit: header.first_lsn.plus(header.bytes.min(bytes)),
+            is_cut: false,
             known_end: NOTHING,
             header_damaged: false,
         })),
@@ -296,6 +301,7 @@ fn by_checkpoint<D: Disk>(
         bytes,
         end: first_lsn.plus(bytes),
         limit: first_lsn.plus(bytes),
+        is_cut: false,
         known_end: NOTHING,
         header_damaged: true,
     }))
@@ -315,6 +321,7 @@ fn headless<D: Disk>(disk: &D, number: SegmentNumber) -> Result<Found, OpenError
         bytes,
         end,
         limit: end,
+        is_cut: false,
         known_end: NOTHING,
         header_damaged: true,
     })
@@ -350,6 +357,7 @@ fn by_any_block<F: DiskFile>(
                     bytes,
                     end: first_lsn.plus(bytes),
                     limit: first_lsn.plus(bytes),
+                    is_cut: false,
                     known_end: NOTHING,
                     header_damaged: true,
                 }));

@@ -131,8 +131,6 @@ impl<'a, D: Disk> Scan<'a, D> {
                         _ => None,
                     };
                     let has_remains = verdict == Verdict::Remains;
-                    // Below the cut of a later epoch everything is a block.
-                    let is_cut = found.limit < found.first_lsn.plus(found.bytes);
                     Damage::extend(
                         damage,
                         DamagedRange {
@@ -141,7 +139,7 @@ impl<'a, D: Disk> Scan<'a, D> {
                             to: reached,
                         },
                         begun,
-                        next.is_some() || is_cut || at < found.known_end,
+                        next.is_some() || found.is_cut || at < found.known_end,
                         has_remains,
                     );
                     at = reached;

@@ -10,6 +10,7 @@ use logpond_store::{
 use tempfile::TempDir;
 
 const FIRST_SEGMENT: u64 = 1;
+const PAGE: u64 = 4096;
 
 #[test]
 fn the_log_alone_rebuilds_the_index() {
@@ -101,6 +102,29 @@ fn a_segment_whose_header_rots_keeps_all_its_messages() {
     assert_eq!(report.quarantined, [rotten_page(0, 0)]);
     assert_eq!((&report.torn, report.lost.as_slice()), (&None, &[][..]));
     assert_eq!(bodies(&fetch(&store, orders, 10)), [b"a", b"b"]);
+}
+
+#[test]
+fn a_rotten_block_at_the_cut_of_a_segment_is_damage_whatever_became_of_the_files_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_with(dir.path(), no_checkpoints());
+    let orders = queue(&store);
+    publish(&store, &[orders], &[b"a"]);
+    publish(&store, &[orders], &[b"the last"]);
+    store.close().unwrap();
+    // The log goes on in a segment of the next epoch, and nothing is written there.
+    drop(open_with(dir.path(), no_checkpoints()));
+    let path = dir.path().join(segment_name(FIRST_SEGMENT));
+    let block = find(&path, b"the last") / PAGE * PAGE;
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(block + PAGE).unwrap();
+    // Two bits of its header, so that it cannot be mended.
+    flip(&path, block + 11);
+    flip(&path, block + 59);
+    remove_checkpoints(dir.path());
+    let (store, report) = open_with(dir.path(), no_checkpoints());
+    assert_eq!(report.quarantined, [rotten_page(block, 1)]);
+    assert_eq!(bodies(&fetch(&store, orders, 10)), [&b"a"[..], b"the last"]);
 }
 
 #[test]
@@ -203,7 +227,7 @@ fn rotten_page(offset: u64, records_kept: u64) -> Quarantined {
     Quarantined {
         file: segment_name(FIRST_SEGMENT),
         offset,
-        bytes: 4096,
+        bytes: PAGE,
         records_kept,
     }
 }
