@@ -9,6 +9,8 @@
 pub(crate) struct Properties<'a> {
     /// The header table's fields, without its length.
     pub headers: Option<&'a [u8]>,
+    /// Where they begin; their length stands in the four bytes in front.
+    headers_at: usize,
     /// 2 for persistent.
     pub delivery_mode: Option<u8>,
     /// As sent.
@@ -49,7 +51,9 @@ impl<'a> Properties<'a> {
         cursor.skip_string_if(flags & CONTENT_TYPE != 0)?;
         cursor.skip_string_if(flags & CONTENT_ENCODING != 0)?;
         if flags & HEADERS != 0 {
-            found.headers = Some(cursor.long_string()?);
+            let headers = cursor.long_string()?;
+            found.headers_at = raw.len() - cursor.0.len() - headers.len();
+            found.headers = Some(headers);
         }
         if flags & DELIVERY_MODE != 0 {
             found.delivery_mode = Some(cursor.octet()?);
@@ -77,6 +81,19 @@ impl<'a> Properties<'a> {
         } else {
             Err(Malformed)
         }
+    }
+
+    /// `raw`, of which these are the properties, with other headers in place of those that it has.
+    pub(crate) fn with_headers(&self, raw: &[u8], headers: &[u8]) -> Vec<u8> {
+        let Some(before) = self.headers else {
+            return raw.to_vec();
+        };
+        let len = u32::try_from(headers.len()).expect("headers are shorter than a frame");
+        let (front, back) = (
+            &raw[..self.headers_at - 4],
+            &raw[self.headers_at + before.len()..],
+        );
+        [front, &len.to_be_bytes(), headers, back].concat()
     }
 
     /// Whether the client asked for persistence.
@@ -182,6 +199,24 @@ mod tests {
         assert_eq!(found.priority, Some(9));
         assert_eq!(found.expiration, Some(b"60".as_slice()));
         assert_eq!(found.user_id, Some(b"guest".as_slice()));
+    }
+
+    #[test]
+    fn headers_are_replaced_in_place() {
+        let raw = [
+            &(CONTENT_TYPE | HEADERS | PRIORITY).to_be_bytes()[..],
+            b"\x01t",
+            b"\0\0\0\x03\x01at",
+            b"\x07",
+        ]
+        .concat();
+        let found = Properties::parse(&raw).unwrap();
+        let other = found.with_headers(&raw, b"");
+        assert_eq!(other[2..], *b"\x01t\0\0\0\0\x07");
+        let read = Properties::parse(&other).unwrap();
+        assert_eq!((read.headers, read.priority), (Some(&b""[..]), Some(7)));
+        let bare = Properties::parse(&[0, 0]).unwrap();
+        assert_eq!(bare.with_headers(&[0, 0], b"x"), [0, 0]);
     }
 
     #[test]

@@ -78,12 +78,14 @@ impl RouteCache {
         Some(at)
     }
 
-    /// Finds the route, and remembers it if it holds for all messages with this address.
+    /// Finds the route of a message with this key and `further` ones, and remembers it if it holds for all messages with this
+    /// address.
     pub(crate) fn find(
         &mut self,
         topology: &Topology,
         exchange: &[u8],
         key: &[u8],
+        further: &[&[u8]],
         headers: Option<&[u8]>,
         is_kept: impl Fn(QueueId) -> bool,
     ) -> Result<usize, NoExchange> {
@@ -91,9 +93,16 @@ impl RouteCache {
             table: headers,
             read: Cell::new(false),
         };
+        let all;
+        let keys = if further.is_empty() {
+            std::slice::from_ref(&key)
+        } else {
+            all = [&[key], further].concat();
+            &all
+        };
         let routed = topology
             .routes
-            .route(exchange, &[key], &headers, &mut self.scratch, &mut self.found)?;
+            .route(exchange, keys, &headers, &mut self.scratch, &mut self.found)?;
         self.passing.queues.clear();
         if routed == Routed::ToQueues {
             self.passing
@@ -101,7 +110,7 @@ impl RouteCache {
                 .extend(self.found.iter().map(|&queue| queue_id(queue)));
         }
         self.passing.durable = self.passing.queues.iter().any(|&queue| is_kept(queue));
-        if headers.read.get() {
+        if headers.read.get() || !further.is_empty() {
             return Ok(PASSING);
         }
         Ok(self.remember(exchange, key))

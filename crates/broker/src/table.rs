@@ -7,18 +7,106 @@ use logpond_routing::{Arguments, Decimal, Value};
 
 use crate::limits::TABLE_DEPTH_MAX;
 
-/// Whether the table has a field of this name at its top level.
-pub(crate) fn has_field(table: &[u8], name: &[u8]) -> bool {
-    let mut cursor = Cursor(table);
-    while let Some(key) = cursor.short_string() {
-        if key == name {
-            return true;
-        }
-        if cursor.skip_value().is_none() {
-            return false;
+/// The header whose keys a message is routed by as well.
+const CC: &[u8] = b"CC";
+/// The same, and taken out before anybody sees the message.
+const BCC: &[u8] = b"BCC";
+
+/// The routing keys that a message brings in its headers.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct FurtherKeys<'a> {
+    pub keys: Vec<&'a [u8]>,
+    /// Whether some of them are to be hidden from those who get the message.
+    pub has_hidden: bool,
+}
+
+/// A `CC` or `BCC` header that is no array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{{unacceptable_type_in_header,\"{header}\",{found}}}")]
+pub(crate) struct NoArray {
+    header: &'static str,
+    /// RabbitMQ's name of the type.
+    found: &'static str,
+}
+
+/// The keys in the table's `CC` and `BCC`: of the arrays' elements those that are strings.
+pub(crate) fn further_keys(table: &[u8]) -> Result<FurtherKeys<'_>, NoArray> {
+    let mut further = FurtherKeys::default();
+    for field in Fields(Cursor(table)) {
+        let header = match field.name {
+            CC => "CC",
+            BCC => "BCC",
+            _ => continue,
+        };
+        let &[b'A', _, _, _, _, ref array @ ..] = field.value else {
+            let found = field.value.first().copied().map_or("undefined", type_name);
+            return Err(NoArray { header, found });
+        };
+        further.has_hidden |= field.name == BCC;
+        let mut elements = Cursor(array);
+        while let Some(element) = elements.raw_value() {
+            if let &[b'S', _, _, _, _, ref key @ ..] = element {
+                further.keys.push(key);
+            }
         }
     }
-    false
+    Ok(further)
+}
+
+/// The table without what is to be hidden.
+pub(crate) fn without_hidden(table: &[u8]) -> Vec<u8> {
+    let mut left = Vec::with_capacity(table.len());
+    for field in Fields(Cursor(table)).filter(|field| field.name != BCC) {
+        left.extend_from_slice(field.bytes);
+    }
+    left
+}
+
+/// RabbitMQ's name of a field type.
+const fn type_name(kind: u8) -> &'static str {
+    match kind {
+        b't' => "bool",
+        b'b' => "byte",
+        b'B' => "unsignedbyte",
+        b's' => "short",
+        b'u' => "unsignedshort",
+        b'I' => "signedint",
+        b'i' => "unsignedint",
+        b'l' | b'L' => "long",
+        b'f' => "float",
+        b'd' => "double",
+        b'D' => "decimal",
+        b'T' => "timestamp",
+        b'V' => "void",
+        b'S' => "longstr",
+        b'x' => "binary",
+        b'F' => "table",
+        _ => "array",
+    }
+}
+
+/// A field as it stands in a table.
+struct Field<'a> {
+    name: &'a [u8],
+    /// Its type and contents.
+    value: &'a [u8],
+    /// All of it.
+    bytes: &'a [u8],
+}
+
+/// The fields at a table's top level, up to the first that cannot be read.
+struct Fields<'a>(Cursor<'a>);
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        let from = self.0.0;
+        let name = self.0.short_string()?;
+        let value = self.0.raw_value()?;
+        let bytes = &from[..from.len() - self.0.0.len()];
+        Some(Field { name, value, bytes })
+    }
 }
 
 /// The table's fields as values.
@@ -58,6 +146,13 @@ impl<'a> Cursor<'a> {
     fn long_string(&mut self) -> Option<&'a [u8]> {
         let len = u32::from_be_bytes(self.array()?);
         self.take(usize::try_from(len).ok()?)
+    }
+
+    /// A value with its type in front.
+    fn raw_value(&mut self) -> Option<&'a [u8]> {
+        let from = self.0;
+        self.skip_value()?;
+        Some(&from[..from.len() - self.0.len()])
     }
 
     fn skip_value(&mut self) -> Option<()> {
@@ -123,7 +218,6 @@ mod tests {
 
     #[test]
     fn fields_are_found_and_read() {
-        assert!(has_field(TABLE, b"CC") && has_field(TABLE, b"z") && !has_field(TABLE, b"BCC"));
         let read = arguments(TABLE);
         assert_eq!(read.get("a"), Some(&Value::I32(5)));
         assert_eq!(read.get("CC"), Some(&Value::Array(vec![Value::str("abc")])));
@@ -131,10 +225,42 @@ mod tests {
     }
 
     #[test]
+    fn further_keys_are_the_strings_in_cc_and_bcc() {
+        assert_eq!(
+            further_keys(TABLE),
+            Ok(FurtherKeys {
+                keys: vec![b"abc"],
+                has_hidden: false
+            })
+        );
+        let both = b"\x03BCCA\x00\x00\x00\x09tS\x00\x00\x00\x02xyV\x02CCA\x00\x00\x00\x00";
+        assert!(
+            further_keys(both).is_ok_and(|further| further.keys.is_empty()),
+            "t needs a byte"
+        );
+        let both =
+            b"\x03BCCA\x00\x00\x00\x0at\x01S\x00\x00\x00\x02xyV\x02CCA\x00\x00\x00\x06S\x00\x00\x00\x01k";
+        assert_eq!(
+            further_keys(both),
+            Ok(FurtherKeys {
+                keys: vec![b"xy", b"k"],
+                has_hidden: true
+            })
+        );
+        assert_eq!(without_hidden(both), b"\x02CCA\x00\x00\x00\x06S\x00\x00\x00\x01k");
+        let problem = further_keys(b"\x03BCCS\x00\x00\x00\x01k").unwrap_err();
+        assert_eq!(
+            problem.to_string(),
+            "{unacceptable_type_in_header,\"BCC\",longstr}"
+        );
+    }
+
+    #[test]
     fn truncated_tables_end_and_never_panic() {
         for len in 0..TABLE.len() {
             assert!(arguments(&TABLE[..len]).len() <= 3);
-            has_field(&TABLE[..len], b"none");
+            assert!(further_keys(&TABLE[..len]).is_ok_and(|further| further.keys.len() <= 1));
+            assert!(TABLE.starts_with(&without_hidden(&TABLE[..len])));
         }
         assert!(arguments(b"\x01a?").is_empty());
     }

@@ -117,8 +117,22 @@ impl<D: Disk> Locked<'_, D> {
         };
         self.check_size(body)?;
         let properties = parse(publish.properties)?;
-        let at = self.route(publish.exchange, publish.routing_key, properties.headers)?;
+        let further = properties.headers.map(table::further_keys).transpose();
+        let keys = further.as_ref().ok().and_then(Option::as_ref);
+        let keys = keys.map_or(&[][..], |further| &further.keys);
+        let at = self.route(publish.exchange, publish.routing_key, keys, properties.headers)?;
         self.check_properties(&properties)?;
+        let further =
+            further.map_err(|problem| precondition_failed(format_args!("invalid message: {problem}")))?;
+        let further = further.unwrap_or_default();
+        let shown;
+        let raw_properties = match properties.headers {
+            Some(headers) if further.has_hidden => {
+                shown = properties.with_headers(publish.properties, &table::without_hidden(headers));
+                &shown
+            }
+            _ => publish.properties,
+        };
         let (shard, _) = self.guard.parts();
         let core = &mut *self.core;
         let Some(channel) = core.channels.get_mut(publish.channel) else {
@@ -128,8 +142,9 @@ impl<D: Disk> Locked<'_, D> {
             return transaction.add(PendingPublish {
                 exchange: publish.exchange.into(),
                 routing_key: publish.routing_key.into(),
+                further_keys: further.keys.into_iter().map(Box::from).collect(),
                 mandatory: publish.mandatory,
-                properties: publish.properties.into(),
+                properties: raw_properties.into(),
                 body: body.concat().into(),
             });
         }
@@ -140,7 +155,7 @@ impl<D: Disk> Locked<'_, D> {
                     channel: publish.channel,
                     exchange: publish.exchange,
                     routing_key: publish.routing_key,
-                    properties: publish.properties,
+                    properties: raw_properties,
                     body: publish.body.clone(),
                 });
             }
@@ -152,7 +167,7 @@ impl<D: Disk> Locked<'_, D> {
                 priority: properties.priority.unwrap_or(0),
                 exchange: publish.exchange,
                 routing_key: publish.routing_key,
-                properties: publish.properties,
+                properties: raw_properties,
                 body,
             };
             Some(stored.publish(shard, now)?)
@@ -168,9 +183,15 @@ impl<D: Disk> Locked<'_, D> {
     }
 
     /// Finds queues and persistence for a message of a transaction.
-    pub(super) fn address(&mut self, exchange: &[u8], key: &[u8], properties: &[u8]) -> Answer<Address> {
-        let properties = parse(properties)?;
-        let at = self.route(exchange, key, properties.headers)?;
+    pub(super) fn address(&mut self, publish: &PendingPublish) -> Answer<Address> {
+        let properties = parse(&publish.properties)?;
+        let further: Vec<&[u8]> = publish.further_keys.iter().map(|key| &**key).collect();
+        let at = self.route(
+            &publish.exchange,
+            &publish.routing_key,
+            &further,
+            properties.headers,
+        )?;
         let route = self.core.routes.route(at);
         Ok(Address {
             queues: route.queues.clone(),
@@ -191,8 +212,16 @@ impl<D: Disk> Locked<'_, D> {
     }
 
     /// The place of the route in the cache, found and authorised if it is new.
-    fn route(&mut self, exchange: &[u8], key: &[u8], headers: Option<&[u8]>) -> Answer<usize> {
-        if let Some(at) = self.core.routes.recall(exchange, key) {
+    fn route(
+        &mut self,
+        exchange: &[u8],
+        key: &[u8],
+        further: &[&[u8]],
+        headers: Option<&[u8]>,
+    ) -> Answer<usize> {
+        if further.is_empty()
+            && let Some(at) = self.core.routes.recall(exchange, key)
+        {
             return Ok(at);
         }
         authorise(self.broker, self.core, Action::Publish(exchange))?;
@@ -211,7 +240,7 @@ impl<D: Disk> Locked<'_, D> {
         let is_kept = |queue| state.queues.get(&queue).is_some_and(|queue| queue.spec.is_kept());
         self.core
             .routes
-            .find(&self.topology, exchange, key, headers, is_kept)
+            .find(&self.topology, exchange, key, further, headers, is_kept)
             .map_err(|_| not_found(Resource::exchange(exchange, vhost)))
     }
 
@@ -240,13 +269,6 @@ impl<D: Disk> Locked<'_, D> {
         }
         if properties.expiration.is_some() {
             return Err(AmqpError::not_implemented("expiration property"));
-        }
-        if let Some(headers) = properties.headers {
-            for name in ["CC", "BCC"] {
-                if table::has_field(headers, name.as_bytes()) {
-                    return Err(AmqpError::not_implemented(format_args!("{name} header")));
-                }
-            }
         }
         Ok(())
     }

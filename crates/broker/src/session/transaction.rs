@@ -16,11 +16,15 @@ use crate::unacked::Run;
 
 /// What an acknowledged range takes in the journal.
 const ACK_BYTES: u64 = 24;
+/// What a key takes in memory beside its bytes.
+const KEY_BYTES: usize = 16;
 
 /// A publish that waits for its commit.
 pub(super) struct PendingPublish {
     pub exchange: Box<[u8]>,
     pub routing_key: Box<[u8]>,
+    /// Those of the headers `CC` and `BCC`.
+    pub further_keys: Vec<Box<[u8]>>,
     pub mandatory: bool,
     pub properties: Box<[u8]>,
     pub body: Box<[u8]>,
@@ -37,7 +41,12 @@ pub(super) struct Transaction {
 impl Transaction {
     /// Collects a publish.
     pub(super) fn add(&mut self, publish: PendingPublish) -> Answer<()> {
-        let bytes = publish.properties.len() + publish.body.len() + publish.routing_key.len();
+        let keys = publish
+            .further_keys
+            .iter()
+            .map(|key| key.len() + KEY_BYTES)
+            .sum::<usize>();
+        let bytes = publish.properties.len() + publish.body.len() + publish.routing_key.len() + keys;
         self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
         if self.publishes.len() >= TRANSACTION_COMMANDS_MAX || self.bytes > TRANSACTION_BYTES_MAX {
             return Err(precondition_failed(format_args!(
@@ -143,7 +152,7 @@ impl<D: Disk> Locked<'_, D> {
         let mut unroutable = Vec::new();
         let mut routed = Vec::with_capacity(transaction.publishes.len());
         for (at, publish) in transaction.publishes.iter().enumerate() {
-            let address = self.address(&publish.exchange, &publish.routing_key, &publish.properties)?;
+            let address = self.address(publish)?;
             if address.queues.is_empty() {
                 if publish.mandatory {
                     unroutable.push(at);

@@ -1,6 +1,7 @@
 //! Sessions against the store on a simulated disk, stepped by hand: each test is a sentence.
 
 mod consuming;
+mod copies;
 mod declaring;
 mod importing;
 mod model;

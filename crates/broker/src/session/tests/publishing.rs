@@ -177,10 +177,6 @@ fn bad_properties_are_refused_in_rabbitmqs_words() {
             "540 NOT_IMPLEMENTED - expiration property".to_owned()
         )
     );
-    assert_eq!(
-        refused(b"\x20\x00\x00\x00\x00\x08\x02CCA\x00\x00\x00\x00"),
-        (Scope::Connection, "540 NOT_IMPLEMENTED - CC header".to_owned())
-    );
     assert_eq!(refused(b"\x10").0, Scope::Connection);
 }
 
