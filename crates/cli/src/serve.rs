@@ -20,8 +20,12 @@ pub struct Arguments {
     /// The data directory [default: ./logpond-data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Where to listen; may be given several times [default: 127.0.0.1:5672 and [::1]:5672]
-    #[arg(long, value_name = "ADDR:PORT")]
+    /// Where to listen.
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        help = "Where to listen; may be given several times [default: 127.0.0.1:5672 and [::1]:5672]"
+    )]
     listen: Vec<String>,
     /// A TOML file with settings.
     #[arg(long, value_name = "FILE")]

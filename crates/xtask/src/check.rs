@@ -30,6 +30,14 @@ pub fn lints(workspace: &Workspace) -> anyhow::Result<Tally> {
     )
 }
 
+/// The documentation of all crates, warnings denied: a link that leads nowhere is one.
+pub fn documentation(workspace: &Workspace) -> anyhow::Result<Tally> {
+    let arguments = ["doc", "--workspace", "--no-deps", "--all-features"];
+    let mut command = workspace.cargo(&arguments);
+    command.env("RUSTDOCFLAGS", "--deny warnings");
+    told(&mut command, &arguments)
+}
+
 /// The table in `docs/ARCHITECTURE.md` says what cargo says.
 pub fn dependency_table(workspace: &Workspace) -> anyhow::Result<Tally> {
     let document = std::fs::read_to_string(workspace.root().join("docs/ARCHITECTURE.md"))?;
@@ -49,8 +57,12 @@ pub fn repository_rules(workspace: &Workspace) -> anyhow::Result<Tally> {
 }
 
 fn cargo(workspace: &Workspace, arguments: &[&str]) -> anyhow::Result<Tally> {
+    told(&mut workspace.cargo(arguments), arguments)
+}
+
+fn told(command: &mut std::process::Command, arguments: &[&str]) -> anyhow::Result<Tally> {
     let shown = format!("cargo {}", arguments.join(" "));
-    let status = process::run(&mut workspace.cargo(arguments))?;
+    let status = process::run(command)?;
     Ok(if status.success() {
         Tally::passed(shown)
     } else {

@@ -32,7 +32,7 @@ pub enum Output {
 /// What `cargo xtask` can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Format, lints, generated code, rules of the repository, all Rust tests.
+    /// Format, lints, documentation, generated code, rules of the repository, all Rust tests.
     Check,
     /// Everything: check, interop, a short crash loop, a minute of simulation.
     Test {

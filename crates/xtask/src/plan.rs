@@ -78,6 +78,7 @@ fn checks(workspace: &Workspace, arguments: &Arguments) -> Vec<Outcome> {
         Outcome::of("dependency table", || check::dependency_table(workspace)),
         Outcome::of("repository rules", || check::repository_rules(workspace)),
         Outcome::of("lints", || check::lints(workspace)),
+        Outcome::of("documentation", || check::documentation(workspace)),
     ];
     let mut broker = None;
     outcomes.push(Outcome::of("broker builds", || {
