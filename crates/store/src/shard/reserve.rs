@@ -119,6 +119,11 @@ impl<D: Disk> Shard<D> {
         self.state.pages.wanted_slab(self.spare_pages())
     }
 
+    /// Whether the index wants another slab, and the disk may have room for it.
+    pub(crate) fn slab_is_due(&self) -> bool {
+        !self.chores.is_full && self.wanted_slab().is_some()
+    }
+
     pub(super) fn grow_job(&self, now: Now) -> Option<Grow> {
         let slab = self.wanted_slab()?;
         (now.mono_ms >= self.chores.retry_at_ms).then(|| Grow {
