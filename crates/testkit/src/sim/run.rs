@@ -3,19 +3,19 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use logpond_store::disk::sim::{FaultPlan, Rng, SimDisk};
-use logpond_store::{Engine, RecoveryReport};
 
 use super::checker;
 use super::derived;
-use super::life::{Flow, Life, Medium, Numbers, World};
+use super::life::Life;
 use super::model::{Candidate, Model};
 use super::observer::{Observed, observe};
+use super::recovery::{OpenStore, check_report, compare, open};
 use super::rot;
+use super::session::{Flow, Medium, Numbers, World};
 use super::settings::Settings;
 use super::statistics::Statistics;
 use super::trace;
 use super::verified;
-use super::watcher::Watcher;
 
 /// An image with fewer unsynced operations is not counted as a crash point.
 const UNSYNCED_MIN: usize = 10;
@@ -46,7 +46,8 @@ pub fn run_seed(seed: u64, statistics: &mut Statistics) -> Result<(), String> {
     Err(format!("life {}: {violation}", run.life))
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+/// What a panic said.
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("without words")
@@ -84,8 +85,6 @@ impl Ending {
     }
 }
 
-type OpenStore = Engine<SimDisk, Watcher>;
-
 impl Run<'_> {
     fn all(&mut self) -> Result<(), String> {
         self.statistics.seeds += 1;
@@ -105,19 +104,18 @@ impl Run<'_> {
         let operations = self.rng.below(60);
         let in_order = self.rng.chance(32768);
         let world = World {
-            rng: &mut self.rng,
             settings: &self.settings,
             statistics: self.statistics,
             model: &mut self.model,
             numbers: &mut self.numbers,
         };
-        let mut life = Life::new(world, self.disk.clone(), store, Medium::Sound);
+        let mut life = Life::new(&mut self.rng, world, self.disk.clone(), store, Medium::Sound);
         life.work(operations)?;
-        life.come_to_rest()?;
-        life.tally();
+        life.session.come_to_rest()?;
+        life.session.tally();
         if in_order {
-            life.close()?;
-        } else if !life.write_out()? {
+            life.session.close()?;
+        } else if !life.session.write_out()? {
             return Err("the journal does not come to rest".to_owned());
         }
         drop(life);
@@ -189,21 +187,20 @@ impl Run<'_> {
         let most = 1 << self.rng.below(7);
         let operations = self.rng.below(most);
         let world = World {
-            rng: &mut self.rng,
             settings: &self.settings,
             statistics: self.statistics,
             model: &mut self.model,
             numbers: &mut self.numbers,
         };
-        let mut life = Life::new(world, self.disk.clone(), store, medium);
+        let mut life = Life::new(&mut self.rng, world, self.disk.clone(), store, medium);
         let stopped = life.work(operations)? == Flow::Stopped;
         let mut in_order = false;
         match ending {
-            Ending::Close if !stopped => in_order = life.close()? == Flow::On,
+            Ending::Close if !stopped => in_order = life.session.close()? == Flow::On,
             Ending::CrashInBurst if !stopped => life.burst_until_off()?,
             Ending::Close | Ending::Kill | Ending::Crash | Ending::CrashInBurst => {}
         }
-        self.has_checkpoint |= life.tally().checkpoints > 0;
+        self.has_checkpoint |= life.session.tally().checkpoints > 0;
         Ok(in_order)
     }
 
@@ -248,11 +245,7 @@ impl Run<'_> {
         }
         self.statistics.torn_tails += u64::from(report.torn.is_some());
         self.statistics.appended_again += report.records_appended_again;
-        let mut observed = observe(&store)?;
-        // Two states may look alike and yet differ in the numbers that come next: the log's end decides.
-        let end = store.lock().shard().durable().end().get();
-        candidates.sort_by_key(|candidate| candidate.block != end);
-        checker::accept(&observed, &candidates, self.settings.mark_step())?;
+        let (mut observed, _) = compare(&store, &mut candidates, &self.settings)?;
         if self.rng.chance(8192) {
             self.compare_rebuild(&observed)?;
         }
@@ -297,22 +290,6 @@ impl Run<'_> {
         same(observed, &compared, "a second recovery")?;
         Ok((store, second))
     }
-}
-
-fn open(disk: &SimDisk, settings: &Settings) -> Result<(OpenStore, RecoveryReport), String> {
-    let opened = Engine::open(disk.clone(), settings.options.clone(), Watcher::default());
-    opened.map_err(|error| format!("opening: {error}"))
-}
-
-/// A crash must never look like damage.
-fn check_report(report: &RecoveryReport) -> Result<(), String> {
-    if report.quarantined.is_empty() && report.lost.is_empty() && report.catalog.damaged.is_empty() {
-        return Ok(());
-    }
-    Err(format!(
-        "a crash was reported as damage: {:?} {:?}",
-        report.quarantined, report.lost
-    ))
 }
 
 /// Takes back marks of redelivery that `before` did not have.

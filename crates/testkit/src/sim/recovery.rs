@@ -1,0 +1,43 @@
+//! Opening a store after a crash, and what its report may say then.
+
+use logpond_store::disk::sim::SimDisk;
+use logpond_store::{Engine, RecoveryReport};
+
+use super::checker;
+use super::model::{Candidate, Contents};
+use super::observer::{Observed, observe};
+use super::settings::Settings;
+use super::watcher::Watcher;
+
+pub(super) type OpenStore = Engine<SimDisk, Watcher>;
+
+/// Opens what is on the disk.
+pub(super) fn open(disk: &SimDisk, settings: &Settings) -> Result<(OpenStore, RecoveryReport), String> {
+    let opened = Engine::open(disk.clone(), settings.options.clone(), Watcher::default());
+    opened.map_err(|error| format!("opening: {error}"))
+}
+
+/// A crash must never look like damage.
+pub(super) fn check_report(report: &RecoveryReport) -> Result<(), String> {
+    if report.quarantined.is_empty() && report.lost.is_empty() && report.catalog.damaged.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "a crash was reported as damage: {:?} {:?}",
+        report.quarantined, report.lost
+    ))
+}
+
+/// What the store holds, and what to go on with if that is one of the states that were possible.
+pub(super) fn compare(
+    store: &OpenStore,
+    candidates: &mut [Candidate],
+    settings: &Settings,
+) -> Result<(Observed, Contents), String> {
+    let observed = observe(store)?;
+    // Two states may look alike and yet differ in the numbers that come next: the log's end decides.
+    let end = store.lock().shard().durable().end().get();
+    candidates.sort_by_key(|candidate| candidate.block != end);
+    let contents = checker::accept(&observed, candidates, settings.mark_step())?;
+    Ok((observed, contents))
+}

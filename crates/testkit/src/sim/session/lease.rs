@@ -1,0 +1,83 @@
+//! Entries leased, each compared with the model and read in full.
+
+use logpond_store::{Lease, LeaseOutcome, QueueId};
+
+use super::{Flow, Medium, Session, Step};
+use crate::sim::message::Content;
+use crate::sim::trace;
+
+impl Session<'_> {
+    /// Leases up to `most` entries, or lets the store do what they wait for.
+    pub(in crate::sim) fn lease(&mut self, queue: u64, most: u32) -> Step {
+        let mut leases = Vec::new();
+        self.sources.clear();
+        let outcome = {
+            let mut guard = self.store.lock();
+            let shard = guard.shard();
+            shard.lease(QueueId::new(queue), most, 1 << 20, &mut leases, &mut self.sources)
+        };
+        match outcome {
+            Ok(LeaseOutcome::Some(count)) if count != u64::try_from(leases.len()).expect("few leases") => {
+                Err(format!(
+                    "queue {queue}: {count} leases announced, {} given",
+                    leases.len()
+                ))
+            }
+            Ok(LeaseOutcome::Some(_)) => self.check_leases(queue, &leases).map(|()| Flow::On),
+            Ok(LeaseOutcome::Pending(_)) => self.step(),
+            Ok(LeaseOutcome::Empty) => match self.ready(queue).next() {
+                Some(seq) => Err(format!(
+                    "queue {queue} says that it is empty, but entry {seq} is ready"
+                )),
+                None => Ok(Flow::On),
+            },
+            Err(error) => self.refused(&error),
+        }
+    }
+
+    fn check_leases(&mut self, queue: u64, leases: &[Lease]) -> Result<(), String> {
+        let expected: Vec<u64> = self.ready(queue).take(leases.len()).collect();
+        let given: Vec<u64> = leases.iter().map(|lease| lease.seq.get()).collect();
+        if given != expected {
+            return Err(format!(
+                "queue {queue}: entries {given:?} were leased instead of {expected:?}"
+            ));
+        }
+        trace::note(|| format!("  leased from {queue}: {given:?}"));
+        for lease in leases {
+            self.world.statistics.deliveries += 1;
+            self.check_lease(queue, lease)?;
+            self.leased.push((queue, lease.seq.get()));
+            self.world.model.deliver(queue, lease.seq.get());
+        }
+        Ok(())
+    }
+
+    fn check_lease(&mut self, queue: u64, lease: &Lease) -> Result<(), String> {
+        let seq = lease.seq.get();
+        let entry = self
+            .world
+            .model
+            .durable
+            .get(&queue)
+            .and_then(|queue| queue.entries.get(&seq));
+        let entry =
+            entry.ok_or_else(|| format!("queue {queue} entry {seq} was leased before it was durable"))?;
+        if lease.redelivered != entry.delivered {
+            let claim = lease.redelivered;
+            return Err(format!(
+                "queue {queue} entry {seq}: redelivered is {claim}, delivered is {}",
+                entry.delivered
+            ));
+        }
+        let stored = self.reader.message(QueueId::new(queue), lease, &self.sources);
+        match stored {
+            Ok(stored) if Content::number(stored.properties, stored.body) == Some(entry.message) => Ok(()),
+            Ok(_) => Err(format!(
+                "queue {queue} entry {seq} has other bytes than were published"
+            )),
+            Err(_) if self.disk.is_off() || self.medium == Medium::Failing => Ok(()),
+            Err(error) => Err(format!("queue {queue} entry {seq}: {error}")),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What becomes of leased entries: acknowledged or given back.
+
+use logpond_store::disk::Disk;
+use logpond_store::{AckReason, BlockNumber, QueueId, Seq};
+
+use super::{Entries, Flow, Session, Step};
+use crate::sim::model::Event;
+use crate::sim::trace;
+
+impl Session<'_> {
+    pub(in crate::sim) fn acknowledge(&mut self, entries: Entries, reason: AckReason) -> Step {
+        let now = self.disk.now();
+        let (queue, first) = (QueueId::new(entries.queue), Seq::new(entries.first));
+        let acked = self
+            .store
+            .lock()
+            .shard()
+            .acknowledge(queue, first, entries.count, reason, now);
+        match acked {
+            Ok(block) => self.gone(block, entries),
+            Err(error) => return self.refused(&error),
+        }
+        Ok(Flow::On)
+    }
+
+    pub(super) fn gone(&mut self, block: BlockNumber, entries: Entries) {
+        let Entries { queue, first, count } = entries;
+        let range = first..first + count;
+        self.leased
+            .retain(|(id, seq)| *id != queue || !range.contains(seq));
+        self.record(
+            block,
+            Event::Gone {
+                queue,
+                entries: range.collect(),
+            },
+        );
+    }
+
+    pub(in crate::sim) fn requeue(&mut self, entries: Entries) -> Step {
+        let Entries { queue, first, count } = entries;
+        let now = self.disk.now();
+        let requeued = self
+            .store
+            .lock()
+            .shard()
+            .requeue(QueueId::new(queue), Seq::new(first), count, now);
+        if let Err(error) = requeued {
+            return self.refused(&error);
+        }
+        trace::note(|| format!("  requeued to {queue}: {first}+{count}"));
+        self.leased
+            .retain(|(id, seq)| *id != queue || !(first..first + count).contains(seq));
+        Ok(Flow::On)
+    }
+}
