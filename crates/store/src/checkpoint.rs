@@ -7,6 +7,7 @@
 //! - Transient queues are left out: they vanish with the process.
 
 use crate::disk::{Disk, DiskFile, FileKind};
+use crate::error::OpenError;
 use crate::frame;
 use crate::ids::{Lsn, SegmentNumber};
 use crate::index::pages::{PageNumber, Pages};
@@ -150,7 +151,7 @@ impl Checkpoint {
 
     /// Reads the checkpoint that was taken at `lsn`; `None` when it is damaged or of another store.
     pub(crate) fn read<D: Disk>(disk: &D, lsn: Lsn, store: u128) -> io::Result<Option<Self>> {
-        let file = disk.open(&format!("{SHARD_DIR}/{}", file_name(lsn)), FileKind::Plain)?;
+        let file = disk.open(&path(lsn), FileKind::Plain)?;
         let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
         let mut bytes = vec![0; len];
         let read = file.read_at(&mut bytes, 0)?;
@@ -239,11 +240,17 @@ pub(crate) fn file_name(lsn: Lsn) -> String {
     format!("ckpt-{:016x}", lsn.get())
 }
 
+/// Where the checkpoint that was taken at `lsn` lies.
+pub(crate) fn path(lsn: Lsn) -> String {
+    format!("{SHARD_DIR}/{}", file_name(lsn))
+}
+
 /// The segments of the newest checkpoint that is sound, none without one. Where each ends is never behind the checkpoint:
 /// up to there blocks were synced.
-pub(crate) fn known_segments<D: Disk>(disk: &D, store: u128) -> io::Result<Vec<CheckpointSegment>> {
-    for lsn in list(disk)? {
-        if let Some(mut checkpoint) = Checkpoint::read(disk, lsn, store)? {
+pub(crate) fn known_segments<D: Disk>(disk: &D, store: u128) -> Result<Vec<CheckpointSegment>, OpenError> {
+    for lsn in list(disk).map_err(OpenError::io("listing", SHARD_DIR))? {
+        let read = Checkpoint::read(disk, lsn, store).map_err(OpenError::io("reading", path(lsn)))?;
+        if let Some(mut checkpoint) = read {
             for segment in &mut checkpoint.segments {
                 if !SegmentNumber::new(segment.number).is_cold() {
                     segment.end = segment.end.min(checkpoint.lsn);
@@ -288,5 +295,5 @@ pub(crate) fn list<D: Disk>(disk: &D) -> io::Result<Vec<Lsn>> {
 
 /// Removes the checkpoint that was taken at `lsn`.
 pub(crate) fn remove<D: Disk>(disk: &D, lsn: Lsn) -> io::Result<()> {
-    disk.remove(&format!("{SHARD_DIR}/{}", file_name(lsn)))
+    disk.remove(&path(lsn))
 }

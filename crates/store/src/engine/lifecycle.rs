@@ -49,8 +49,8 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             shutdown: Shutdown::Unclean,
         };
         meta.write(raised).map_err(OpenError::io("writing", META_NAME))?;
-        let (catalog, found) = Catalog::open(disk.clone(), identity.store, CatalogOptions::default())
-            .map_err(|error| catalog_error(&error))?;
+        let (catalog, found) =
+            Catalog::open(disk.clone(), identity.store, CatalogOptions::default()).map_err(catalog_error)?;
         report.catalog = found;
         report.epoch = identity.epoch.get();
         let opened = recovery::open_shard(&disk, &options, identity, was_clean, now, &mut report)?;
@@ -182,7 +182,8 @@ fn make_directories<D: Disk>(disk: &D) -> Result<(), OpenError> {
     ] {
         if !dir.is_empty() {
             disk.create_dir(dir).map_err(OpenError::io("creating", dir))?;
-            disk.sync_dir(parent).map_err(OpenError::io("syncing", parent))?;
+            let named = if parent.is_empty() { "." } else { parent };
+            disk.sync_dir(parent).map_err(OpenError::io("syncing", named))?;
         }
     }
     Ok(())
@@ -210,7 +211,7 @@ fn open_meta<D: Disk>(disk: &D, report: &mut RecoveryReport) -> Result<MetaFile<
         Err(problem) => problem,
     };
     // META can be lost, for a name that was not synced is; everything in it stands elsewhere too.
-    let known = recovery::identity(disk).map_err(OpenError::io("reading", JOURNAL_DIR))?;
+    let known = recovery::identity(disk)?;
     let catalog_store = catalog::store_of(disk).map_err(OpenError::io("reading", catalog::CATALOG_NAME))?;
     let meta = match (known, catalog_store) {
         (Some((store, epoch)), _) => Meta {
@@ -247,9 +248,12 @@ fn open_meta<D: Disk>(disk: &D, report: &mut RecoveryReport) -> Result<MetaFile<
     MetaFile::create(disk, meta).map_err(OpenError::io("writing", META_NAME))
 }
 
-fn catalog_error(error: &catalog::CatalogOpenError) -> OpenError {
-    OpenError::Format {
-        file: catalog::CATALOG_NAME.to_owned(),
-        problem: error.to_string(),
+fn catalog_error(error: catalog::CatalogOpenError) -> OpenError {
+    match error {
+        catalog::CatalogOpenError::Io { path, source } => OpenError::io("opening", path)(source),
+        refused => OpenError::Format {
+            file: catalog::CATALOG_NAME.to_owned(),
+            problem: refused.to_string(),
+        },
     }
 }

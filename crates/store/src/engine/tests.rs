@@ -126,3 +126,36 @@ fn who_is_woken_by_the_end_of_a_store_can_look_at_it() {
     });
     assert!(seen.recv_timeout(PATIENCE).expect("a wake-up takes no lock"));
 }
+
+#[test]
+fn a_start_that_cannot_read_a_file_names_it_and_is_no_matter_of_versions() {
+    let disk = SimDisk::new(1);
+    let (engine, _) = Engine::open(disk.clone(), Options::tiny(), ()).unwrap();
+    engine.checkpoint();
+    engine.close().unwrap();
+    drop(engine);
+    let mut named = Vec::new();
+    for call in 1.. {
+        let disk = disk.fork();
+        disk.fail_at(call);
+        let opened = Engine::open(disk.clone(), Options::tiny(), ());
+        if disk.failed().is_none() {
+            break;
+        }
+        match opened {
+            Ok(_) => {}
+            Err(crate::OpenError::Io { file, .. }) => named.push(file),
+            Err(other) => panic!("call {call}: {other:?}"),
+        }
+    }
+    let is_named = |name: &str| named.iter().any(|file| file.starts_with(name));
+    for name in [
+        "META",
+        "catalog.log",
+        "shard-00/ckpt-",
+        "shard-00/j/0",
+        "shard-00/x/0",
+    ] {
+        assert!(is_named(name), "{name} is not among {named:?}");
+    }
+}

@@ -8,6 +8,7 @@
 //! - A page that came from a checkpoint is compared with its recorded checksum when it is first touched.
 
 use crate::disk::{Disk, DiskFile, DiskMap, FileKind};
+use crate::error::OpenError;
 use crate::format::memory_offset;
 use crate::index::page;
 use crate::limits::{PAGE_BYTES, PAGES_RESIDENT_MAX};
@@ -121,21 +122,29 @@ impl<D: Disk> Pages<D> {
     }
 
     /// Maps the slabs that are there. All their pages count as free until [`Pages::adopt`] says otherwise.
-    pub(crate) fn open(&mut self) -> io::Result<()> {
-        let names = self.disk.list(INDEX_DIR)?;
+    pub(crate) fn open(&mut self) -> Result<(), OpenError> {
+        let names = self
+            .disk
+            .list(INDEX_DIR)
+            .map_err(OpenError::io("listing", INDEX_DIR))?;
         while names.contains(&format!("{:04x}.idx", self.slabs.len())) {
             let path = slab_path(self.slabs.len());
-            let file = self.disk.open(&path, FileKind::Plain)?;
+            let file = self
+                .disk
+                .open(&path, FileKind::Plain)
+                .map_err(OpenError::io("opening", &path))?;
             // A slab whose allocation was cut short is filled up: nothing is mapped without a block behind it.
             match file.allocate(self.slab_bytes()) {
                 // Nothing refers to a slab that was never finished.
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => break,
-                allocated => allocated?,
+                allocated => allocated.map_err(OpenError::io("allocating", &path))?,
             }
-            self.map(file)?;
+            self.map(file).map_err(OpenError::io("mapping", path))?;
         }
         // A process that was killed may have left a slab whose name is not durable yet.
-        self.disk.sync_dir(INDEX_DIR)?;
+        self.disk
+            .sync_dir(INDEX_DIR)
+            .map_err(OpenError::io("syncing", INDEX_DIR))?;
         self.free = (0..self.states.len()).rev().map(number).collect();
         Ok(())
     }

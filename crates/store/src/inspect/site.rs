@@ -3,14 +3,13 @@
 use super::error::InspectError;
 use super::meta::LOOKS_MAX;
 use crate::catalog::{self, CATALOG_NAME};
-use crate::checkpoint::{self, SHARD_DIR};
+use crate::checkpoint;
 use crate::checksum::Salt;
 use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::ids::{Epoch, Lsn, SegmentNumber};
 use crate::meta::{self, FORMAT_VERSION, META_NAME, Meta, MetaError, Shutdown, Slot};
 use crate::recovery::{self, Directory, Found};
-use crate::segments::JOURNAL_DIR;
 
 /// A data directory that tells whose it is.
 pub(super) struct Site<D: Disk> {
@@ -61,8 +60,7 @@ impl<D: Disk> Site<D> {
 /// The segments. A running store recycles and replaces files between their listing and their opening.
 fn list<D: Disk>(disk: &D, meta: &Meta) -> Result<Directory, InspectError> {
     let read = || {
-        let known = checkpoint::known_segments(disk, meta.store)
-            .map_err(OpenError::io("reading checkpoints of", SHARD_DIR))?;
+        let known = checkpoint::known_segments(disk, meta.store)?;
         Directory::read(disk, meta.store, Epoch::new(meta.begun), &known)
     };
     let mut tried = 1;
@@ -97,8 +95,7 @@ fn known_meta<D: Disk>(disk: &D) -> Result<Meta, InspectError> {
         }
         return Ok(meta);
     }
-    let in_journal = recovery::identity(disk).or_else(none_if_missing);
-    let in_journal = in_journal.map_err(InspectError::io("reading", JOURNAL_DIR))?;
+    let in_journal = recovery::identity(disk).or_else(none_if_missing)?;
     let in_catalog = catalog::store_of(disk).map_err(InspectError::io("reading", CATALOG_NAME))?;
     let (store, epoch) = match (in_journal, in_catalog) {
         (Some(known), _) => known,
@@ -113,10 +110,10 @@ fn known_meta<D: Disk>(disk: &D) -> Result<Meta, InspectError> {
     })
 }
 
-fn none_if_missing<T>(error: std::io::Error) -> std::io::Result<Option<T>> {
-    if error.kind() == std::io::ErrorKind::NotFound {
-        Ok(None)
-    } else {
-        Err(error)
+fn none_if_missing<T>(error: OpenError) -> Result<Option<T>, InspectError> {
+    match error {
+        OpenError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        OpenError::Io { what, file, source } => Err(InspectError::Io { what, file, source }),
+        refused => Err(refused.into()),
     }
 }

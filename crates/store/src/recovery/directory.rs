@@ -206,19 +206,23 @@ impl Directory {
 }
 
 /// Store and newest epoch as the segments tell them, for when META cannot.
-pub(crate) fn identity<D: Disk>(disk: &D) -> std::io::Result<Option<(u128, Epoch)>> {
+pub(crate) fn identity<D: Disk>(disk: &D) -> Result<Option<(u128, Epoch)>, OpenError> {
     let mut found: Option<(u128, Epoch)> = None;
     for name in disk
-        .list(JOURNAL_DIR)?
+        .list(JOURNAL_DIR)
+        .map_err(OpenError::io("listing", JOURNAL_DIR))?
         .iter()
         .filter_map(|name| JournalName::parse(name))
     {
         let JournalName::Segment(number) = name else {
             continue;
         };
-        let (file, _) = open_file(disk, &segment_path(number))?;
+        let path = segment_path(number);
+        let (file, _) = open_file(disk, &path).map_err(OpenError::io("opening", &path))?;
         let mut buf = AlignedBuf::zeroed(4096);
-        let read = file.read_at(&mut buf, 0)?;
+        let read = file
+            .read_at(&mut buf, 0)
+            .map_err(OpenError::io("reading", path))?;
         if let Ok(header) = SegmentHeader::decode(&buf[..read], number) {
             let newest = found.map_or(header.epoch, |(_, epoch)| epoch.max(header.epoch));
             found = Some((header.uuid, newest));

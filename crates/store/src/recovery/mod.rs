@@ -67,8 +67,7 @@ pub(crate) fn open_shard<D: Disk>(
 ) -> Result<Opened<D>, OpenError> {
     let before = report.clone();
     // Read before anything is removed: a segment may be known by its checkpoint alone.
-    let known = checkpoint::known_segments(disk, identity.store)
-        .map_err(OpenError::io("reading checkpoints of", checkpoint::SHARD_DIR))?;
+    let known = checkpoint::known_segments(disk, identity.store)?;
     match try_open(disk, options, identity, &known, was_clean, now, report) {
         Err(error) if is_damaged_index(&error) => {
             tracing::warn!(%error, "rebuilding the index from the log");

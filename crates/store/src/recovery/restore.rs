@@ -5,7 +5,7 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::ids::{BlockNumber, Lsn, QueueId};
-use crate::index::pages::{INDEX_DIR, Pages};
+use crate::index::pages::Pages;
 use crate::limits::SEGMENT_HEADER_BYTES;
 use crate::options::Options;
 use crate::report::RecoveryReport;
@@ -48,22 +48,22 @@ pub(super) fn state<D: Disk>(
     directory: &Directory,
     report: &mut RecoveryReport,
 ) -> Result<Restored<D>, OpenError> {
-    let reading = || OpenError::io("reading checkpoints of", checkpoint::SHARD_DIR);
-    checkpoint::remove_unfinished(disk).map_err(reading())?;
-    let lsns = checkpoint::list(disk).map_err(reading())?;
+    let shard = || OpenError::io("listing", checkpoint::SHARD_DIR);
+    let removing = |lsn| OpenError::io("removing", checkpoint::path(lsn));
+    checkpoint::remove_unfinished(disk).map_err(shard())?;
+    let lsns = checkpoint::list(disk).map_err(shard())?;
     let mut sound = Vec::new();
     for lsn in &lsns {
-        match Checkpoint::read(disk, *lsn, store).map_err(reading())? {
+        let read = Checkpoint::read(disk, *lsn, store);
+        match read.map_err(OpenError::io("reading", checkpoint::path(*lsn)))? {
             Some(checkpoint) => sound.push(checkpoint),
             // It says nothing that the log does not say too.
-            None => checkpoint::remove(disk, *lsn).map_err(reading())?,
+            None => checkpoint::remove(disk, *lsn).map_err(removing(*lsn))?,
         }
     }
     for (index, checkpoint) in sound.iter().enumerate() {
         let mut pages = Pages::new(disk.clone(), options.slab_bytes);
-        pages
-            .open()
-            .map_err(OpenError::io("mapping the index in", INDEX_DIR))?;
+        pages.open()?;
         let older = sound.get(index + 1);
         let older_pages = older
             .into_iter()
@@ -92,7 +92,8 @@ pub(super) fn state<D: Disk>(
                 .collect();
             return Ok(restored);
         }
-        checkpoint::remove(disk, Lsn::new(checkpoint.lsn)).map_err(reading())?;
+        let lsn = Lsn::new(checkpoint.lsn);
+        checkpoint::remove(disk, lsn).map_err(removing(lsn))?;
     }
     report.index_rebuilt = !directory.segments.is_empty();
     from_nothing(disk, options, directory)
@@ -150,9 +151,7 @@ fn from_nothing<D: Disk>(
     directory: &Directory,
 ) -> Result<Restored<D>, OpenError> {
     let mut pages = Pages::new(disk.clone(), options.slab_bytes);
-    pages
-        .open()
-        .map_err(OpenError::io("mapping the index in", INDEX_DIR))?;
+    pages.open()?;
     let mut state = State::new(pages);
     state.rebuilding = true;
     let lsn = directory

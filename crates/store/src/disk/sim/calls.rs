@@ -48,6 +48,12 @@ impl Calls {
         *counter += 1;
     }
 
+    /// All calls: the scale of [`SimDisk::fail_at`](super::SimDisk::fail_at).
+    #[must_use]
+    pub const fn all(&self) -> u64 {
+        self.changes() + self.reads + self.opens
+    }
+
     /// Calls that changed something: the scale of [`SimDisk::crash_at`](super::SimDisk::crash_at).
     #[must_use]
     pub const fn changes(&self) -> u64 {

@@ -4,6 +4,7 @@
 //! - Once the machine is off, every call fails; only an image made by `after_crash` or `after_kill` goes on.
 //! - Everything that happens follows from the seed and the order of calls.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,6 +13,7 @@ use super::crash::Fate;
 use super::faults::FaultPlan;
 use super::file::SimFile;
 use super::inode::Inode;
+use super::loss::Loss;
 use super::map::SimMap;
 use super::names::{Names, Node};
 use super::rng::Rng;
@@ -34,10 +36,19 @@ pub(super) struct State {
     plan: FaultPlan,
     pub(super) calls: Calls,
     crash_at: Option<u64>,
+    fail_at: Option<u64>,
+    failed: Option<String>,
     off: bool,
     locked: bool,
     now: Now,
     capacity: Option<u64>,
+}
+
+/// What a call is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place<'a> {
+    Path(&'a str),
+    File(usize),
 }
 
 /// What becomes of a call that changes something.
@@ -62,6 +73,8 @@ impl SimDisk {
             plan: FaultPlan::default(),
             calls: Calls::default(),
             crash_at: None,
+            fail_at: None,
+            failed: None,
             off: false,
             locked: false,
             now: Now {
@@ -109,6 +122,19 @@ impl SimDisk {
     /// Lets the machine run on.
     pub fn cancel_crash(&self) {
         self.state().crash_at = None;
+    }
+
+    /// Lets the `n`-th call from now fail with EIO, be it a read or a change; 1 is the next one.
+    pub fn fail_at(&self, n: u64) {
+        assert!(n > 0, "the next call is number one");
+        let mut state = self.state();
+        state.fail_at = Some(state.calls.all() + n);
+    }
+
+    /// The path at which [`SimDisk::fail_at`] struck; empty where that has no name any more.
+    #[must_use]
+    pub fn failed(&self) -> Option<String> {
+        self.state().failed.clone()
     }
 
     /// Whether the machine is off.
@@ -181,6 +207,41 @@ impl SimDisk {
         })
     }
 
+    /// What exactly this loss leaves, on a machine that was just turned on. Drop maps first.
+    #[must_use]
+    pub fn after_loss(&self, loss: Loss) -> Self {
+        let state = self.state();
+        let mut counted = loss.counted();
+        let names = state.names.after_loss(&mut counted);
+        let mut reachable = vec![false; state.inodes.len()];
+        names.files().for_each(|file| reachable[file] = true);
+        let inode = |(inode, reachable): (&Inode, bool)| {
+            let rebooted = inode.after_loss(&mut counted);
+            if reachable { rebooted } else { Inode::default() }
+        };
+        let inodes = state.inodes.iter().zip(reachable).map(inode).collect();
+        Self::with(State {
+            rng: state.rng.clone(),
+            inodes,
+            names,
+            ..state.successor()
+        })
+    }
+
+    /// A number that differs for disks that hold different files, or other bytes in them.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let state = self.state();
+        let mut hasher = DefaultHasher::new();
+        for (path, file) in state.names.paths() {
+            path.hash(&mut hasher);
+            if let Some(file) = file {
+                state.inodes[file].current.fingerprint().hash(&mut hasher);
+            }
+        }
+        hasher.finish()
+    }
+
     /// What the next process finds when this one was killed: the machine, and its page cache, went on.
     #[must_use]
     pub fn after_kill(&self) -> Self {
@@ -235,6 +296,8 @@ impl State {
             plan: self.plan,
             calls: self.calls,
             crash_at: None,
+            fail_at: None,
+            failed: None,
             off: false,
             locked: false,
             now: self.now,
@@ -243,12 +306,15 @@ impl State {
     }
 
     /// Each call passes here: counts it, and says what becomes of it.
-    pub(super) fn enter(&mut self, change: Change) -> io::Result<Verdict> {
+    pub(super) fn enter(&mut self, change: Change, at: Place<'_>) -> io::Result<Verdict> {
         self.check_on()?;
         self.calls.count(change);
         if self.crash_at.is_some_and(|at| self.calls.changes() >= at) {
             self.off = true;
             return Ok(Verdict::Crash);
+        }
+        if self.is_to_fail(at) {
+            return Ok(Verdict::Fail);
         }
         if self.plan == FaultPlan::default() {
             return Ok(Verdict::Done);
@@ -257,9 +323,10 @@ impl State {
         let plan = self.plan;
         let (chance, space) = match change {
             Change::Write | Change::SyncedWrite => (plan.write_error, 0),
-            Change::Sync | Change::MapSync | Change::DirSync => (plan.sync_error, 0),
-            Change::Create | Change::Allocate => (0, plan.no_space),
-            Change::Rename | Change::Remove => (plan.write_error, 0),
+            Change::Sync | Change::MapSync => (plan.sync_error, 0),
+            Change::Create => (plan.name_error, plan.no_space),
+            Change::Allocate => (0, plan.no_space),
+            Change::Rename | Change::Remove | Change::DirSync => (plan.name_error, 0),
         };
         if self.rng.chance(space) {
             self.calls.injected_faults += 1;
@@ -272,15 +339,40 @@ impl State {
         Ok(Verdict::Done)
     }
 
-    pub(super) fn enter_read(&mut self) -> io::Result<()> {
+    pub(super) fn enter_read(&mut self, at: Place<'_>) -> io::Result<()> {
         self.check_on()?;
         self.calls.reads += 1;
+        self.may_read(at)
+    }
+
+    fn may_read(&mut self, at: Place<'_>) -> io::Result<()> {
+        if self.is_to_fail(at) {
+            return Err(failed());
+        }
         self.be_slow();
         if self.rng.chance(self.plan.read_error) {
             self.calls.injected_faults += 1;
             return Err(failed());
         }
         Ok(())
+    }
+
+    /// Whether this is the one call that fails.
+    fn is_to_fail(&mut self, at: Place<'_>) -> bool {
+        let is_due = self.fail_at == Some(self.calls.all());
+        if is_due {
+            self.calls.injected_faults += 1;
+            self.failed = Some(match at {
+                Place::Path(path) => path.to_owned(),
+                Place::File(file) => {
+                    let mut paths = self.names.paths();
+                    paths
+                        .find(|(_, found)| *found == Some(file))
+                        .map_or_else(String::new, |(path, _)| path)
+                }
+            });
+        }
+        is_due
     }
 
     fn check_on(&self) -> io::Result<()> {
@@ -328,9 +420,10 @@ impl State {
     fn change_names(
         &mut self,
         change: Change,
+        path: &str,
         make: impl FnOnce(&mut Names) -> io::Result<()>,
     ) -> io::Result<()> {
-        match self.enter(change)? {
+        match self.enter(change, Place::Path(path))? {
             Verdict::Done => make(&mut self.names),
             Verdict::Crash => {
                 if self.rng.chance(32768) {
@@ -362,12 +455,12 @@ impl Disk for SimDisk {
         if state.names.lookup(path) == Some(Node::Directory) {
             return Ok(());
         }
-        state.change_names(Change::Create, |names| names.link(path, Node::Directory))
+        state.change_names(Change::Create, path, |names| names.link(path, Node::Directory))
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
         let mut state = self.state();
-        state.enter_read()?;
+        state.enter_read(Place::Path(dir))?;
         state.names.list(dir)
     }
 
@@ -375,7 +468,7 @@ impl Disk for SimDisk {
         let mut state = self.state();
         let file = state.inodes.len();
         state.inodes.push(Inode::default());
-        state.change_names(Change::Create, |names| names.link(path, Node::File(file)))?;
+        state.change_names(Change::Create, path, |names| names.link(path, Node::File(file)))?;
         Ok(SimFile::new(self.clone(), file, kind))
     }
 
@@ -383,6 +476,7 @@ impl Disk for SimDisk {
         let mut state = self.state();
         state.check_on()?;
         state.calls.opens += 1;
+        state.may_read(Place::Path(path))?;
         match state.names.lookup(path) {
             Some(Node::File(file)) => Ok(SimFile::new(self.clone(), file, kind)),
             Some(Node::Directory) => Err(io::ErrorKind::IsADirectory.into()),
@@ -392,7 +486,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.state()
-            .change_names(Change::Rename, |names| names.rename(from, to))
+            .change_names(Change::Rename, from, |names| names.rename(from, to))
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
@@ -401,12 +495,12 @@ impl Disk for SimDisk {
             state.check_on()?;
             return Err(io::ErrorKind::NotFound.into());
         }
-        state.change_names(Change::Remove, |names| names.unlink(path))
+        state.change_names(Change::Remove, path, |names| names.unlink(path))
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
         let mut state = self.state();
-        match state.enter(Change::DirSync)? {
+        match state.enter(Change::DirSync, Place::Path(dir))? {
             Verdict::Done => state.names.sync(dir),
             // A file system that cannot write its names stops; it does not forget them and go on. So they stay pending.
             Verdict::Crash | Verdict::Fail => Err(failed()),

@@ -4,7 +4,7 @@ use std::io;
 
 use super::calls::Change;
 use super::crash::SECTOR_BYTES;
-use super::device::{SimDisk, State, Verdict, failed, to_u64};
+use super::device::{Place, SimDisk, State, Verdict, failed, to_u64};
 use super::image::PAGE_BYTES;
 use crate::disk::{DIRECT_IO_ALIGNMENT, DiskFile, FileKind};
 
@@ -64,7 +64,7 @@ impl SimFile {
         self.check_alignment(buf, offset);
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         let mut state = self.disk.state();
-        let verdict = state.enter(change)?;
+        let verdict = state.enter(change, Place::File(self.file))?;
         state.reserve(self.file, offset + buf.len())?;
         let (at, first) = self.disturb(&mut state, buf, offset);
         let State { inodes, rng, .. } = &mut *state;
@@ -93,14 +93,14 @@ impl SimFile {
 impl DiskFile for SimFile {
     fn len(&self) -> io::Result<u64> {
         let mut state = self.disk.state();
-        state.enter_read()?;
+        state.enter_read(Place::File(self.file))?;
         Ok(to_u64(state.inodes[self.file].current.len()))
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).map_err(io::Error::other)?;
         let mut state = self.disk.state();
-        let verdict = state.enter(Change::Allocate)?;
+        let verdict = state.enter(Change::Allocate, Place::File(self.file))?;
         state.reserve(self.file, len)?;
         if verdict == Verdict::Fail {
             return Err(failed());
@@ -117,7 +117,7 @@ impl DiskFile for SimFile {
         self.check_alignment(buf, offset);
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         let mut state = self.disk.state();
-        state.enter_read()?;
+        state.enter_read(Place::File(self.file))?;
         let stale = state.plan().stale_read;
         let is_stale = state.rng.chance(stale);
         let inode = &state.inodes[self.file];
@@ -143,7 +143,7 @@ impl DiskFile for SimFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
-        let verdict = state.enter(Change::Sync)?;
+        let verdict = state.enter(Change::Sync, Place::File(self.file))?;
         let State { inodes, rng, .. } = &mut *state;
         match verdict {
             Verdict::Done => {

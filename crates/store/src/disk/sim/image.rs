@@ -76,4 +76,24 @@ impl Image {
             self.pages[index] = other.pages.get(index).cloned().flatten();
         }
     }
+
+    /// A number that differs for different contents. Pages of zeros cost nothing where they were never written.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut mixed = u64::try_from(self.len).expect("lengths fit into 64 bits");
+        for (index, page) in self.pages.iter().enumerate() {
+            let Some(page) = page else { continue };
+            mixed = mix(mixed, u64::try_from(index).expect("lengths fit into 64 bits"));
+            let (words, _) = page.as_chunks();
+            for word in words {
+                mixed = mix(mixed, u64::from_le_bytes(*word));
+            }
+        }
+        mixed
+    }
+}
+
+/// Each step is a bijection of `mixed`, so two contents that differ in one word never meet again because of it.
+const fn mix(mixed: u64, word: u64) -> u64 {
+    let product = (mixed ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    product ^ (product >> 29)
 }

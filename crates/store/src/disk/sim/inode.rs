@@ -140,14 +140,16 @@ impl Inode {
     /// The file as a new machine finds it.
     pub(super) fn rebooted(&self, fate: Fate, rng: &mut Rng) -> (Self, u64) {
         let (image, torn) = self.after_crash(fate, rng);
-        (
-            Self {
-                current: image.clone(),
-                durable: image,
-                ..Self::default()
-            },
-            torn,
-        )
+        (Self::of(image), torn)
+    }
+
+    /// A file with nothing pending.
+    pub(super) fn of(image: Image) -> Self {
+        Self {
+            current: image.clone(),
+            durable: image,
+            ..Self::default()
+        }
     }
 
     /// The process died and the machine went on: the page cache stays as it is.

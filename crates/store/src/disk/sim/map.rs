@@ -5,7 +5,7 @@ use std::io;
 
 use super::calls::Change;
 use super::crash::SECTOR_BYTES;
-use super::device::{SimDisk, State, Verdict, failed};
+use super::device::{Place, SimDisk, State, Verdict, failed};
 use super::file::SimFile;
 use super::image::PAGE_BYTES;
 use crate::disk::DiskMap;
@@ -26,7 +26,7 @@ impl SimMap {
         let mut bytes = vec![0; len];
         let read = {
             let mut state = disk.state();
-            state.enter_read()?;
+            state.enter_read(Place::File(file.number()))?;
             state.inodes[file.number()].current.read(&mut bytes, 0)
         };
         assert_eq!(
@@ -75,7 +75,7 @@ impl DiskMap for SimMap {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
-        let verdict = state.enter(Change::MapSync)?;
+        let verdict = state.enter(Change::MapSync, Place::File(self.file))?;
         self.write_back(&mut state);
         let State { inodes, rng, .. } = &mut *state;
         match verdict {

@@ -12,6 +12,7 @@ mod faults;
 mod file;
 mod image;
 mod inode;
+mod loss;
 mod map;
 mod names;
 mod rng;
@@ -20,6 +21,7 @@ pub use calls::Calls;
 pub use device::{SimDisk, SimLock};
 pub use faults::FaultPlan;
 pub use file::SimFile;
+pub use loss::Loss;
 pub use map::SimMap;
 pub use rng::Rng;
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::crash::Fate;
+use super::loss::{Arrival, Counted};
 use super::rng::Rng;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,17 @@ impl Directory {
             };
             // Operations may arrive in part: a file whose creation is lost may still have been renamed.
             if kept {
+                apply(&mut names, operation);
+            }
+        }
+        names
+    }
+
+    /// Names after an exact crash; a name operation is never torn.
+    fn after_loss(&self, counted: &mut Counted) -> BTreeMap<String, Node> {
+        let mut names = self.durable.clone();
+        for operation in &self.pending {
+            if counted.next() == Arrival::Kept {
                 apply(&mut names, operation);
             }
         }
@@ -158,6 +170,23 @@ impl Names {
         Ok(())
     }
 
+    /// Every path, with the number of its file; without one it is a directory.
+    pub(super) fn paths(&self) -> impl Iterator<Item = (String, Option<usize>)> {
+        self.directories.iter().flat_map(|(dir, directory)| {
+            directory.current.iter().map(move |(name, node)| {
+                let path = if dir.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{dir}/{name}")
+                };
+                match node {
+                    Node::File(file) => (path, Some(*file)),
+                    Node::Directory => (path, None),
+                }
+            })
+        })
+    }
+
     pub(super) fn pending_count(&self) -> usize {
         self.directories
             .values()
@@ -165,8 +194,18 @@ impl Names {
             .sum()
     }
 
-    /// The names that a crash leaves; a directory whose own name is lost is lost with all that is in it.
+    /// The names that a crash leaves.
     pub(super) fn after_crash(&self, fate: Fate, rng: &mut Rng) -> Self {
+        self.rebooted(|directory| directory.after_crash(fate, rng))
+    }
+
+    /// The names that an exact crash leaves.
+    pub(super) fn after_loss(&self, counted: &mut Counted) -> Self {
+        self.rebooted(|directory| directory.after_loss(counted))
+    }
+
+    /// A directory whose own name is lost is lost with all that is in it.
+    fn rebooted(&self, mut left: impl FnMut(&Directory) -> BTreeMap<String, Node>) -> Self {
         let mut directories = BTreeMap::new();
         for (path, directory) in &self.directories {
             let (parent, name) = split(path);
@@ -174,8 +213,9 @@ impl Names {
                 || directories
                     .get(parent)
                     .is_some_and(|parent: &Directory| parent.current.contains_key(name));
+            // All are asked, so that operations keep their numbers.
+            let names = left(directory);
             if reachable {
-                let names = directory.after_crash(fate, rng);
                 let rebooted = Directory {
                     durable: names.clone(),
                     current: names,

@@ -190,3 +190,52 @@ fn the_same_seed_gives_the_same_image() {
     };
     assert!((0..20).all(|seed| image(seed) == image(seed)));
 }
+
+#[test]
+fn an_exact_crash_keeps_and_loses_what_it_says() {
+    let (disk, file) = with_file(1);
+    disk.rename("f", "g").unwrap();
+    file.write_at(&page(1), 0).unwrap();
+    file.write_at(&page(2), 4096).unwrap();
+    let left = |loss| {
+        let after = disk.after_loss(loss);
+        let name = after.list("").unwrap().remove(0);
+        let bytes = contents(&after, &name);
+        (name, bytes[0], bytes[4096], bytes[4096 + 2304])
+    };
+    let [f, g] = ["f".to_owned(), "g".to_owned()];
+    assert_eq!(disk.unsynced_operations(), 3);
+    assert_eq!(left(Loss::All), (f.clone(), 0, 0, 0));
+    assert_eq!(left(Loss::Nothing), (g.clone(), 1, 2, 2));
+    assert_eq!(left(Loss::Just(0)), (f.clone(), 1, 2, 2));
+    assert_eq!(left(Loss::AllBut(1)), (f.clone(), 1, 0, 0));
+    assert_eq!(left(Loss::TornAt(2)), (g, 1, 2, 0));
+    assert_eq!(left(Loss::TornAt(0)), (f, 0, 0, 0));
+    assert_eq!(Loss::each(0).count(), 1);
+    assert_eq!(Loss::each(1).count(), 3);
+    assert_eq!(Loss::each(3).count(), 2 + 3 * 3);
+}
+
+#[test]
+fn disks_with_other_bytes_or_names_have_other_fingerprints() {
+    let (disk, file) = with_file(1);
+    let print = disk.fork().fingerprint();
+    assert_eq!(print, disk.fingerprint());
+    file.write_synced_at(&page(1), 4096).unwrap();
+    let written = disk.fingerprint();
+    disk.rename("f", "g").unwrap();
+    assert!(print != written && written != disk.fingerprint());
+}
+
+#[test]
+fn the_call_that_is_to_fail_fails_alone_and_says_where() {
+    let (disk, file) = with_file(1);
+    disk.fail_at(2);
+    file.len().unwrap();
+    assert!(disk.open("f", FileKind::Plain).is_err());
+    assert_eq!(disk.failed().unwrap(), "f");
+    disk.open("f", FileKind::Plain).unwrap();
+    disk.fail_at(1);
+    assert!(disk.rename("f", "g").is_err());
+    assert_eq!(disk.list("").unwrap(), ["f"]);
+}
