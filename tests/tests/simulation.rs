@@ -1,9 +1,12 @@
 //! The store on a simulated disk: what `cargo xtask sim` does at length, in a few seconds with a fixed seed.
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use logpond_testkit::flips::{Campaign as Flips, Ending, Subject};
-use logpond_testkit::sim::{Campaign, Statistics, run_seed};
+use logpond_testkit::sim::{
+    Campaign, Exhaustive, RecoveryCrashes, Statistics, fail_each_call_of_a_start, run_seed,
+};
 
 #[test]
 fn no_crash_loses_what_was_confirmed_or_invents_what_was_not_published() {
@@ -21,6 +24,36 @@ fn no_crash_loses_what_was_confirmed_or_invents_what_was_not_published() {
     for (name, count) in statistics.fields() {
         assert!(count > 0, "the simulation never met: {name}");
     }
+}
+
+#[test]
+fn no_workload_of_two_operations_is_hurt_by_a_crash_at_any_call() {
+    let exhaustive = Exhaustive {
+        length: 2,
+        recovery: RecoveryCrashes::Nowhere,
+        step: 2,
+        threads: 2,
+        stop_at_first: true,
+    };
+    let found = exhaustive
+        .run(&AtomicBool::new(false), &|_| {})
+        .expect("the stores that workloads begin with are made");
+    assert_eq!(found.violations, [""; 0]);
+    assert!(
+        found.workloads > 100 && found.crash_points > 1000 && found.images > 3000,
+        "{found}"
+    );
+    let reached = found.reached;
+    assert!(
+        reached.rolls > 0 && reached.checkpoints > 0 && reached.copies > 0 && reached.recycles > 0,
+        "{found}"
+    );
+}
+
+#[test]
+fn a_start_that_cannot_read_or_change_a_file_names_it_and_takes_nothing_from_the_next() {
+    let calls = fail_each_call_of_a_start().unwrap();
+    assert!(calls > 100, "{calls} calls");
 }
 
 #[test]

@@ -11,6 +11,7 @@
 mod campaign;
 mod checker;
 mod derived;
+mod exhaustive;
 mod life;
 mod message;
 mod model;
@@ -26,6 +27,7 @@ mod verified;
 mod watcher;
 
 pub use campaign::{Campaign, Verdict, Violation};
+pub use exhaustive::{Exhausted, Exhaustive, RecoveryCrashes, fail_each_call_of_a_start};
 pub use run::run_seed;
 pub use settings::Settings;
 pub use statistics::Statistics;

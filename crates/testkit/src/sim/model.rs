@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::trace;
 
 /// One entry of a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Entry {
     pub(super) message: u64,
     pub(super) persistent: bool,
@@ -18,7 +18,7 @@ pub(super) struct Entry {
 }
 
 /// One queue.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct QueueModel {
     pub(super) durable: bool,
     pub(super) next_seq: u64,
@@ -114,7 +114,7 @@ pub(super) struct Model {
 }
 
 /// One of the states that a crash may leave, without transient queues and messages.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Candidate {
     /// The last block that counts.
     pub(super) block: u64,

@@ -1,7 +1,7 @@
 //! Opening a store after a crash, and what its report may say then.
 
 use logpond_store::disk::sim::SimDisk;
-use logpond_store::{Engine, RecoveryReport};
+use logpond_store::{Engine, OpenError, RecoveryReport};
 
 use super::checker;
 use super::model::{Candidate, Contents};
@@ -11,10 +11,25 @@ use super::watcher::Watcher;
 
 pub(super) type OpenStore = Engine<SimDisk, Watcher>;
 
+/// Opens what is on the disk, if the disk lets it.
+pub(super) fn try_open(
+    disk: &SimDisk,
+    settings: &Settings,
+) -> Result<(OpenStore, RecoveryReport), OpenError> {
+    Engine::open(disk.clone(), settings.options.clone(), Watcher::default())
+}
+
+/// A disk that fails is no damage, and no other version: the error says which file could not be had.
+pub(super) fn check_refusal(error: &OpenError) -> Result<(), String> {
+    match error {
+        OpenError::Io { file, .. } if !file.is_empty() => Ok(()),
+        other => Err(format!("a start on a failing disk ended with: {other:?}")),
+    }
+}
+
 /// Opens what is on the disk.
 pub(super) fn open(disk: &SimDisk, settings: &Settings) -> Result<(OpenStore, RecoveryReport), String> {
-    let opened = Engine::open(disk.clone(), settings.options.clone(), Watcher::default());
-    opened.map_err(|error| format!("opening: {error}"))
+    try_open(disk, settings).map_err(|error| format!("opening: {error}"))
 }
 
 /// A crash must never look like damage.

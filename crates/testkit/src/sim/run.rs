@@ -9,7 +9,7 @@ use super::derived;
 use super::life::Life;
 use super::model::{Candidate, Model};
 use super::observer::{Observed, observe};
-use super::recovery::{OpenStore, check_report, compare, open};
+use super::recovery::{self, OpenStore, check_report, compare, open};
 use super::rot;
 use super::session::{Flow, Medium, Numbers, World};
 use super::settings::Settings;
@@ -214,8 +214,25 @@ impl Run<'_> {
         }
     }
 
+    /// A start on a disk that fails says what it could not do with which file, and takes nothing from the next start.
+    fn fail_to_start(&mut self) -> Result<(), String> {
+        self.disk.set_faults(self.settings.start_faults);
+        let opened = recovery::try_open(&self.disk, &self.settings);
+        self.disk.set_faults(FaultPlan::default());
+        if let Err(error) = opened {
+            trace::note(|| format!("failed to start: {error}"));
+            recovery::check_refusal(&error)?;
+            self.statistics.failed_starts += 1;
+        }
+        self.disk = self.disk.after_kill();
+        Ok(())
+    }
+
     /// Opens the store, perhaps with crashes on the way, and compares it with what it may be.
     fn recover(&mut self, mut candidates: Vec<Candidate>) -> Result<OpenStore, String> {
+        if self.rng.chance(self.settings.failing_start) {
+            self.fail_to_start()?;
+        }
         let mut crashes = if self.rng.chance(16384) {
             self.rng.between(1, 2)
         } else {

@@ -94,6 +94,16 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Ends the process.
+    pub(super) fn into_world(self) -> World<'a> {
+        self.world
+    }
+
+    /// How often the log went on to another segment.
+    pub(super) fn rolls(&self) -> u64 {
+        self.store.counters().rolls
+    }
+
     /// One write, or one chore.
     pub(super) fn step(&mut self) -> Step {
         self.store.step();

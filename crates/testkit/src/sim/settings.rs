@@ -25,6 +25,10 @@ pub struct Settings {
     pub cramped_life: u32,
     /// How the failing disk fails.
     pub faults: FaultPlan,
+    /// Chance that a start is tried on a failing disk first, of 65536.
+    pub failing_start: u32,
+    /// How the disk fails then: it cannot be read, or names cannot be changed.
+    pub start_faults: FaultPlan,
 }
 
 impl Settings {
@@ -43,7 +47,18 @@ impl Settings {
             delivery_mark_step: 2 << rng.below(5),
             ..Options::tiny()
         };
+        let start_faults = FaultPlan {
+            read_error: 250 << rng.below(6),
+            name_error: if rng.chance(32768) {
+                1000 << rng.below(4)
+            } else {
+                0
+            },
+            ..FaultPlan::default()
+        };
         let faults = FaultPlan {
+            read_error: 100 << rng.below(6),
+            name_error: 100 << rng.below(6),
             write_error: 400 << rng.below(4),
             sync_error: 400 << rng.below(4),
             no_space: if rng.chance(16384) { 4000 } else { 0 },
@@ -60,6 +75,8 @@ impl Settings {
             failing_life: 8192,
             cramped_life: 6144,
             faults,
+            failing_start: 6144,
+            start_faults,
         }
     }
 

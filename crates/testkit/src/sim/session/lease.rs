@@ -1,6 +1,7 @@
 //! Entries leased, each compared with the model and read in full.
 
-use logpond_store::{Lease, LeaseOutcome, QueueId};
+use logpond_store::disk::sim::FaultPlan;
+use logpond_store::{Lease, LeaseOutcome, QueueId, ReadError};
 
 use super::{Flow, Medium, Session, Step};
 use crate::sim::message::Content;
@@ -60,7 +61,8 @@ impl Session<'_> {
             .model
             .durable
             .get(&queue)
-            .and_then(|queue| queue.entries.get(&seq));
+            .and_then(|queue| queue.entries.get(&seq))
+            .copied();
         let entry =
             entry.ok_or_else(|| format!("queue {queue} entry {seq} was leased before it was durable"))?;
         if lease.redelivered != entry.delivered {
@@ -76,8 +78,28 @@ impl Session<'_> {
             Ok(_) => Err(format!(
                 "queue {queue} entry {seq} has other bytes than were published"
             )),
-            Err(_) if self.disk.is_off() || self.medium == Medium::Failing => Ok(()),
+            Err(_) if self.disk.is_off() => Ok(()),
+            Err(ReadError::Io { .. }) if self.medium == Medium::Failing => {
+                self.read_again(queue, lease, entry.message)
+            }
             Err(error) => Err(format!("queue {queue} entry {seq}: {error}")),
         }
+    }
+
+    /// What could not be read is there when the disk answers again.
+    fn read_again(&mut self, queue: u64, lease: &Lease, message: u64) -> Result<(), String> {
+        self.disk.set_faults(FaultPlan::default());
+        let stored = self.reader.message(QueueId::new(queue), lease, &self.sources);
+        let seq = lease.seq;
+        let read = match stored {
+            Ok(stored) if Content::number(stored.properties, stored.body) == Some(message) => Ok(()),
+            Ok(_) => Err(format!(
+                "queue {queue} entry {seq:?} has other bytes than were published"
+            )),
+            Err(error) => Err(format!("queue {queue} entry {seq:?}, read again: {error}")),
+        };
+        self.disk.set_faults(self.world.settings.faults);
+        self.world.statistics.reads_repeated += 1;
+        read
     }
 }
