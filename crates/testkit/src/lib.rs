@@ -8,6 +8,7 @@ pub mod fault;
 pub mod flips;
 pub mod generator;
 pub mod interop;
+pub mod interrupt;
 pub mod random;
 pub mod report;
 pub mod sim;

@@ -16,13 +16,9 @@ pub fn broker(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<Pa
     Ok(build(workspace, &["--package", "logpond"])?.join("logpond"))
 }
 
-/// Folder of the testkit's tools, with `features`.
-pub fn testkit(workspace: &Workspace, features: &[&str]) -> anyhow::Result<PathBuf> {
-    let mut arguments = vec!["--package", "logpond-testkit"];
-    for feature in features {
-        arguments.extend(["--features", feature]);
-    }
-    build(workspace, &arguments)
+/// Folder of the testkit's tools. Known bugs can be planted in what they simulate.
+pub fn testkit(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    build(workspace, &["--package", "logpond-testkit"])
 }
 
 fn build(workspace: &Workspace, what: &[&str]) -> anyhow::Result<PathBuf> {

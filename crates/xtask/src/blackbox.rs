@@ -31,7 +31,7 @@ impl Call {
     /// Builds what is needed, runs the tool and returns what it found.
     pub fn run(&self, workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<Tally> {
         let broker = artifacts::broker(workspace, arguments)?;
-        let tool = artifacts::testkit(workspace, &[])?.join("blackbox");
+        let tool = artifacts::testkit(workspace)?.join("blackbox");
         let mut command = std::process::Command::new(tool);
         command
             .current_dir(workspace.root())

@@ -69,9 +69,16 @@ pub enum Command {
         /// How long.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
+        /// How long, in hours: overnight. Says once a minute how far it is, and keeps violating seeds in
+        /// `target/sim-violations.txt`; Ctrl-C ends it with the report so far.
+        #[arg(long, conflicts_with_all = ["seconds", "planted", "exhaustive"])]
+        hours: Option<u64>,
         /// Plant one known bug after the other instead, and see each found.
         #[arg(long)]
         planted: bool,
+        /// Crash every workload of three operations at every call in every manner instead; takes an hour.
+        #[arg(long, conflicts_with = "planted")]
+        exhaustive: bool,
         /// Further arguments for the simulation.
         #[arg(last = true)]
         rest: Vec<String>,

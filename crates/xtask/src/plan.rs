@@ -47,6 +47,23 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
                 simulation::planted(&workspace, rest)
             })]
         }
+        Command::Sim {
+            hours: Some(hours),
+            rest,
+            ..
+        } => {
+            // It takes the place of this process: Ctrl-C is for it alone, and its exit code counts.
+            match simulation::overnight(&workspace, *hours, rest)? {}
+        }
+        Command::Sim {
+            exhaustive: true,
+            rest,
+            ..
+        } => {
+            vec![Outcome::of("every workload, every crash", || {
+                simulation::exhaustive(&workspace, rest)
+            })]
+        }
         Command::Sim { seconds, rest, .. } => vec![simulated_disk(&workspace, *seconds, rest)],
         Command::Flips { step, rest } => {
             vec![Outcome::of("flipped bytes", || {

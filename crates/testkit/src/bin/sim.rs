@@ -1,11 +1,20 @@
 //! The simulation from the command line: `cargo xtask sim`.
 
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::Parser;
 use logpond_store::planted::{Planted, plant};
-use logpond_testkit::sim::{Campaign, Settings, Statistics, Verdict, run_seed};
+use logpond_testkit::interrupt::interrupted;
+use logpond_testkit::sim::{
+    Campaign, Exhausted, Exhaustive, RecoveryCrashes, Settings, Statistics, Verdict, run_seed,
+};
 
 /// Crashes a store on a simulated disk, over and over, and compares what is recovered with a model.
 #[derive(Debug, Parser)]
@@ -13,6 +22,12 @@ struct Arguments {
     /// How long to run.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// How long to run, in hours: overnight. Says once a minute how far it is; Ctrl-C ends it with the report so far.
+    #[arg(long, conflicts_with_all = ["seconds", "planted", "once", "exhaustive"])]
+    hours: Option<u64>,
+    /// Append each seed that breaks the store's promise to this file as soon as it is found.
+    #[arg(long, value_name = "FILE")]
+    violations: Option<PathBuf>,
     /// The first seed; without it, one is drawn.
     #[arg(long)]
     seed: Option<u64>,
@@ -25,6 +40,18 @@ struct Arguments {
     /// With `--once`: tell every event on stderr.
     #[arg(long, requires = "once")]
     trace: bool,
+    /// Instead of random lives: every workload of a few operations, crashed at every call in every manner.
+    #[arg(long, conflicts_with_all = ["planted", "once"])]
+    exhaustive: bool,
+    /// With `--exhaustive`: operations of the longest workloads.
+    #[arg(long, default_value_t = 3, requires = "exhaustive")]
+    operations: u32,
+    /// With `--exhaustive`: recoveries are not crashed.
+    #[arg(long, requires = "exhaustive")]
+    no_second_crash: bool,
+    /// With `--exhaustive`: only every so many-th workload.
+    #[arg(long, default_value_t = 1, requires = "exhaustive", value_parser = clap::value_parser!(u64).range(1..))]
+    step: u64,
     /// Plant one known bug after the other, and see each found from five seeds within a minute.
     #[arg(long)]
     planted: bool,
@@ -64,12 +91,33 @@ fn main() -> ExitCode {
         Output::Text => println!("{text}"),
         Output::Json => eprintln!("{text}"),
     };
+    let interrupted = match interrupted() {
+        Ok(interrupted) => interrupted,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return ExitCode::from(2);
+        }
+    };
     let found = if arguments.planted {
         prove_planted(seed, threads, arguments.only.as_deref(), &tell)
+    } else if arguments.exhaustive {
+        let exhaustive = Exhaustive {
+            length: arguments.operations,
+            recovery: if arguments.no_second_crash {
+                RecoveryCrashes::Nowhere
+            } else {
+                RecoveryCrashes::Everywhere
+            },
+            step: arguments.step,
+            threads: usize::try_from(threads).unwrap_or(1),
+            stop_at_first: false,
+        };
+        exhaust(&exhaustive, &interrupted, &tell)
     } else if arguments.once {
         once(seed, arguments.trace, &tell)
     } else {
-        let time = Duration::from_secs(arguments.seconds);
+        let seconds = arguments.hours.map_or(arguments.seconds, |hours| hours * 3600);
+        let time = Duration::from_secs(seconds);
         let campaign = Campaign {
             first_seed: seed,
             time,
@@ -77,10 +125,12 @@ fn main() -> ExitCode {
             stop_at_first: false,
         };
         tell(&format!(
-            "simulating for {} s on {threads} threads from seed {seed}",
-            arguments.seconds
+            "simulating for {seconds} s on {threads} threads from seed {seed}"
         ));
-        judge(&campaign.run(), threads, &tell)
+        let mut log = Log::new(arguments.violations, threads);
+        let verdict = campaign.run_until(&interrupted, &mut |verdict| log.progress(verdict));
+        log.note_violations(&verdict);
+        judge(&verdict, threads, &tell)
     };
     if arguments.output == Output::Json {
         let Found {
@@ -137,13 +187,105 @@ fn once(seed: u64, trace: bool, tell: &dyn Fn(&str)) -> Found {
     }
 }
 
+/// How often the progress of a long run is told.
+const PROGRESS: Duration = Duration::from_secs(60);
+
+fn exhaust(exhaustive: &Exhaustive, interrupted: &AtomicBool, tell: &dyn Fn(&str)) -> Found {
+    let told = Mutex::new(Duration::ZERO);
+    let progress = |found: &Exhausted| {
+        let mut told = told.lock().expect("no holder panics");
+        if found.elapsed > *told + PROGRESS {
+            *told = found.elapsed;
+            let minutes = found.elapsed.as_secs() / 60;
+            eprintln!("after {minutes} min: {}", found.in_short());
+        }
+    };
+    let found = match exhaustive.run(interrupted, &progress) {
+        Ok(found) => found,
+        Err(text) => {
+            tell(&text);
+            return Found {
+                passed: 0,
+                failed: 1,
+                detail: text,
+            };
+        }
+    };
+    tell(&found.to_string());
+    if !found.is_complete {
+        tell("interrupted: not all workloads were run");
+    }
+    for violation in found.violations.iter().take(SHOWN) {
+        tell(&format!("workload {violation}"));
+    }
+    let first = found.violations.first().map(|first| format!("; first: {first}"));
+    Found {
+        passed: found.images + found.second_images,
+        failed: u64::try_from(found.violations.len()).unwrap_or(u64::MAX),
+        detail: format!("{}{}", found.in_short(), first.unwrap_or_default()),
+    }
+}
+
+/// Violations that are told in full.
+const SHOWN: usize = 20;
+
+/// Tells how far a run is, on stderr, and keeps what it finds in a file.
+struct Log {
+    file: Option<PathBuf>,
+    threads: u64,
+    noted: HashSet<u64>,
+}
+
+impl Log {
+    fn new(file: Option<PathBuf>, threads: u64) -> Self {
+        Self {
+            file,
+            threads,
+            noted: HashSet::new(),
+        }
+    }
+
+    fn progress(&mut self, verdict: &Verdict) {
+        self.note_violations(verdict);
+        let statistics = &verdict.statistics;
+        eprintln!(
+            "after {} min: {} seeds, {} crash points, {} per minute and thread, {} crashes during recovery, \
+             {} starts that failed, {} violations",
+            verdict.elapsed.as_secs() / 60,
+            statistics.seeds,
+            statistics.crash_points,
+            statistics.crash_points_per_minute(verdict.elapsed, self.threads),
+            statistics.crashes_during_recovery,
+            statistics.failed_starts,
+            verdict.violations.len()
+        );
+    }
+
+    /// Tells each violation once. A file that cannot be written does not end the run.
+    fn note_violations(&mut self, verdict: &Verdict) {
+        for violation in &verdict.violations {
+            if !self.noted.insert(violation.seed) {
+                continue;
+            }
+            let line = format!("seed {}: {}", violation.seed, violation.text);
+            eprintln!("{line}");
+            if let Some(path) = &self.file {
+                let opened = File::options().create(true).append(true).open(path);
+                if let Err(error) = opened.and_then(|mut file| writeln!(file, "{line}")) {
+                    eprintln!("{}: {error}", path.display());
+                }
+            }
+        }
+    }
+}
+
 fn judge(verdict: &Verdict, threads: u64, tell: &dyn Fn(&str)) -> Found {
     let statistics = &verdict.statistics;
     tell(statistics.to_string().trim_end());
     let rate = statistics.crash_points_per_minute(verdict.elapsed, threads);
     tell(&format!("{rate:>12}  crash points per minute and thread"));
     tell(&format!("{:>12}  violations", verdict.violations.len()));
-    for violation in verdict.violations.iter().take(20) {
+    for violation in verdict.violations.iter().take(SHOWN) {
         tell(&format!("seed {}: {}", violation.seed, violation.text));
     }
     let failed = u64::try_from(verdict.violations.len()).unwrap_or(u64::MAX);
@@ -234,4 +376,33 @@ fn prove_planted(seed: u64, threads: u64, only: Option<&str>, tell: &dyn Fn(&str
 
 fn shortened(text: &str) -> String {
     text.chars().take(110).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logpond_testkit::sim::Violation;
+
+    #[test]
+    fn a_violating_seed_goes_to_the_file_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("violations.txt");
+        let violation = |seed| Violation {
+            seed,
+            text: "lost".to_owned(),
+            after: Duration::ZERO,
+        };
+        let mut verdict = Verdict {
+            statistics: Statistics::default(),
+            violations: vec![violation(7)],
+            elapsed: Duration::ZERO,
+        };
+        let mut log = Log::new(Some(path.clone()), 1);
+        log.progress(&verdict);
+        verdict.violations.insert(0, violation(3));
+        log.note_violations(&verdict);
+        let kept = std::fs::read_to_string(path).unwrap();
+        assert_eq!(kept, "seed 7: lost\nseed 3: lost\n");
+        assert_eq!(judge(&verdict, 1, &|_| {}).failed, 2);
+    }
 }

@@ -10,6 +10,9 @@ use super::statistics::Statistics;
 /// A seed that takes longer never ends: most take some milliseconds.
 const SEED_LIMIT: Duration = Duration::from_secs(30);
 
+/// How often a run that finds nothing says how far it is.
+const PROGRESS: Duration = Duration::from_secs(60);
+
 /// What to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Campaign {
@@ -66,6 +69,12 @@ impl Campaign {
     /// Runs until time is up. A thread whose seed never ends is left behind.
     #[must_use]
     pub fn run(&self) -> Verdict {
+        self.run_until(&AtomicBool::new(false), &mut |_| {})
+    }
+
+    /// Runs until time is up, or until it is `interrupted`: then the seeds that are under way are finished. What there is so
+    /// far is shown to `progress` once a minute, and when something was found.
+    pub fn run_until(&self, interrupted: &AtomicBool, progress: &mut dyn FnMut(&Verdict)) -> Verdict {
         let shared = Arc::new(Shared {
             campaign: *self,
             start: Instant::now(),
@@ -81,23 +90,38 @@ impl Campaign {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || shared.work(thread));
         }
+        let (mut told, mut known) = (Duration::ZERO, 0);
         while shared.is_working() {
             std::thread::sleep(Duration::from_millis(5));
+            shared
+                .stop
+                .fetch_or(interrupted.load(Ordering::Relaxed), Ordering::Relaxed);
+            let elapsed = shared.start.elapsed();
+            let found = shared.progress().violations.len();
+            if found > known || elapsed > told + PROGRESS {
+                (told, known) = (elapsed, found);
+                progress(&shared.verdict());
+            }
         }
-        let elapsed = shared.start.elapsed();
-        let mut progress = shared.progress();
-        progress.violations.sort_by_key(|violation| violation.seed);
-        Verdict {
-            statistics: progress.statistics,
-            violations: progress.violations.clone(),
-            elapsed,
-        }
+        shared.verdict()
     }
 }
 
 impl Shared {
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().expect("no holder panics")
+    }
+
+    fn verdict(&self) -> Verdict {
+        let elapsed = self.start.elapsed();
+        let progress = self.progress();
+        let mut violations = progress.violations.clone();
+        violations.sort_by_key(|violation| violation.seed);
+        Verdict {
+            statistics: progress.statistics,
+            violations,
+            elapsed,
+        }
     }
 
     fn work(&self, thread: usize) {
