@@ -21,7 +21,7 @@ use std::io;
 /// Directory of shard 0, in which its checkpoints lie.
 pub(crate) const SHARD_DIR: &str = "shard-00";
 /// The version of what a checkpoint holds.
-pub(crate) const SCHEMA: u16 = 0x0102;
+pub(crate) const SCHEMA: u16 = 0x0103;
 /// Stands for a page that a queue does not have.
 pub(crate) const NO_PAGE: PageNumber = PageNumber::MAX;
 
@@ -67,6 +67,9 @@ pub(crate) struct CheckpointQueue {
     pub redelivered: Vec<u8>,
     pub live: u64,
     pub transient_live: u64,
+    /// Bytes of bodies: of the live entries, of the transient ones among them.
+    pub live_bytes: u64,
+    pub transient_bytes: u64,
     pub transient_floor: u64,
     pub first_page: u64,
     /// Number and checksum of each page.
@@ -174,6 +177,8 @@ impl CheckpointQueue {
             redelivered: bytes_of(&queue.redelivered),
             live: queue.live,
             transient_live: queue.transient_live,
+            live_bytes: queue.live_bytes,
+            transient_bytes: queue.transient_bytes,
             transient_floor: queue.transient_floor,
             first_page: queue.first_page,
             pages: queue
@@ -201,6 +206,8 @@ impl CheckpointQueue {
         queue.redelivered = set_of(&self.redelivered)?;
         queue.live = self.live;
         queue.transient_live = self.transient_live;
+        queue.live_bytes = self.live_bytes;
+        queue.transient_bytes = self.transient_bytes;
         queue.transient_floor = self.transient_floor;
         queue.first_page = self.first_page;
         queue.pages = self

@@ -22,6 +22,9 @@ pub enum AppendError {
     /// The queue exists already.
     #[error("queue {0} exists already")]
     QueueExists(crate::QueueId),
+    /// A queue has reached a limit, and refuses what does not fit. Consume from it first, or publish to the others alone.
+    #[error("queue {0} is full")]
+    QueueFull(crate::QueueId),
     /// An earlier write or sync failed, so the tail is unknown. Reopen to recover.
     #[error("the store takes nothing any more: {0}")]
     Poisoned(PoisonCause),

@@ -48,10 +48,8 @@ mod tests {
         let entry = |len, sharers| Entry {
             lsn: Lsn::new(4096),
             len,
-            transient: false,
-            priority: 0,
             sharers,
-            expires_ms: 0,
+            ..Entry::ABSENT
         };
         assert_eq!(
             Live::of(&entry(100, 0)),

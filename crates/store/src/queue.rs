@@ -9,10 +9,12 @@
 //!
 //! Elsewhere: pages and their shadowing (`index`), what a record does to this state (`shard::apply`).
 
+use crate::format::byte_count;
 use crate::ids::{BlockNumber, QueueId, SegmentNumber, Seq};
-use crate::index::page;
+use crate::index::page::{self, Entry};
 use crate::index::pages::PageNumber;
 use crate::live::Live;
+use crate::queue_limits::QueueLimits;
 use roaring::RoaringTreemap;
 use std::collections::VecDeque;
 
@@ -64,6 +66,15 @@ pub(crate) struct Queue {
     pub transient_live: u64,
     /// … of them, those that are leased.
     pub leased: u64,
+    /// The same counts in bytes of bodies.
+    pub live_bytes: u64,
+    pub transient_bytes: u64,
+    pub leased_bytes: u64,
+    /// Bytes of the bodies that are accepted, not visible yet, and not taken ahead of that.
+    pub accepted_bytes: u64,
+    /// … one by one, up to the newest; kept only while there is a limit. Bounded by what may wait for the disk.
+    pub accepted: VecDeque<u64>,
+    pub limits: Option<Box<QueueLimits>>,
     /// Transient entries below are from before the store was opened: they are gone.
     pub transient_floor: u64,
     /// The block of the newest accepted message.
@@ -101,6 +112,12 @@ impl Queue {
             live: 0,
             transient_live: 0,
             leased: 0,
+            live_bytes: 0,
+            transient_bytes: 0,
+            leased_bytes: 0,
+            accepted_bytes: 0,
+            accepted: VecDeque::new(),
+            limits: None,
             transient_floor: 0,
             newest_block: BlockNumber::new(0),
             first_page: 0,
@@ -115,6 +132,82 @@ impl Queue {
         Counts {
             ready: self.live - self.leased + accepted - purged_ahead.min(accepted),
             leased: self.leased,
+        }
+    }
+
+    /// Bytes of the bodies of all that is ready.
+    pub(crate) fn ready_bytes(&self) -> u64 {
+        self.live_bytes.saturating_sub(self.leased_bytes) + self.accepted_bytes
+    }
+
+    /// A message of so many bytes was accepted.
+    pub(crate) fn accept(&mut self, bytes: u64) {
+        self.next_seq += 1;
+        self.accepted_bytes += bytes;
+        if self.limits.is_some() {
+            self.accepted.push_back(bytes);
+        }
+    }
+
+    /// An entry became visible, and is counted.
+    pub(crate) fn enter(&mut self, seq: u64, entry: &Entry) {
+        let bytes = entry.body_bytes();
+        self.visible_end = self.visible_end.max(seq + 1);
+        self.next_seq = self.next_seq.max(seq + 1);
+        self.live += 1;
+        self.live_bytes += bytes;
+        if entry.transient {
+            self.transient_live += 1;
+            self.transient_bytes += bytes;
+        }
+        if seq < self.cursor {
+            // Taken between its acceptance and its durability, by a purge or a limit: nobody may lease it any more.
+            self.lease(bytes);
+        } else {
+            self.accepted_bytes = self.accepted_bytes.saturating_sub(bytes);
+        }
+        while byte_count(self.accepted.len()) > self.next_seq - self.visible_end {
+            self.accepted.pop_front();
+        }
+    }
+
+    /// The ready entry below `end` that comes next.
+    pub(crate) fn head(&mut self, end: u64) -> Option<u64> {
+        if let Some(first) = self.requeued.min() {
+            return Some(first);
+        }
+        if !self.acked.is_empty() && self.acked.contains(self.cursor) {
+            self.cursor = run_end(&self.acked, self.cursor);
+        }
+        (self.cursor < end).then_some(self.cursor)
+    }
+
+    /// The head is ready no more.
+    pub(crate) fn advance(&mut self, head: u64) {
+        if head < self.cursor {
+            self.requeued.remove(head);
+        } else {
+            self.cursor = head + 1;
+        }
+    }
+
+    /// An entry of so many bytes is ready no more.
+    pub(crate) const fn lease(&mut self, bytes: u64) {
+        self.leased += 1;
+        self.leased_bytes += bytes;
+    }
+
+    /// A visible entry is dead, and counts no more.
+    pub(crate) const fn leave(&mut self, entry_bytes: u64, is_transient: bool, is_ready: bool) {
+        self.live -= 1;
+        self.live_bytes = self.live_bytes.saturating_sub(entry_bytes);
+        if is_transient {
+            self.transient_live -= 1;
+            self.transient_bytes = self.transient_bytes.saturating_sub(entry_bytes);
+        }
+        if !is_ready {
+            self.leased -= 1;
+            self.leased_bytes = self.leased_bytes.saturating_sub(entry_bytes);
         }
     }
 
@@ -201,6 +294,11 @@ impl Queue {
         self.cursor = self.cursor.max(self.floor);
         self.next_seq = self.next_seq.max(end);
         self.visible_end = self.visible_end.max(self.floor);
+    }
+
+    /// Whether there is nothing to deliver: it was lost to damage, or is transient and from before the last start.
+    pub(crate) const fn is_no_message(&self, seq: u64, entry: &Entry) -> bool {
+        entry.len == 0 || (entry.transient && seq < self.transient_floor)
     }
 
     /// Whether the entry is dead.

@@ -230,6 +230,15 @@ impl<D: Disk> Tail<D> {
         Ok(())
     }
 
+    /// Whether `more` bytes of records surely fit into the block being built.
+    pub(crate) fn fits(&self, more: usize) -> bool {
+        self.building.disk_len_with(more) <= self.block_bytes_max()
+    }
+
+    pub(crate) const fn is_held_open(&self) -> bool {
+        self.held_open
+    }
+
     /// From here on everything goes into one block, until [`Tail::release`]. Small transactions share a block with
     /// what is there already: the block is whole or not at all.
     pub(crate) fn hold_open(&mut self, more: usize) {

@@ -60,7 +60,10 @@ impl std::convert::From<AppendError> for CommitError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::TooLarge { bytes, limit } => Self::TooLarge { bytes, limit },
-            AppendError::UnknownQueue(queue) | AppendError::QueueExists(queue) => Self::UnknownQueue(queue),
+            // The limits of an embedded queue are checked before.
+            AppendError::UnknownQueue(queue)
+            | AppendError::QueueExists(queue)
+            | AppendError::QueueFull(queue) => Self::UnknownQueue(queue),
             AppendError::Poisoned(cause) => Self::Poisoned(cause),
         }
     }
@@ -120,9 +123,10 @@ impl FetchError {
     pub(super) fn refused(queue: QueueId, error: AppendError) -> Self {
         match error {
             AppendError::Poisoned(cause) => Self::Poisoned(cause),
-            AppendError::UnknownQueue(_) | AppendError::QueueExists(_) | AppendError::TooLarge { .. } => {
-                Self::UnknownQueue(queue)
-            }
+            AppendError::UnknownQueue(_)
+            | AppendError::QueueExists(_)
+            | AppendError::QueueFull(_)
+            | AppendError::TooLarge { .. } => Self::UnknownQueue(queue),
         }
     }
 
@@ -188,9 +192,10 @@ impl QueueError {
     pub(super) fn refused(queue: QueueId, error: AppendError) -> Self {
         match error {
             AppendError::Poisoned(cause) => Self::Poisoned(cause),
-            AppendError::UnknownQueue(_) | AppendError::QueueExists(_) | AppendError::TooLarge { .. } => {
-                Self::UnknownQueue(queue)
-            }
+            AppendError::UnknownQueue(_)
+            | AppendError::QueueExists(_)
+            | AppendError::QueueFull(_)
+            | AppendError::TooLarge { .. } => Self::UnknownQueue(queue),
         }
     }
 }

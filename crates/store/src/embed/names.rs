@@ -89,12 +89,14 @@ impl Names {
                 let file = cause.file.clone();
                 Err(OpenError::io(cause.what, file)(std::io::Error::other(cause)))
             }
-            Err(error @ (AppendError::TooLarge { .. } | AppendError::UnknownQueue(_))) => {
-                Err(OpenError::Format {
-                    file: CATALOG_NAME.to_owned(),
-                    problem: format!("queue '{}' could not be made: {error}", named.name),
-                })
-            }
+            Err(
+                error @ (AppendError::TooLarge { .. }
+                | AppendError::QueueFull(_)
+                | AppendError::UnknownQueue(_)),
+            ) => Err(OpenError::Format {
+                file: CATALOG_NAME.to_owned(),
+                problem: format!("queue '{}' could not be made: {error}", named.name),
+            }),
         }
     }
 

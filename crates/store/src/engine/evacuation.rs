@@ -17,7 +17,7 @@ use crate::format::record::{self, MessageRecord};
 use crate::format::segment::SegmentHeader;
 use crate::format::{byte_count, disk_len, pad8};
 use crate::ids::{BlockNumber, Lsn, SegmentNumber};
-use crate::index::page::Entry;
+use crate::index::page::{self, Entry};
 use crate::limits::{
     ALIGNMENT, BLOCK_HEADER_BYTES, EVACUATION_BATCH_BYTES, EVACUATION_ENTRIES_AT_ONCE, EVACUATION_STEP_BYTES,
     SEGMENT_HEADER_BYTES,
@@ -221,6 +221,7 @@ fn moves(copied: &[Survivor], block: Lsn) -> Vec<Move> {
                 priority: message.priority,
                 sharers: record::sharers(survivor.kept.len()),
                 expires_ms: reference.expires_ms,
+                properties_len: page::counted_properties(message.properties.len()),
             },
         }));
         at += pad8(len);

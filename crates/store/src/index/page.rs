@@ -5,6 +5,8 @@
 //!   other, beginning at a multiple of [`ENTRIES`].
 //! - An entry of length 0 is absent.
 
+use crate::format::byte_count;
+use crate::format::record::message_len;
 use crate::ids::{Lsn, QueueId, Seq};
 use crate::limits::PAGE_BYTES;
 use byteorder::{ByteOrder, LittleEndian as LE};
@@ -17,6 +19,8 @@ pub(crate) const ENTRIES: u64 = 168;
 const _: () = assert!(HEADER_LEN + 168 * ENTRY_LEN == PAGE_BYTES);
 
 const FLAG_TRANSIENT: u8 = 1;
+/// The last millisecond that an entry can name: in the year 10889.
+pub(crate) const EXPIRES_MS_MAX: u64 = (1 << 48) - 1;
 
 /// One entry: where the message is, and what is known of it without reading it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,7 +32,39 @@ pub(crate) struct Entry {
     pub priority: u8,
     /// How many other entries the record was written for: they share its bytes.
     pub sharers: u16,
+    /// Wall clock; 0 when it never expires, and never above [`EXPIRES_MS_MAX`].
     pub expires_ms: u64,
+    /// Bytes of the properties, as far as 16 bits tell.
+    pub properties_len: u16,
+}
+
+impl Entry {
+    /// What stands where no entry was written.
+    pub(crate) const ABSENT: Self = Self {
+        lsn: Lsn::new(0),
+        len: 0,
+        transient: false,
+        priority: 0,
+        sharers: 0,
+        expires_ms: 0,
+        properties_len: 0,
+    };
+
+    /// Bytes of the body, as limits count them.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        let head = message_len(usize::from(self.sharers) + 1, usize::from(self.properties_len), 0);
+        u64::from(self.len).saturating_sub(byte_count(head))
+    }
+}
+
+/// Bytes of properties, as far as an entry can tell.
+pub(crate) fn counted_properties(properties: usize) -> u16 {
+    u16::try_from(properties).unwrap_or(u16::MAX)
+}
+
+/// Bytes of a body, as limits count them: properties beyond what an entry can tell count with it.
+pub(crate) fn counted_bytes(properties: usize, body: usize) -> u64 {
+    byte_count(body + properties.saturating_sub(usize::from(u16::MAX)))
 }
 
 /// Number of the page, within its queue, that holds `seq`.
@@ -87,7 +123,8 @@ pub(crate) fn entry(page: &[u8], seq: Seq) -> Entry {
         transient: bytes[12] & FLAG_TRANSIENT != 0,
         priority: bytes[13],
         sharers: LE::read_u16(&bytes[14..]),
-        expires_ms: LE::read_u64(&bytes[16..]),
+        expires_ms: LE::read_u48(&bytes[16..]),
+        properties_len: LE::read_u16(&bytes[22..]),
     }
 }
 
@@ -99,7 +136,8 @@ pub(crate) fn put(page: &mut [u8], seq: Seq, entry: &Entry) {
     bytes[12] = if entry.transient { FLAG_TRANSIENT } else { 0 };
     bytes[13] = entry.priority;
     LE::write_u16(&mut bytes[14..], entry.sharers);
-    LE::write_u64(&mut bytes[16..], entry.expires_ms);
+    LE::write_u48(&mut bytes[16..], entry.expires_ms.min(EXPIRES_MS_MAX));
+    LE::write_u16(&mut bytes[22..], entry.properties_len);
 }
 
 fn position(seq: Seq) -> usize {
@@ -122,11 +160,24 @@ mod tests {
             priority: 3,
             sharers: 2,
             expires_ms: 7,
+            properties_len: 5,
         };
         put(&mut page, Seq::new(2 * ENTRIES + 167), &written);
         assert_eq!(entry(&page, Seq::new(2 * ENTRIES + 167)), written);
         assert_eq!(entry(&page, Seq::new(2 * ENTRIES + 166)).len, 0);
         assert_eq!(owner(&page), (QueueId::new(5), Seq::new(2 * ENTRIES)));
+    }
+
+    #[test]
+    fn the_length_of_a_body_follows_from_that_of_its_record() {
+        let mut entry = Entry::ABSENT;
+        for (queues, properties, body) in [(1, 0, 0), (1, 7, 100), (3, 300, 5), (1, 100_000, 5)] {
+            entry.len = u32::try_from(message_len(queues, properties, body)).unwrap();
+            entry.sharers = u16::try_from(queues - 1).unwrap();
+            entry.properties_len = u16::try_from(properties).unwrap_or(u16::MAX);
+            assert_eq!(entry.body_bytes(), counted_bytes(properties, body));
+        }
+        assert_eq!(Entry::ABSENT.body_bytes(), 0);
     }
 
     #[test]
@@ -140,6 +191,7 @@ mod tests {
             priority: 3,
             sharers: 0,
             expires_ms: 7,
+            properties_len: 0,
         };
         put(&mut page, Seq::new(2 * ENTRIES + 1), &entry);
         seal(&mut page);

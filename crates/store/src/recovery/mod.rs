@@ -373,6 +373,8 @@ fn settle_state<D: Disk>(
     for queue in state.queues.iter_mut() {
         queue.live -= queue.transient_live;
         queue.transient_live = 0;
+        queue.live_bytes = queue.live_bytes.saturating_sub(queue.transient_bytes);
+        queue.transient_bytes = 0;
         queue.transient_floor = queue.next_seq;
         queue.visible_end = queue.next_seq;
         queue.cursor = queue.floor;

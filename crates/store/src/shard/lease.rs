@@ -14,7 +14,7 @@ use crate::ids::{BlockNumber, Lsn, QueueId, Seq};
 use crate::index::page::Entry;
 use crate::index::pages::Pages;
 use crate::live::Live;
-use crate::queue::{Queue, run_end};
+use crate::queue::Queue;
 use crate::ring::Ring;
 use crate::segments::{Pin, Segments};
 use crate::state::{State, damaged_index};
@@ -103,7 +103,8 @@ impl<D: Disk> Shard<D> {
         let mut bytes = 0_u64;
         let mut pinned = None;
         while taken < u64::from(max_messages) && bytes < max_bytes {
-            let Some(seq) = next_ready(queue) else { break };
+            let end = queue.visible_end.min(queue.mark);
+            let Some(seq) = queue.head(end) else { break };
             let entry = match State::entry(pages, queue, seq) {
                 Ok(entry) => entry,
                 Err(page) => {
@@ -112,13 +113,12 @@ impl<D: Disk> Shard<D> {
                     return Err(AppendError::Poisoned(cause));
                 }
             };
-            advance(queue, seq);
-            if entry.len == 0 || (entry.transient && seq < queue.transient_floor) {
-                // Lost to damage, or transient and from before the last start: there is nothing to deliver.
+            queue.advance(seq);
+            if queue.is_no_message(seq, &entry) {
                 discard(queue, segments, pages, seq, &entry);
                 continue;
             }
-            queue.leased += 1;
+            queue.lease(entry.body_bytes());
             let redelivered = !queue.redelivered.is_empty() && queue.redelivered.contains(seq);
             let source = source_of(&self.ring, sources, entry.lsn);
             if source == COLD && !pinned.is_some_and(|index| segments.holds(index, entry.lsn)) {
@@ -152,25 +152,6 @@ impl<D: Disk> Shard<D> {
     }
 }
 
-/// The next entry that can be leased now.
-fn next_ready(queue: &mut Queue) -> Option<u64> {
-    if let Some(first) = queue.requeued.min() {
-        return Some(first);
-    }
-    if !queue.acked.is_empty() && queue.acked.contains(queue.cursor) {
-        queue.cursor = run_end(&queue.acked, queue.cursor);
-    }
-    (queue.cursor < queue.visible_end.min(queue.mark)).then_some(queue.cursor)
-}
-
-fn advance(queue: &mut Queue, seq: u64) {
-    if seq < queue.cursor {
-        queue.requeued.remove(seq);
-    } else {
-        queue.cursor = seq + 1;
-    }
-}
-
 fn outcome(queue: &Queue, taken: u64) -> LeaseOutcome {
     if taken > 0 {
         return LeaseOutcome::Some(taken);
@@ -188,7 +169,7 @@ fn outcome(queue: &Queue, taken: u64) -> LeaseOutcome {
 
 /// Ends the life of an entry that is no message any more, without a word in the log: every rebuild finds
 /// the same.
-fn discard<D: Disk>(
+pub(super) fn discard<D: Disk>(
     queue: &mut Queue,
     segments: &mut Segments<D>,
     pages: &mut Pages<D>,

@@ -11,6 +11,7 @@
 mod evacuation;
 mod housekeeping;
 mod lease;
+mod limits;
 mod peek;
 mod reserve;
 
@@ -20,19 +21,20 @@ use crate::error::{AppendError, PoisonCause};
 use crate::format::record::{self, AckReason, MessageParts, Persistence, QueueAction, QueueRecord, Range};
 use crate::format::{byte_count, pad8};
 use crate::ids::{BlockNumber, Durable, Lsn, QueueId, Seq};
-use crate::index::page::ENTRIES;
+use crate::index::page::{self, ENTRIES};
 use crate::limits::{BLOCK_HEADER_BYTES, QUEUE_META_BYTES_MAX, REFERENCES_MAX};
 use crate::options::Options;
 use crate::planted::{self, Planted};
 use crate::queue::{Counts, Queue, QueueDurability};
 use crate::ring::Ring;
-use crate::state::State;
+use crate::state::{State, damaged_index};
 use crate::tail::{Next, Tail, Take, Written};
 pub(crate) use evacuation::{EvacuationJob, Evacuator, Move, Survivor};
 pub(crate) use housekeeping::{
     CheckpointJob, CheckpointWish, Chores, Done, Failed, Job, Retained, write_header,
 };
 pub use lease::{COLD, Lease, LeaseOutcome, Sources};
+use limits::Room;
 pub(crate) use reserve::Need;
 use std::sync::Arc;
 
@@ -63,6 +65,14 @@ pub struct Applied<'a> {
     pub queues: &'a [QueueId],
 }
 
+/// What a message takes.
+struct MessageSize {
+    /// Bytes of its record.
+    len: usize,
+    /// Bytes that count against limits.
+    counted: u64,
+}
+
 /// See the module's description.
 pub struct Shard<D: Disk> {
     pub(crate) options: Options,
@@ -76,7 +86,11 @@ pub struct Shard<D: Disk> {
     pub(crate) stopping: bool,
     pub(crate) chores: Chores,
     pub(crate) evacuator: Evacuator<D>,
+    /// The newest time that was handed in.
+    pub(crate) clock: Now,
     references: Vec<(QueueId, Seq, u64)>,
+    /// Queues that got something in the transaction that is open, and have a limit.
+    limited: Vec<QueueId>,
 }
 
 impl<D: Disk> Shard<D> {
@@ -98,7 +112,9 @@ impl<D: Disk> Shard<D> {
             poison_reported: false,
             stopping: false,
             chores,
+            clock: Now::default(),
             references: Vec::new(),
+            limited: Vec::new(),
         }
     }
 
@@ -159,15 +175,22 @@ impl<D: Disk> Shard<D> {
     /// When it can never be stored, a queue is missing, or the store is poisoned. Nothing was changed.
     pub fn publish(&mut self, message: &NewMessage<'_>) -> Result<BlockNumber, AppendError> {
         self.check_alive()?;
-        let len = self.checked_len(message)?;
-        if let Some(missing) = message
-            .queues
-            .iter()
-            .find(|id| self.state.queues.open(**id).is_none())
-        {
-            return Err(AppendError::UnknownQueue(*missing));
+        let MessageSize { len, counted } = self.checked_len(message)?;
+        let mut drops = 0;
+        for id in message.queues {
+            let queue = self
+                .state
+                .queues
+                .open(*id)
+                .ok_or(AppendError::UnknownQueue(*id))?;
+            if queue.refuses(counted) {
+                return Err(AppendError::QueueFull(*id));
+            }
+            drops += usize::from(queue.limits.is_some());
         }
-        self.tail.make_room(len);
+        // What is dropped for the message is dropped in its block.
+        let list = if drops > 0 { record::ranges_len(drops) } else { 0 };
+        self.tail.make_room(len + list);
         self.tail.check_held(len)?;
         let block = self.tail.building_number();
         self.references.clear();
@@ -183,7 +206,7 @@ impl<D: Disk> Shard<D> {
             // Of each queue a block may change the page that was begun before, and those that it begins.
             let changes_page = queue.newest_block != block || queue.next_seq.is_multiple_of(ENTRIES);
             pages += usize::from(changes_page);
-            queue.next_seq += 1;
+            queue.accept(counted);
             queue.newest_block = block;
         }
         let parts = MessageParts {
@@ -198,6 +221,9 @@ impl<D: Disk> Shard<D> {
         let (building, pool) = self.tail.building();
         building.add_pages(pages);
         building.message(self.references.iter().copied(), &parts, len, pool);
+        if drops > 0 {
+            self.make_fit(message.queues)?;
+        }
         Ok(block)
     }
 
@@ -214,7 +240,7 @@ impl<D: Disk> Shard<D> {
         (self.tail.block_bytes_max() - BLOCK_HEADER_BYTES) / 16 * 15
     }
 
-    fn checked_len(&self, message: &NewMessage<'_>) -> Result<usize, AppendError> {
+    fn checked_len(&self, message: &NewMessage<'_>) -> Result<MessageSize, AppendError> {
         let sum = |parts: &[&[u8]]| parts.iter().map(|part| part.len()).sum::<usize>();
         let queues = message.queues.len();
         let (properties, body) = (sum(message.properties), sum(message.body));
@@ -223,7 +249,10 @@ impl<D: Disk> Shard<D> {
         if bytes > limit || queues > REFERENCES_MAX {
             return Err(AppendError::TooLarge { bytes, limit });
         }
-        Ok(record::message_len(queues, properties, body))
+        Ok(MessageSize {
+            len: record::message_len(queues, properties, body),
+            counted: page::counted_bytes(properties, body),
+        })
     }
 
     /// Ends the life of leased entries. Durable when the returned block is; nobody needs to wait for it.
@@ -280,7 +309,14 @@ impl<D: Disk> Shard<D> {
             back.insert_range(start..end);
             back -= &queue.acked;
             back -= &queue.requeued;
+            let mut bytes = 0;
+            for seq in &back {
+                let entry = State::entry(&mut self.state.pages, queue, seq).map_err(damaged_index);
+                let entry = entry.inspect_err(|cause| self.poisoned = Some(cause.clone()));
+                bytes += entry.map_err(AppendError::Poisoned)?.body_bytes();
+            }
             queue.leased = queue.leased.saturating_sub(back.len());
+            queue.leased_bytes = queue.leased_bytes.saturating_sub(bytes);
             queue.redelivered |= &back;
             queue.requeued |= back;
             self.tail.make_room(record::ranges_len(1));
@@ -292,6 +328,7 @@ impl<D: Disk> Shard<D> {
                 },
                 now,
             );
+            self.trim(id, Room::Anywhere)?;
         }
         Ok(())
     }
@@ -324,6 +361,8 @@ impl<D: Disk> Shard<D> {
         // From here on these entries count as leased, by the purge itself.
         let visible = queue.live - queue.leased;
         queue.leased += visible;
+        queue.leased_bytes = queue.live_bytes;
+        queue.accepted_bytes = 0;
         let ranges = ranges_of(&std::mem::take(&mut queue.requeued))
             .chain(std::iter::once((queue.cursor, queue.next_seq)))
             .filter(|(start, end)| start < end)
@@ -354,8 +393,10 @@ impl<D: Disk> Shard<D> {
         }
         self.tail.hold_open(crate::format::memory_offset(bytes));
         let result = apply(self);
+        let trimmed = self.trim_limited();
         let block = self.tail.building_number();
         self.tail.release();
+        trimmed?;
         Ok((result, block))
     }
 
@@ -495,3 +536,7 @@ pub(crate) fn ranges_of(set: &roaring::RoaringTreemap) -> impl Iterator<Item = (
         Some((start, end))
     })
 }
+
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod model_tests;

@@ -82,6 +82,7 @@ impl<D: Disk> State<D> {
                 priority: message.priority,
                 sharers,
                 expires_ms,
+                properties_len: page::counted_properties(message.properties.len()),
             };
             let (queue_id, page_number) = (queue.id, page::page_of(reference.seq));
             let slot = queue.page_slot(seq);
@@ -112,12 +113,7 @@ impl<D: Disk> State<D> {
                     end: seq,
                 });
             }
-            queue.visible_end = queue.visible_end.max(seq + 1);
-            queue.next_seq = queue.next_seq.max(seq + 1);
-            queue.live += 1;
-            queue.transient_live += u64::from(transient);
-            // Purged between its acceptance and its durability: nobody may lease it any more.
-            queue.leased += u64::from(seq < queue.cursor);
+            queue.enter(seq, &entry);
             queue.add_live(segment, Live::of(&entry));
             entered.add(Live::of(&entry));
             if self.touched.last() != Some(&queue_id) {
@@ -310,11 +306,9 @@ fn count_dead<D: Disk>(
         }
         // A transient entry from before the last start is counted with its segment only.
         if !entry.transient || seq >= queue.transient_floor {
-            queue.live -= 1;
-            queue.transient_live -= u64::from(entry.transient);
             let is_ready =
                 seq >= queue.cursor || (!queue.requeued.is_empty() && queue.requeued.contains(seq));
-            queue.leased -= u64::from(!is_ready);
+            queue.leave(entry.body_bytes(), entry.transient, is_ready);
         }
         let place = match run {
             Some((index, _)) if segments.holds(index, entry.lsn) => Some(index),

@@ -9,7 +9,7 @@ mod table;
 
 use crate::disk::Disk;
 use crate::error::PoisonCause;
-use crate::ids::{Lsn, QueueId};
+use crate::ids::QueueId;
 use crate::index::page::{self, Entry};
 use crate::index::pages::{DamagedPage, INDEX_DIR, PageError, PageNumber, Pages};
 use crate::queue::Queue;
@@ -78,14 +78,7 @@ impl<D: Disk> State<D> {
     pub(crate) fn entry(pages: &mut Pages<D>, queue: &Queue, seq: u64) -> Result<Entry, DamagedPage> {
         match queue.page(seq) {
             Some(number) => Ok(page::entry(pages.read(number)?, crate::ids::Seq::new(seq))),
-            None => Ok(Entry {
-                lsn: Lsn::new(0),
-                len: 0,
-                transient: false,
-                priority: 0,
-                sharers: 0,
-                expires_ms: 0,
-            }),
+            None => Ok(Entry::ABSENT),
         }
     }
 

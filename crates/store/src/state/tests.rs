@@ -9,7 +9,7 @@ use crate::disk::{Disk, FileKind};
 use crate::format::record::{
     AckReason, MessageParts, Persistence, QueueAction, QueueRecord, Range, message_len,
 };
-use crate::ids::{BlockNumber, Epoch, SegmentNumber, Seq};
+use crate::ids::{BlockNumber, Epoch, Lsn, SegmentNumber, Seq};
 use crate::limits::{BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 use crate::pool::BufferPool;
 use crate::segments::{Segment, SegmentFile};

@@ -1,0 +1,195 @@
+//! Limits of queues, kept by refusing messages or by dropping from the head.
+//!
+//! Invariants:
+//! - What a message pushes out is dropped by a record in the message's own block: no crash shows one without the other.
+//! - Leased entries are never dropped, and do not count.
+//! - A publish looks at nothing but counts and at the entries that it drops.
+//!
+//! Elsewhere: what the limits are (`queue_limits`), and where an entry counts (`queue`).
+
+use super::Shard;
+use super::lease::discard;
+use crate::disk::{Disk, Now};
+use crate::error::AppendError;
+use crate::format::record::{self, AckReason, Range};
+use crate::ids::{QueueId, Seq};
+use crate::index::page;
+use crate::index::pages::{DamagedPage, Pages};
+use crate::queue::Queue;
+use crate::queue_limits::{QueueLimits, WhenFull};
+use crate::segments::Segments;
+use crate::state::{State, damaged_index};
+
+/// Where the records of drops may go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Room {
+    /// Into the block that is being built, for their cause stands in it.
+    SameBlock,
+    /// Into any block from here on.
+    Anywhere,
+}
+
+impl<D: Disk> Shard<D> {
+    /// Bounds a queue from now on. Limits are not written to the log: whoever owns the queue sets them after each start.
+    /// Those that drop do so at once; what exceeds those that refuse stays until it is consumed.
+    ///
+    /// # Errors
+    /// When there is no such queue, or the store is poisoned.
+    pub fn set_limits(&mut self, id: QueueId, limits: QueueLimits, now: Now) -> Result<(), AppendError> {
+        self.check_alive()?;
+        self.clock = now;
+        let queue = self
+            .state
+            .queues
+            .open_mut(id)
+            .ok_or(AppendError::UnknownQueue(id))?;
+        queue.limits = (!limits.is_unlimited()).then(|| Box::new(limits));
+        if queue.limits.is_none() {
+            queue.accepted = std::collections::VecDeque::new();
+        }
+        self.trim(id, Room::Anywhere)
+    }
+
+    /// The limits of a queue; without any for one that does not exist.
+    #[must_use]
+    pub fn limits(&self, id: QueueId) -> QueueLimits {
+        let queue = self.state.queues.open(id);
+        queue
+            .and_then(|queue| queue.limits.as_deref().copied())
+            .unwrap_or_default()
+    }
+
+    /// Whether a queue would refuse a message of such a size now, and [`Shard::publish`] with it for all its queues. Who
+    /// wants the others to have it, as AMQP does, asks each queue first and leaves out those that refuse.
+    #[must_use]
+    pub fn refuses(&self, id: QueueId, properties_bytes: usize, body_bytes: usize) -> bool {
+        let counted = page::counted_bytes(properties_bytes, body_bytes);
+        self.state
+            .queues
+            .open(id)
+            .is_some_and(|queue| queue.refuses(counted))
+    }
+
+    /// Bytes of the bodies of all that is ready, as limits count them.
+    #[must_use]
+    pub fn ready_bytes(&self, id: QueueId) -> Option<u64> {
+        self.state.queues.open(id).map(Queue::ready_bytes)
+    }
+
+    /// A message was accepted for these queues. In a transaction they are seen to at its end, when all that it brings
+    /// has its place in the block.
+    pub(super) fn make_fit(&mut self, queues: &[QueueId]) -> Result<(), AppendError> {
+        let is_limited = |id: &&QueueId| {
+            let queue = self.state.queues.open(**id);
+            queue.is_some_and(|queue| queue.limits.is_some())
+        };
+        self.limited.extend(queues.iter().filter(is_limited));
+        if self.tail.is_held_open() {
+            return Ok(());
+        }
+        self.trim_limited()
+    }
+
+    pub(super) fn trim_limited(&mut self) -> Result<(), AppendError> {
+        let mut limited = std::mem::take(&mut self.limited);
+        let trimmed = limited.iter().try_for_each(|id| self.trim(*id, Room::SameBlock));
+        limited.clear();
+        self.limited = limited;
+        trimmed
+    }
+
+    /// Drops from the head until the rest is within the queue's limits. Should the block be too full for so many records,
+    /// the next publish goes on with it.
+    pub(super) fn trim(&mut self, id: QueueId, room: Room) -> Result<(), AppendError> {
+        loop {
+            let State {
+                queues,
+                pages,
+                segments,
+                ..
+            } = &mut self.state;
+            let Some(queue) = queues.open_mut(id).filter(|queue| queue.is_overfull()) else {
+                return Ok(());
+            };
+            match room {
+                Room::SameBlock if !self.tail.fits(record::ranges_len(LISTS)) => return Ok(()),
+                Room::SameBlock => {}
+                Room::Anywhere => self.tail.make_room(record::ranges_len(1)),
+            }
+            match take_head(queue, segments, pages) {
+                Ok(None) => return Ok(()),
+                Ok(Some(seq)) => {
+                    let (first, count) = (Seq::new(seq), 1);
+                    let range = Range {
+                        queue: id,
+                        first,
+                        count,
+                    };
+                    self.tail.building().0.ack(AckReason::Dropped, range, self.clock);
+                }
+                Err(page) => {
+                    let cause = damaged_index(page);
+                    self.poison(&cause);
+                    return Err(AppendError::Poisoned(cause));
+                }
+            }
+        }
+    }
+}
+
+/// A first range may bring the heads of so many lists into a block; none is larger than a range.
+const LISTS: usize = 6;
+
+impl Queue {
+    /// Whether a message that counts so many bytes is refused.
+    pub(super) fn refuses(&self, bytes: u64) -> bool {
+        self.limits.as_deref().is_some_and(|limits| {
+            limits.when_full == WhenFull::Refuse
+                && limits.are_exceeded_by(self.counts().ready + 1, self.ready_bytes() + bytes)
+        })
+    }
+
+    fn is_overfull(&self) -> bool {
+        self.limits.as_deref().is_some_and(|limits| {
+            limits.when_full == WhenFull::DropHead
+                && limits.are_exceeded_by(self.counts().ready, self.ready_bytes())
+        })
+    }
+
+    /// Takes off what is accepted and not visible yet; `false` when it came before there was a limit, so that its size is
+    /// not known.
+    fn take_accepted(&mut self, seq: u64) -> bool {
+        let behind = usize::try_from(self.next_seq - seq).unwrap_or(usize::MAX);
+        let Some(at) = self.accepted.len().checked_sub(behind) else {
+            return false;
+        };
+        self.accepted_bytes = self.accepted_bytes.saturating_sub(self.accepted[at]);
+        self.cursor = seq + 1;
+        true
+    }
+}
+
+/// Takes the entry at the head off, as if it were leased: it counts so until it is durably dead.
+fn take_head<D: Disk>(
+    queue: &mut Queue,
+    segments: &mut Segments<D>,
+    pages: &mut Pages<D>,
+) -> Result<Option<u64>, DamagedPage> {
+    while let Some(seq) = queue.head(queue.next_seq) {
+        if seq >= queue.visible_end {
+            return Ok(queue.take_accepted(seq).then_some(seq));
+        }
+        let entry = State::entry(pages, queue, seq)?;
+        queue.advance(seq);
+        if !queue.is_no_message(seq, &entry) {
+            queue.lease(entry.body_bytes());
+            return Ok(Some(seq));
+        }
+        discard(queue, segments, pages, seq, &entry);
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod tests;

@@ -1,0 +1,427 @@
+//! Limits of queues against lists, on a simulated disk that loses what was not synced.
+//!
+//! The model notes what each queue holds after each block. After a crash the store must hold what it held after one of
+//! the blocks, and no earlier one than the last that was durable.
+
+use super::*;
+use crate::disk::sim::{Rng, SimDisk};
+use crate::engine::Engine;
+use crate::queue_limits::{QueueLimits, WhenFull};
+use crate::{Persistence, RecoveryReport};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+const QUEUES: usize = 2;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    seq: u64,
+    bytes: u64,
+    block: u64,
+    is_leased: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct QueueModel {
+    entries: Vec<Entry>,
+    limits: QueueLimits,
+    next_seq: u64,
+}
+
+impl QueueModel {
+    fn ready(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| !entry.is_leased)
+    }
+
+    fn exceeded_by(&self, messages: u64, bytes: u64) -> bool {
+        let count = u64::try_from(self.ready().count()).unwrap();
+        let sum: u64 = self.ready().map(|entry| entry.bytes).sum();
+        let limits = &self.limits;
+        limits.messages.is_some_and(|most| count + messages > most)
+            || limits.bytes.is_some_and(|most| sum + bytes > most)
+    }
+
+    fn refuses(&self, bytes: u64) -> bool {
+        self.limits.when_full == WhenFull::Refuse && self.exceeded_by(1, bytes)
+    }
+
+    fn trim(&mut self) {
+        while self.limits.when_full == WhenFull::DropHead && self.exceeded_by(0, 0) {
+            let head = self.entries.iter().position(|entry| !entry.is_leased).unwrap();
+            self.entries.remove(head);
+        }
+    }
+}
+
+/// What is in each queue.
+type Contents = Vec<Vec<Entry>>;
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Publish { queues: Vec<usize>, bytes: usize },
+    Transaction { queue: usize, bytes: Vec<usize> },
+    Lease { queue: usize, count: u32 },
+    Ack { at: usize },
+    Requeue { at: usize },
+    Purge { queue: usize },
+    Limit { queue: usize, limits: QueueLimits },
+    Step,
+    Checkpoint,
+    Crash { calls: u64, seed: u64 },
+    Reopen,
+}
+
+fn limits() -> impl Strategy<Value = QueueLimits> {
+    let when_full = prop_oneof![3 => Just(WhenFull::DropHead), 1 => Just(WhenFull::Refuse)];
+    let messages = prop::option::of(0..9_u64);
+    let bytes = prop::option::of(0..900_u64);
+    (messages, bytes, when_full).prop_map(|(messages, bytes, when_full)| QueueLimits {
+        messages,
+        bytes,
+        when_full,
+    })
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let queues = prop_oneof![Just(vec![0]), Just(vec![1]), Just(vec![0, 1])];
+    let queue = || 0..QUEUES;
+    prop_oneof![
+        8 => (queues, 0..300_usize).prop_map(|(queues, bytes)| Operation::Publish { queues, bytes }),
+        1 => (queue(), prop::collection::vec(0..300_usize, 1..6))
+            .prop_map(|(queue, bytes)| Operation::Transaction { queue, bytes }),
+        4 => (queue(), 1..6_u32).prop_map(|(queue, count)| Operation::Lease { queue, count }),
+        3 => any::<usize>().prop_map(|at| Operation::Ack { at }),
+        2 => any::<usize>().prop_map(|at| Operation::Requeue { at }),
+        1 => queue().prop_map(|queue| Operation::Purge { queue }),
+        2 => (queue(), limits()).prop_map(|(queue, limits)| Operation::Limit { queue, limits }),
+        4 => Just(Operation::Step),
+        1 => Just(Operation::Checkpoint),
+        1 => (1..9_u64, any::<u64>()).prop_map(|(calls, seed)| Operation::Crash { calls, seed }),
+        1 => Just(Operation::Reopen),
+    ]
+}
+
+/// A call failed, which it does only when the machine is off.
+struct Off;
+
+struct World {
+    disk: SimDisk,
+    engine: Engine<SimDisk>,
+    queues: Vec<QueueId>,
+    model: Vec<QueueModel>,
+    leased: Vec<(usize, u64)>,
+    /// What the queues hold after the last operation of each block.
+    history: BTreeMap<u64, Contents>,
+    crash_seed: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        let disk = SimDisk::new(3);
+        let (engine, _) = open(&disk).unwrap();
+        let mut queues = Vec::new();
+        for _ in 0..QUEUES {
+            let queue = engine.next_queue_id();
+            let durable = QueueDurability::Durable;
+            let block = engine.lock().shard().create_queue(queue, durable, b"");
+            engine.wait_durable(block.unwrap()).unwrap();
+            queues.push(queue);
+        }
+        let mut world = Self {
+            disk,
+            engine,
+            queues,
+            model: vec![QueueModel::default(); QUEUES],
+            leased: Vec::new(),
+            history: BTreeMap::new(),
+            crash_seed: 0,
+        };
+        world.begin();
+        world
+    }
+
+    /// What there is now is durable.
+    fn begin(&mut self) {
+        let durable = self.engine.lock().shard().durable().end().get();
+        self.history = BTreeMap::from([(durable, self.contents())]);
+    }
+
+    fn contents(&self) -> Contents {
+        self.model.iter().map(|queue| queue.entries.clone()).collect()
+    }
+
+    /// Notes what the block that is being built leaves behind.
+    fn note(&mut self) {
+        let contents = self.contents();
+        let block = self.engine.lock().shard().building().get();
+        self.history.insert(block, contents);
+    }
+
+    fn run(&mut self, operation: &Operation) -> Result<(), Off> {
+        match operation {
+            Operation::Publish { queues, bytes } => self.publish(queues, *bytes)?,
+            Operation::Transaction { queue, bytes } => self.transaction(*queue, bytes)?,
+            Operation::Lease { queue, count } => self.lease(*queue, *count)?,
+            Operation::Ack { at } => self.ack(*at)?,
+            Operation::Requeue { at } => self.requeue(*at)?,
+            Operation::Purge { queue } => {
+                let id = self.queues[*queue];
+                let purged = self.engine.lock().shard().purge(id, self.disk.now());
+                let ready = self.model[*queue].ready().count();
+                assert_eq!(purged.map_err(|_| Off)?.0, u64::try_from(ready).unwrap());
+                self.model[*queue].entries.retain(|entry| entry.is_leased);
+            }
+            Operation::Limit { queue, limits } => {
+                // What was accepted without a limit cannot be dropped before it is durable.
+                let block = self.engine.lock().shard().building();
+                self.settle(block)?;
+                let (id, now) = (self.queues[*queue], self.disk.now());
+                let set = self.engine.lock().shard().set_limits(id, *limits, now);
+                set.map_err(|_| Off)?;
+                self.model[*queue].limits = *limits;
+                self.model[*queue].trim();
+            }
+            Operation::Step => drop(self.engine.step()),
+            Operation::Checkpoint => self.engine.checkpoint(),
+            Operation::Crash { calls, seed } => {
+                self.disk.crash_at(*calls);
+                self.crash_seed = *seed;
+            }
+            Operation::Reopen => {
+                self.engine.close().map_err(|_| Off)?;
+                self.start(u64::MAX).ok_or(Off)?;
+            }
+        }
+        self.note();
+        self.check();
+        Ok(())
+    }
+
+    fn settle(&self, block: BlockNumber) -> Result<(), Off> {
+        while !self.engine.lock().shard().durable().covers(block) && self.engine.step() {}
+        if self.disk.is_off() { Err(Off) } else { Ok(()) }
+    }
+
+    fn publish(&mut self, queues: &[usize], bytes: usize) -> Result<(), Off> {
+        let body = vec![7; bytes];
+        let ids: Vec<_> = queues.iter().map(|queue| self.queues[*queue]).collect();
+        let published = self.engine.lock().shard().publish(&message(&ids, &[&body]));
+        let bytes = u64::try_from(bytes).unwrap();
+        let refusing = queues.iter().find(|queue| self.model[**queue].refuses(bytes));
+        match published {
+            Ok(block) => {
+                assert_eq!(refusing, None, "it was taken");
+                for queue in queues {
+                    self.enter(*queue, bytes, block);
+                    self.model[*queue].trim();
+                }
+            }
+            Err(AppendError::QueueFull(id)) => {
+                assert_eq!(refusing.map(|queue| self.queues[*queue]), Some(id));
+            }
+            Err(_) => return Err(Off),
+        }
+        Ok(())
+    }
+
+    fn transaction(&mut self, queue: usize, bodies: &[usize]) -> Result<(), Off> {
+        let id = self.queues[queue];
+        let bytes = bodies
+            .iter()
+            .map(|len| Shard::<SimDisk>::message_bytes(1, 0, *len))
+            .sum();
+        let done = self.engine.lock().shard().transaction(bytes, |shard| {
+            let publish = |len: &usize| shard.publish(&message(&[id], &[&vec![7; *len]]));
+            bodies.iter().map(publish).collect::<Vec<_>>()
+        });
+        let (published, block) = done.map_err(|_| Off)?;
+        for (published, len) in published.into_iter().zip(bodies) {
+            let bytes = u64::try_from(*len).unwrap();
+            assert_eq!(published.is_err(), self.model[queue].refuses(bytes));
+            if published.is_ok() {
+                self.enter(queue, bytes, block);
+            }
+        }
+        self.model[queue].trim();
+        Ok(())
+    }
+
+    fn enter(&mut self, queue: usize, bytes: u64, block: BlockNumber) {
+        let queue = &mut self.model[queue];
+        queue.entries.push(Entry {
+            seq: queue.next_seq,
+            bytes,
+            block: block.get(),
+            is_leased: false,
+        });
+        queue.next_seq += 1;
+    }
+
+    fn lease(&mut self, queue: usize, count: u32) -> Result<(), Off> {
+        let mut leases = Vec::new();
+        let outcome = self.engine.lock().shard().lease(
+            self.queues[queue],
+            count,
+            u64::MAX,
+            &mut leases,
+            &mut Sources::default(),
+        );
+        let outcome = outcome.map_err(|_| Off)?;
+        let durable = self.engine.lock().shard().durable().end().get();
+        let ready: Vec<u64> = self.model[queue]
+            .ready()
+            .filter(|entry| entry.block <= durable)
+            .map(|entry| entry.seq)
+            .collect();
+        let given: Vec<u64> = leases.iter().map(|lease| lease.seq.get()).collect();
+        assert!(ready.starts_with(&given), "{given:?} instead of {ready:?}");
+        if outcome == LeaseOutcome::Empty {
+            assert!(ready.is_empty(), "{ready:?}");
+        }
+        for seq in given {
+            self.entry(queue, seq).is_leased = true;
+            self.leased.push((queue, seq));
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, queue: usize, seq: u64) -> &mut Entry {
+        let mut entries = self.model[queue].entries.iter_mut();
+        entries.find(|entry| entry.seq == seq).unwrap()
+    }
+
+    fn take(&mut self, at: usize) -> Option<(usize, u64)> {
+        let len = self.leased.len();
+        (len > 0).then(|| self.leased.swap_remove(at % len))
+    }
+
+    fn ack(&mut self, at: usize) -> Result<(), Off> {
+        let Some((queue, seq)) = self.take(at) else {
+            return Ok(());
+        };
+        let (id, first, now) = (self.queues[queue], Seq::new(seq), self.disk.now());
+        let mut guard = self.engine.lock();
+        let acked = guard.shard().acknowledge(id, first, 1, AckReason::Acked, now);
+        acked.map_err(|_| Off)?;
+        drop(guard);
+        self.model[queue].entries.retain(|entry| entry.seq != seq);
+        Ok(())
+    }
+
+    fn requeue(&mut self, at: usize) -> Result<(), Off> {
+        let Some((queue, seq)) = self.take(at) else {
+            return Ok(());
+        };
+        let (id, first, now) = (self.queues[queue], Seq::new(seq), self.disk.now());
+        let back = self.engine.lock().shard().requeue(id, first, 1, now);
+        back.map_err(|_| Off)?;
+        self.entry(queue, seq).is_leased = false;
+        self.model[queue].trim();
+        Ok(())
+    }
+
+    /// What is ready is counted at once.
+    fn check(&self) {
+        let mut guard = self.engine.lock();
+        let shard = guard.shard();
+        for (queue, id) in self.model.iter().zip(&self.queues) {
+            let ready = u64::try_from(queue.ready().count()).unwrap();
+            let bytes: u64 = queue.ready().map(|entry| entry.bytes).sum();
+            assert_eq!(shard.counts(*id).unwrap().ready, ready);
+            assert_eq!(shard.ready_bytes(*id), Some(bytes));
+        }
+    }
+
+    /// The power comes back.
+    fn recover(&mut self) {
+        let durable = self.engine.lock().shard().durable().end().get();
+        self.disk = self.disk.after_crash(&mut Rng::new(self.crash_seed));
+        self.start(durable).expect("the machine stays on");
+        self.note();
+        self.check();
+    }
+
+    /// Opens the store again, unless the machine goes off meanwhile. It holds what it held after block `durable` or a
+    /// later one.
+    fn start(&mut self, durable: u64) -> Option<()> {
+        self.leased.clear();
+        match open(&self.disk) {
+            Err(error) => assert!(self.disk.is_off(), "{error}"),
+            Ok((engine, _)) => {
+                self.engine = engine;
+                let found: Vec<_> = self.queues.iter().map(|id| self.found(*id)).collect();
+                let last = self.history.range(..=durable).next_back();
+                let later = self.history.range(durable.saturating_add(1)..);
+                let mut candidates = last.into_iter().chain(later).map(|(_, contents)| contents);
+                let held = candidates.find(|contents| seqs(contents) == found);
+                let held =
+                    held.unwrap_or_else(|| panic!("{found:?} after block {durable} of {:?}", self.history));
+                self.adopt(held.clone());
+            }
+        }
+        (!self.disk.is_off()).then_some(())
+    }
+
+    fn found(&self, id: QueueId) -> Vec<u64> {
+        let mut leases = Vec::new();
+        let mut guard = self.engine.lock();
+        guard
+            .shard()
+            .peek(id, Seq::new(0), u32::MAX, &mut leases)
+            .unwrap();
+        leases.iter().map(|lease| lease.seq.get()).collect()
+    }
+
+    fn adopt(&mut self, held: Contents) {
+        let mut guard = self.engine.lock();
+        for ((queue, entries), id) in self.model.iter_mut().zip(held).zip(&self.queues) {
+            queue.entries = entries;
+            queue.entries.iter_mut().for_each(|entry| {
+                entry.is_leased = false;
+                entry.block = 0;
+            });
+            queue.next_seq = guard.shard().state.queues.get(*id).unwrap().next_seq;
+            queue.limits = QueueLimits::default();
+        }
+        drop(guard);
+        self.begin();
+    }
+}
+
+fn seqs(contents: &Contents) -> Vec<Vec<u64>> {
+    let of_queue = |queue: &Vec<Entry>| queue.iter().map(|entry| entry.seq).collect();
+    contents.iter().map(of_queue).collect()
+}
+
+fn message<'a>(queues: &'a [QueueId], body: &'a [&'a [u8]]) -> NewMessage<'a> {
+    NewMessage {
+        queues,
+        properties: &[],
+        body,
+        persistence: Persistence::Persistent,
+        priority: 0,
+        timestamp_ms: 1,
+        expires_ms: None,
+    }
+}
+
+fn open(disk: &SimDisk) -> Result<(Engine<SimDisk>, RecoveryReport), crate::OpenError> {
+    Engine::open(disk.clone(), Options::tiny(), ())
+}
+
+proptest! {
+    #[test]
+    fn queues_hold_what_their_limits_allow_and_no_crash_tears_a_drop_from_its_cause(
+        operations in prop::collection::vec(operation(), 1..80)
+    ) {
+        let mut world = World::new();
+        for operation in &operations {
+            if world.run(operation).is_err() {
+                prop_assert!(world.disk.is_off(), "a store refuses work only when the machine is off");
+                world.recover();
+            }
+        }
+        world.disk.turn_off();
+        world.recover();
+    }
+}
