@@ -70,6 +70,8 @@ pub(crate) struct CheckpointQueue {
     /// Bytes of bodies: of the live entries, of the transient ones among them.
     pub live_bytes: u64,
     pub transient_bytes: u64,
+    /// Live entries that expire one day.
+    pub expiring: u64,
     pub transient_floor: u64,
     pub first_page: u64,
     /// Number and checksum of each page.
@@ -179,6 +181,7 @@ impl CheckpointQueue {
             transient_live: queue.transient_live,
             live_bytes: queue.live_bytes,
             transient_bytes: queue.transient_bytes,
+            expiring: queue.expiring,
             transient_floor: queue.transient_floor,
             first_page: queue.first_page,
             pages: queue
@@ -208,6 +211,7 @@ impl CheckpointQueue {
         queue.transient_live = self.transient_live;
         queue.live_bytes = self.live_bytes;
         queue.transient_bytes = self.transient_bytes;
+        queue.expiring = self.expiring;
         queue.transient_floor = self.transient_floor;
         queue.first_page = self.first_page;
         queue.pages = self

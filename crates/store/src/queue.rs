@@ -75,6 +75,10 @@ pub(crate) struct Queue {
     /// … one by one, up to the newest; kept only while there is a limit. Bounded by what may wait for the disk.
     pub accepted: VecDeque<u64>,
     pub limits: Option<Box<QueueLimits>>,
+    /// Visible entries that expire one day; transient ones from before the last start may count still.
+    pub expiring: u64,
+    /// When the head expires, as the shard's list of what is due has it.
+    pub due_ms: Option<u64>,
     /// Transient entries below are from before the store was opened: they are gone.
     pub transient_floor: u64,
     /// The block of the newest accepted message.
@@ -118,6 +122,8 @@ impl Queue {
             accepted_bytes: 0,
             accepted: VecDeque::new(),
             limits: None,
+            expiring: 0,
+            due_ms: None,
             transient_floor: 0,
             newest_block: BlockNumber::new(0),
             first_page: 0,
@@ -156,6 +162,7 @@ impl Queue {
         self.next_seq = self.next_seq.max(seq + 1);
         self.live += 1;
         self.live_bytes += bytes;
+        self.expiring += u64::from(entry.expires_ms != 0);
         if entry.transient {
             self.transient_live += 1;
             self.transient_bytes += bytes;
@@ -198,17 +205,24 @@ impl Queue {
     }
 
     /// A visible entry is dead, and counts no more.
-    pub(crate) const fn leave(&mut self, entry_bytes: u64, is_transient: bool, is_ready: bool) {
+    pub(crate) fn leave(&mut self, entry: &Entry, is_ready: bool) {
+        let bytes = entry.body_bytes();
         self.live -= 1;
-        self.live_bytes = self.live_bytes.saturating_sub(entry_bytes);
-        if is_transient {
+        self.live_bytes = self.live_bytes.saturating_sub(bytes);
+        self.forget_expiry(entry);
+        if entry.transient {
             self.transient_live -= 1;
-            self.transient_bytes = self.transient_bytes.saturating_sub(entry_bytes);
+            self.transient_bytes = self.transient_bytes.saturating_sub(bytes);
         }
         if !is_ready {
             self.leased -= 1;
-            self.leased_bytes = self.leased_bytes.saturating_sub(entry_bytes);
+            self.leased_bytes = self.leased_bytes.saturating_sub(bytes);
         }
+    }
+
+    /// An entry expires no more, for it is dead.
+    pub(crate) fn forget_expiry(&mut self, entry: &Entry) {
+        self.expiring = self.expiring.saturating_sub(u64::from(entry.expires_ms != 0));
     }
 
     /// The page that holds `seq`, if there is one.

@@ -5,6 +5,7 @@
 //!   other, beginning at a multiple of [`ENTRIES`].
 //! - An entry of length 0 is absent.
 
+use crate::disk::Now;
 use crate::format::byte_count;
 use crate::format::record::message_len;
 use crate::ids::{Lsn, QueueId, Seq};
@@ -49,6 +50,11 @@ impl Entry {
         expires_ms: 0,
         properties_len: 0,
     };
+
+    /// Whether its time has come.
+    pub(crate) const fn is_expired(&self, now: Now) -> bool {
+        self.expires_ms != 0 && self.expires_ms <= now.wall_ms
+    }
 
     /// Bytes of the body, as limits count them.
     pub(crate) fn body_bytes(&self) -> u64 {

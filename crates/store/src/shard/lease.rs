@@ -9,7 +9,7 @@ use super::Shard;
 use crate::builder::SealedBlock;
 use crate::disk::Disk;
 use crate::error::AppendError;
-use crate::format::record;
+use crate::format::record::{self, AckReason, Range};
 use crate::ids::{BlockNumber, Lsn, QueueId, Seq};
 use crate::index::page::Entry;
 use crate::index::pages::Pages;
@@ -78,7 +78,8 @@ pub enum LeaseOutcome {
 }
 
 impl<D: Disk> Shard<D> {
-    /// Takes up to `max_messages` ready entries, and no more when their records exceed `max_bytes`, but at
+    /// Takes up to `max_messages` ready entries (expired ones at the head are dropped on the way, see
+    /// [`Shard::expire`]), and no more when their records exceed `max_bytes`, but at
     /// least one when any is ready.
     ///
     /// # Errors
@@ -119,6 +120,17 @@ impl<D: Disk> Shard<D> {
                 continue;
             }
             queue.lease(entry.body_bytes());
+            if entry.is_expired(self.clock) {
+                self.tail.make_room(record::ranges_len(1));
+                let (first, count) = (Seq::new(seq), 1);
+                let range = Range {
+                    queue: id,
+                    first,
+                    count,
+                };
+                self.tail.building().0.ack(AckReason::Expired, range, self.clock);
+                continue;
+            }
             let redelivered = !queue.redelivered.is_empty() && queue.redelivered.contains(seq);
             let source = source_of(&self.ring, sources, entry.lsn);
             if source == COLD && !pinned.is_some_and(|index| segments.holds(index, entry.lsn)) {
@@ -148,7 +160,9 @@ impl<D: Disk> Shard<D> {
             building.delivered(id, Seq::new(mark));
             queue.mark_asked = Some((mark, building.number()));
         }
-        Ok(outcome(queue, taken))
+        let outcome = outcome(queue, taken);
+        self.note_head(id);
+        Ok(outcome)
     }
 }
 
@@ -183,6 +197,7 @@ pub(super) fn discard<D: Disk>(
         segment.live.remove(Live::of(entry));
         queue.remove_live(segment.file.number, Live::of(entry));
     }
+    queue.forget_expiry(entry);
     queue.bury(seq, 1);
     State::<D>::release_dead_pages(pages, queue);
 }

@@ -47,7 +47,9 @@ impl<D: Disk> Shard<D> {
         if queue.limits.is_none() {
             queue.accepted = std::collections::VecDeque::new();
         }
-        self.trim(id, Room::Anywhere)
+        self.trim(id, Room::Anywhere)?;
+        self.note_head(id);
+        Ok(())
     }
 
     /// The limits of a queue; without any for one that does not exist.
@@ -92,7 +94,11 @@ impl<D: Disk> Shard<D> {
 
     pub(super) fn trim_limited(&mut self) -> Result<(), AppendError> {
         let mut limited = std::mem::take(&mut self.limited);
-        let trimmed = limited.iter().try_for_each(|id| self.trim(*id, Room::SameBlock));
+        let trimmed = limited.iter().try_for_each(|id| {
+            self.trim(*id, Room::SameBlock)?;
+            self.note_head(*id);
+            Ok(())
+        });
         limited.clear();
         self.limited = limited;
         trimmed

@@ -9,6 +9,7 @@
 //! Elsewhere: the write under way (`tail`), what records do to the state (`state`), threads (`engine`).
 
 mod evacuation;
+mod expiry;
 mod housekeeping;
 mod lease;
 mod limits;
@@ -36,6 +37,7 @@ pub(crate) use housekeeping::{
 pub use lease::{COLD, Lease, LeaseOutcome, Sources};
 use limits::Room;
 pub(crate) use reserve::Need;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A message as it is handed in. Slices are copied once, into the block.
@@ -53,7 +55,7 @@ pub struct NewMessage<'a> {
     pub priority: u8,
     /// Wall clock, milliseconds since the Unix epoch.
     pub timestamp_ms: u64,
-    /// When each entry expires, wall clock in milliseconds; kept, not acted upon yet.
+    /// When each entry expires, wall clock in milliseconds: see [`Shard::expire`].
     pub expires_ms: Option<u64>,
 }
 
@@ -91,6 +93,8 @@ pub struct Shard<D: Disk> {
     references: Vec<(QueueId, Seq, u64)>,
     /// Queues that got something in the transaction that is open, and have a limit.
     limited: Vec<QueueId>,
+    /// When heads of queues expire; one entry for each queue whose head does.
+    due: BTreeSet<(u64, QueueId)>,
 }
 
 impl<D: Disk> Shard<D> {
@@ -102,7 +106,9 @@ impl<D: Disk> Shard<D> {
         next_cold: u64,
     ) -> Self {
         let ring_bytes = crate::format::memory_offset(options.ring_bytes);
-        Self {
+        let expiring = state.queues.iter().filter(|queue| queue.expiring > 0);
+        let expiring: Vec<QueueId> = expiring.map(|queue| queue.id).collect();
+        let mut shard = Self {
             ring: Ring::new(ring_bytes),
             evacuator: Evacuator::new(next_cold, tail.end()),
             options,
@@ -115,7 +121,12 @@ impl<D: Disk> Shard<D> {
             clock: Now::default(),
             references: Vec::new(),
             limited: Vec::new(),
+            due: BTreeSet::new(),
+        };
+        for id in expiring {
+            shard.note_head(id);
         }
+        shard
     }
 
     /// Creates a queue. It exists at once; it survives when the returned block is durable.
@@ -201,8 +212,11 @@ impl<D: Disk> Shard<D> {
                 .queues
                 .open_mut(*id)
                 .ok_or(AppendError::UnknownQueue(*id))?;
-            self.references
-                .push((*id, Seq::new(queue.next_seq), message.expires_ms.unwrap_or(0)));
+            self.references.push((
+                *id,
+                Seq::new(queue.next_seq),
+                message.expires_ms.map_or(0, |at| at.max(1)),
+            ));
             // Of each queue a block may change the page that was begun before, and those that it begins.
             let changes_page = queue.newest_block != block || queue.next_seq.is_multiple_of(ENTRIES);
             pages += usize::from(changes_page);
@@ -329,6 +343,7 @@ impl<D: Disk> Shard<D> {
                 now,
             );
             self.trim(id, Room::Anywhere)?;
+            self.note_head(id);
         }
         Ok(())
     }
@@ -373,6 +388,7 @@ impl<D: Disk> Shard<D> {
             block = self.acknowledge(id, Seq::new(start), end - start, AckReason::Purged, now)?;
         }
         self.tail.building().0.set_urgent();
+        self.note_head(id);
         Ok((ready, block))
     }
 
@@ -477,8 +493,13 @@ impl<D: Disk> Shard<D> {
 
     fn apply_block(&mut self, block: SealedBlock, now: Now) -> Result<(), PoisonCause> {
         let payload_lsn = block.header.lsn.plus(BLOCK_HEADER_BYTES);
+        self.clock = now;
+        let touched = self.state.touched.len();
         self.state
             .apply_payload(block.payload(), payload_lsn, block.header.segment)?;
+        for at in touched..self.state.touched.len() {
+            self.note_head(self.state.touched[at]);
+        }
         if let Some(segment) = self.state.segments.newest_mut() {
             segment.end = block.header.end();
             segment.last_block = block.header.number;

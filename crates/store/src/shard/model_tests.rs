@@ -1,4 +1,4 @@
-//! Limits of queues against lists, on a simulated disk that loses what was not synced.
+//! Limits and expiry against lists, on a simulated disk that loses what was not synced.
 //!
 //! The model notes what each queue holds after each block. After a crash the store must hold what it held after one of
 //! the blocks, and no earlier one than the last that was durable.
@@ -17,6 +17,7 @@ const QUEUES: usize = 2;
 struct Entry {
     seq: u64,
     bytes: u64,
+    expires_ms: Option<u64>,
     block: u64,
     is_leased: bool,
 }
@@ -58,16 +59,42 @@ type Contents = Vec<Vec<Entry>>;
 
 #[derive(Clone, Debug)]
 enum Operation {
-    Publish { queues: Vec<usize>, bytes: usize },
-    Transaction { queue: usize, bytes: Vec<usize> },
-    Lease { queue: usize, count: u32 },
-    Ack { at: usize },
-    Requeue { at: usize },
-    Purge { queue: usize },
-    Limit { queue: usize, limits: QueueLimits },
+    Publish {
+        queues: Vec<usize>,
+        bytes: usize,
+        ttl_ms: Option<u64>,
+    },
+    Transaction {
+        queue: usize,
+        bytes: Vec<usize>,
+    },
+    Lease {
+        queue: usize,
+        count: u32,
+    },
+    Ack {
+        at: usize,
+    },
+    Requeue {
+        at: usize,
+    },
+    Purge {
+        queue: usize,
+    },
+    Limit {
+        queue: usize,
+        limits: QueueLimits,
+    },
+    Expire,
+    Advance {
+        ms: u64,
+    },
     Step,
     Checkpoint,
-    Crash { calls: u64, seed: u64 },
+    Crash {
+        calls: u64,
+        seed: u64,
+    },
     Reopen,
 }
 
@@ -86,7 +113,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     let queues = prop_oneof![Just(vec![0]), Just(vec![1]), Just(vec![0, 1])];
     let queue = || 0..QUEUES;
     prop_oneof![
-        8 => (queues, 0..300_usize).prop_map(|(queues, bytes)| Operation::Publish { queues, bytes }),
+        8 => (queues, 0..300_usize, prop::option::of(0..60_u64))
+            .prop_map(|(queues, bytes, ttl_ms)| Operation::Publish { queues, bytes, ttl_ms }),
         1 => (queue(), prop::collection::vec(0..300_usize, 1..6))
             .prop_map(|(queue, bytes)| Operation::Transaction { queue, bytes }),
         4 => (queue(), 1..6_u32).prop_map(|(queue, count)| Operation::Lease { queue, count }),
@@ -94,6 +122,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => any::<usize>().prop_map(|at| Operation::Requeue { at }),
         1 => queue().prop_map(|queue| Operation::Purge { queue }),
         2 => (queue(), limits()).prop_map(|(queue, limits)| Operation::Limit { queue, limits }),
+        1 => Just(Operation::Expire),
+        2 => (0..40_u64).prop_map(|ms| Operation::Advance { ms }),
         4 => Just(Operation::Step),
         1 => Just(Operation::Checkpoint),
         1 => (1..9_u64, any::<u64>()).prop_map(|(calls, seed)| Operation::Crash { calls, seed }),
@@ -159,7 +189,11 @@ impl World {
 
     fn run(&mut self, operation: &Operation) -> Result<(), Off> {
         match operation {
-            Operation::Publish { queues, bytes } => self.publish(queues, *bytes)?,
+            Operation::Publish {
+                queues,
+                bytes,
+                ttl_ms,
+            } => self.publish(queues, *bytes, *ttl_ms)?,
             Operation::Transaction { queue, bytes } => self.transaction(*queue, bytes)?,
             Operation::Lease { queue, count } => self.lease(*queue, *count)?,
             Operation::Ack { at } => self.ack(*at)?,
@@ -181,6 +215,8 @@ impl World {
                 self.model[*queue].limits = *limits;
                 self.model[*queue].trim();
             }
+            Operation::Expire => self.expire()?,
+            Operation::Advance { ms } => self.disk.advance(*ms),
             Operation::Step => drop(self.engine.step()),
             Operation::Checkpoint => self.engine.checkpoint(),
             Operation::Crash { calls, seed } => {
@@ -202,17 +238,21 @@ impl World {
         if self.disk.is_off() { Err(Off) } else { Ok(()) }
     }
 
-    fn publish(&mut self, queues: &[usize], bytes: usize) -> Result<(), Off> {
+    fn publish(&mut self, queues: &[usize], bytes: usize, ttl_ms: Option<u64>) -> Result<(), Off> {
         let body = vec![7; bytes];
         let ids: Vec<_> = queues.iter().map(|queue| self.queues[*queue]).collect();
-        let published = self.engine.lock().shard().publish(&message(&ids, &[&body]));
+        let expires_ms = ttl_ms.map(|ttl_ms| self.disk.now().wall_ms + 1 + ttl_ms);
+        let published = self.engine.lock().shard().publish(&NewMessage {
+            expires_ms,
+            ..message(&ids, &[&body])
+        });
         let bytes = u64::try_from(bytes).unwrap();
         let refusing = queues.iter().find(|queue| self.model[**queue].refuses(bytes));
         match published {
             Ok(block) => {
                 assert_eq!(refusing, None, "it was taken");
                 for queue in queues {
-                    self.enter(*queue, bytes, block);
+                    self.enter(*queue, bytes, expires_ms, block);
                     self.model[*queue].trim();
                 }
             }
@@ -239,18 +279,19 @@ impl World {
             let bytes = u64::try_from(*len).unwrap();
             assert_eq!(published.is_err(), self.model[queue].refuses(bytes));
             if published.is_ok() {
-                self.enter(queue, bytes, block);
+                self.enter(queue, bytes, None, block);
             }
         }
         self.model[queue].trim();
         Ok(())
     }
 
-    fn enter(&mut self, queue: usize, bytes: u64, block: BlockNumber) {
+    fn enter(&mut self, queue: usize, bytes: u64, expires_ms: Option<u64>, block: BlockNumber) {
         let queue = &mut self.model[queue];
         queue.entries.push(Entry {
             seq: queue.next_seq,
             bytes,
+            expires_ms,
             block: block.get(),
             is_leased: false,
         });
@@ -259,29 +300,62 @@ impl World {
 
     fn lease(&mut self, queue: usize, count: u32) -> Result<(), Off> {
         let mut leases = Vec::new();
-        let outcome = self.engine.lock().shard().lease(
+        let mut guard = self.engine.lock();
+        guard.shard().set_time(self.disk.now());
+        let outcome = guard.shard().lease(
             self.queues[queue],
             count,
             u64::MAX,
             &mut leases,
             &mut Sources::default(),
         );
+        drop(guard);
         let outcome = outcome.map_err(|_| Off)?;
-        let durable = self.engine.lock().shard().durable().end().get();
-        let ready: Vec<u64> = self.model[queue]
-            .ready()
-            .filter(|entry| entry.block <= durable)
-            .map(|entry| entry.seq)
-            .collect();
         let given: Vec<u64> = leases.iter().map(|lease| lease.seq.get()).collect();
-        assert!(ready.starts_with(&given), "{given:?} instead of {ready:?}");
+        let expected = self.take_heads(queue, given.len());
+        assert_eq!(given, expected);
+        self.leased.extend(given.iter().map(|seq| (queue, *seq)));
         if outcome == LeaseOutcome::Empty {
-            assert!(ready.is_empty(), "{ready:?}");
+            assert_eq!(self.next(queue), None);
         }
-        for seq in given {
-            self.entry(queue, seq).is_leased = true;
-            self.leased.push((queue, seq));
+        // How far a lease looks depends on the delivery mark, so that it need not have met all that is expired.
+        self.expire()
+    }
+
+    /// The durable entry that comes next.
+    fn next(&self, queue: usize) -> Option<Entry> {
+        let durable = self.engine.lock().shard().durable().end().get();
+        let mut ready = self.model[queue].ready();
+        ready.find(|entry| entry.block <= durable).copied()
+    }
+
+    /// Leases so many entries, and drops what is expired before and directly behind them.
+    fn take_heads(&mut self, queue: usize, count: usize) -> Vec<u64> {
+        let now = self.disk.now().wall_ms;
+        let mut taken = Vec::new();
+        while let Some(Entry { seq, expires_ms, .. }) = self.next(queue) {
+            if expires_ms.is_some_and(|at| at <= now) {
+                self.model[queue].entries.retain(|entry| entry.seq != seq);
+            } else if taken.len() < count {
+                self.entry(queue, seq).is_leased = true;
+                taken.push(seq);
+            } else {
+                break;
+            }
         }
+        taken
+    }
+
+    fn expire(&mut self) -> Result<(), Off> {
+        let now = self.disk.now();
+        let expired = self.engine.lock().shard().expire(now, u64::MAX);
+        expired.map_err(|_| Off)?;
+        for queue in 0..QUEUES {
+            self.take_heads(queue, 0);
+        }
+        let next = self.engine.lock().shard().next_expiry_ms();
+        let heads = (0..QUEUES).filter_map(|queue| self.next(queue)?.expires_ms);
+        assert_eq!(next, heads.min());
         Ok(())
     }
 

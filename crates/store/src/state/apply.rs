@@ -305,10 +305,12 @@ fn count_dead<D: Disk>(
             continue;
         }
         // A transient entry from before the last start is counted with its segment only.
-        if !entry.transient || seq >= queue.transient_floor {
+        if entry.transient && seq < queue.transient_floor {
+            queue.forget_expiry(&entry);
+        } else {
             let is_ready =
                 seq >= queue.cursor || (!queue.requeued.is_empty() && queue.requeued.contains(seq));
-            queue.leave(entry.body_bytes(), entry.transient, is_ready);
+            queue.leave(&entry, is_ready);
         }
         let place = match run {
             Some((index, _)) if segments.holds(index, entry.lsn) => Some(index),

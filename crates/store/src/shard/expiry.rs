@@ -1,0 +1,138 @@
+//! Messages that outlive their time, dropped from the head of their queue.
+//!
+//! Invariants:
+//! - Only the head of a queue expires. Behind a head that does not, what is expired waits, and still counts.
+//! - What is expired is never leased, as far as the shard was told the time.
+//! - `due` names each queue whose head expires, with that time: nothing scans queues, and no message
+//!   has a timer.
+//! - That an entry expired is written to the log; replay does not look at the clock.
+
+use super::Shard;
+use super::lease::discard;
+use crate::disk::{Disk, Now};
+use crate::error::AppendError;
+use crate::format::record::{self, AckReason, Range};
+use crate::ids::{QueueId, Seq};
+use crate::index::pages::DamagedPage;
+use crate::state::{State, damaged_index};
+
+impl<D: Disk> Shard<D> {
+    /// Says what time it is. A lease drops what is expired by then; every applied block says it, too.
+    pub const fn set_time(&mut self, now: Now) {
+        self.clock = now;
+    }
+
+    /// When [`Shard::expire`] has something to do, wall clock in milliseconds; `None` while nothing at the head of any
+    /// queue expires.
+    #[must_use]
+    pub fn next_expiry_ms(&self) -> Option<u64> {
+        self.due.first().map(|(due_ms, _)| *due_ms)
+    }
+
+    /// Drops what is expired from the heads of all queues, but no more than `max_messages`. Returns how many there were:
+    /// they are durably gone with the next block. Whoever owns the shard calls it when [`Shard::next_expiry_ms`] has come,
+    /// so that messages go without a consumer, too.
+    ///
+    /// Only heads expire, as in RabbitMQ: behind a message that lives longer, or for ever, an expired one stays until that
+    /// is gone; it is never leased. Neither is a leased message touched: it expires when it comes back.
+    ///
+    /// # Errors
+    /// When the store is poisoned.
+    pub fn expire(&mut self, now: Now, max_messages: u64) -> Result<u64, AppendError> {
+        self.check_alive()?;
+        self.clock = now;
+        let mut dropped = 0;
+        while let Some((due_ms, id)) = self.due.first().copied() {
+            if due_ms > now.wall_ms || dropped >= max_messages {
+                break;
+            }
+            if !self.state.queues.contains(id) {
+                // It was deleted.
+                self.due.pop_first();
+                continue;
+            }
+            let left = max_messages - dropped;
+            let expired = self.expire_heads(id, left).map_err(|page| {
+                let cause = damaged_index(page);
+                self.poison(&cause);
+                AppendError::Poisoned(cause)
+            });
+            dropped += expired?;
+            self.note_head(id);
+        }
+        Ok(dropped)
+    }
+
+    fn expire_heads(&mut self, id: QueueId, max_messages: u64) -> Result<u64, DamagedPage> {
+        let State {
+            queues,
+            pages,
+            segments,
+            ..
+        } = &mut self.state;
+        let mut dropped = 0;
+        let Some(queue) = queues.open_mut(id) else {
+            return Ok(0);
+        };
+        while dropped < max_messages
+            && let Some(seq) = queue.head(queue.visible_end)
+        {
+            let entry = State::entry(pages, queue, seq)?;
+            if queue.is_no_message(seq, &entry) {
+                queue.advance(seq);
+                discard(queue, segments, pages, seq, &entry);
+                continue;
+            }
+            if !entry.is_expired(self.clock) {
+                break;
+            }
+            queue.advance(seq);
+            queue.lease(entry.body_bytes());
+            let (first, count) = (Seq::new(seq), 1);
+            let range = Range {
+                queue: id,
+                first,
+                count,
+            };
+            self.tail.make_room(record::ranges_len(1));
+            self.tail.building().0.ack(AckReason::Expired, range, self.clock);
+            dropped += 1;
+        }
+        Ok(dropped)
+    }
+
+    /// Notes when the head of a queue expires. To be called when the head may be another one.
+    pub(super) fn note_head(&mut self, id: QueueId) {
+        let State { queues, pages, .. } = &mut self.state;
+        let Some(queue) = queues.get_mut(id) else {
+            return;
+        };
+        if queue.expiring == 0 && queue.due_ms.is_none() {
+            return;
+        }
+        let is_open = queue.expiring > 0 && !queue.is_deleted;
+        let head = if is_open {
+            queue.head(queue.visible_end)
+        } else {
+            None
+        };
+        let due_ms = head.and_then(|seq| match State::entry(pages, queue, seq) {
+            Ok(entry) if queue.is_no_message(seq, &entry) => Some(0),
+            Ok(entry) => (entry.expires_ms != 0).then_some(entry.expires_ms),
+            // Whoever looks again at once finds the damage, and can say so.
+            Err(DamagedPage(_)) => Some(0),
+        });
+        if due_ms == queue.due_ms {
+            return;
+        }
+        if let Some(before) = queue.due_ms {
+            self.due.remove(&(before, id));
+        }
+        queue.due_ms = due_ms;
+        self.due.extend(due_ms.map(|due_ms| (due_ms, id)));
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod tests;

@@ -1,0 +1,145 @@
+//! Expiry on the simulated disk, written step by step.
+
+use super::*;
+use crate::Persistence;
+use crate::disk::sim::SimDisk;
+use crate::engine::Engine;
+use crate::options::Options;
+use crate::queue::QueueDurability;
+use crate::shard::{LeaseOutcome, NewMessage, Sources};
+
+struct Fixture {
+    disk: SimDisk,
+    engine: Engine<SimDisk>,
+    queue: QueueId,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let disk = SimDisk::new(1);
+        let (engine, _) = Engine::open(disk.clone(), Options::tiny(), ()).unwrap();
+        let queue = engine.next_queue_id();
+        let durable = QueueDurability::Durable;
+        let made = engine.lock().shard().create_queue(queue, durable, b"");
+        engine.wait_durable(made.unwrap()).unwrap();
+        Self { disk, engine, queue }
+    }
+
+    /// Publishes messages that live so long, durably.
+    fn publish(&self, ttls_ms: &[Option<u64>]) {
+        let mut block = self.engine.lock().shard().building();
+        for ttl_ms in ttls_ms {
+            let message = NewMessage {
+                queues: &[self.queue],
+                properties: &[],
+                body: &[b"body"],
+                persistence: Persistence::Persistent,
+                priority: 0,
+                timestamp_ms: 1,
+                expires_ms: ttl_ms.map(|ttl_ms| self.disk.now().wall_ms + ttl_ms),
+            };
+            block = self.engine.lock().shard().publish(&message).unwrap();
+        }
+        self.engine.wait_durable(block).unwrap();
+    }
+
+    fn lease(&self) -> Vec<u64> {
+        let mut leases = Vec::new();
+        loop {
+            let mut guard = self.engine.lock();
+            guard.shard().set_time(self.disk.now());
+            let outcome = guard
+                .shard()
+                .lease(self.queue, 9, u64::MAX, &mut leases, &mut Sources::default());
+            drop(guard);
+            match outcome.unwrap() {
+                LeaseOutcome::Pending(block) => drop(self.engine.wait_durable(block).unwrap()),
+                LeaseOutcome::Some(_) | LeaseOutcome::Empty => break,
+            }
+        }
+        leases.iter().map(|lease| lease.seq.get()).collect()
+    }
+
+    fn expire(&self) -> u64 {
+        self.engine.lock().shard().expire(self.disk.now(), 2).unwrap()
+    }
+
+    fn ready(&self) -> u64 {
+        self.engine.lock().shard().counts(self.queue).unwrap().ready
+    }
+
+    fn next_in_ms(&self) -> Option<u64> {
+        let next = self.engine.lock().shard().next_expiry_ms();
+        next.map(|at| at.saturating_sub(self.disk.now().wall_ms))
+    }
+
+    /// Writes what waits.
+    fn settle(&self) {
+        while self.engine.step() {}
+    }
+}
+
+#[test]
+fn what_is_expired_is_never_leased() {
+    let fixture = Fixture::new();
+    fixture.publish(&[Some(10), Some(1000), Some(10), None]);
+    fixture.disk.advance(10);
+    assert_eq!(fixture.lease(), [1, 3]);
+}
+
+#[test]
+fn heads_expire_without_a_consumer() {
+    let fixture = Fixture::new();
+    fixture.publish(&[Some(10), Some(10), Some(10), Some(50)]);
+    assert_eq!((fixture.next_in_ms(), fixture.expire()), (Some(10), 0));
+    fixture.disk.advance(10);
+    assert_eq!(
+        (fixture.expire(), fixture.expire()),
+        (2, 1),
+        "no more than asked for"
+    );
+    assert_eq!((fixture.ready(), fixture.next_in_ms()), (1, Some(40)));
+    fixture.settle();
+    fixture.engine.close().unwrap();
+    let (engine, report) = Engine::open(fixture.disk.clone(), Options::tiny(), ()).unwrap();
+    assert_eq!(report.queues[0].messages, 1);
+    let again = Fixture { engine, ..fixture };
+    assert_eq!(again.next_in_ms(), Some(40), "what is due is known after a start");
+}
+
+#[test]
+fn what_is_expired_waits_behind_what_is_not() {
+    let fixture = Fixture::new();
+    fixture.publish(&[None, Some(10)]);
+    fixture.disk.advance(10);
+    assert_eq!(
+        (fixture.expire(), fixture.ready(), fixture.next_in_ms()),
+        (0, 2, None)
+    );
+    assert_eq!(fixture.lease(), [0]);
+    assert_eq!(fixture.ready(), 0);
+}
+
+#[test]
+fn what_is_leased_expires_when_it_comes_back() {
+    let fixture = Fixture::new();
+    fixture.publish(&[Some(10)]);
+    assert_eq!(fixture.lease(), [0]);
+    fixture.disk.advance(10);
+    assert_eq!((fixture.expire(), fixture.next_in_ms()), (0, None));
+    let (now, queue) = (fixture.disk.now(), fixture.queue);
+    let back = fixture.engine.lock().shard().requeue(queue, Seq::new(0), 1, now);
+    back.unwrap();
+    assert_eq!((fixture.next_in_ms(), fixture.expire()), (Some(0), 1));
+    assert!(fixture.lease().is_empty());
+}
+
+#[test]
+fn a_deleted_queue_has_nothing_that_is_due() {
+    let fixture = Fixture::new();
+    fixture.publish(&[Some(10)]);
+    let block = fixture.engine.lock().shard().delete_queue(fixture.queue);
+    fixture.engine.wait_durable(block.unwrap()).unwrap();
+    fixture.disk.advance(10);
+    assert_eq!((fixture.expire(), fixture.next_in_ms()), (0, None));
+}
