@@ -84,6 +84,7 @@ mod frame;
 mod ids;
 mod index;
 pub mod inspect;
+mod levels;
 pub mod limits;
 mod live;
 mod meta;

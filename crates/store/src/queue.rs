@@ -3,7 +3,8 @@
 //! Invariants:
 //! - `floor <= cursor`, `floor <= visible_end <= next_seq`; every entry below `floor` is dead.
 //! - Entries from `cursor` on were never leased since the store was opened; those below are dead
-//!   (`acked`), ready again (`requeued`) or leased.
+//!   (`acked`), ready again (`requeued`) or leased. With priorities `levels` takes the place of `requeued`, and holds what
+//!   was never leased, too.
 //! - `acked` holds only entries at or above `floor`.
 //! - No heap object per entry: three compressed sets, and index pages of 168 entries.
 //!
@@ -13,6 +14,7 @@ use crate::format::byte_count;
 use crate::ids::{BlockNumber, QueueId, SegmentNumber, Seq};
 use crate::index::page::{self, Entry};
 use crate::index::pages::PageNumber;
+use crate::levels::Levels;
 use crate::live::Live;
 use crate::queue_limits::QueueLimits;
 use roaring::RoaringTreemap;
@@ -75,6 +77,9 @@ pub(crate) struct Queue {
     /// … one by one, up to the newest; kept only while there is a limit. Bounded by what may wait for the disk.
     pub accepted: VecDeque<u64>,
     pub limits: Option<Box<QueueLimits>>,
+    /// The ready visible entries, in a queue with priorities; then the cursor is never below `visible_end`, and nothing
+    /// stands in `requeued`.
+    pub levels: Option<Box<Levels>>,
     /// Visible entries that expire one day; transient ones from before the last start may count still.
     pub expiring: u64,
     /// When the head expires, as the shard's list of what is due has it.
@@ -122,6 +127,7 @@ impl Queue {
             accepted_bytes: 0,
             accepted: VecDeque::new(),
             limits: None,
+            levels: None,
             expiring: 0,
             due_ms: None,
             transient_floor: 0,
@@ -172,6 +178,10 @@ impl Queue {
             self.lease(bytes);
         } else {
             self.accepted_bytes = self.accepted_bytes.saturating_sub(bytes);
+            if let Some(levels) = &mut self.levels {
+                levels.insert(entry.priority, seq);
+                self.cursor = seq + 1;
+            }
         }
         while byte_count(self.accepted.len()) > self.next_seq - self.visible_end {
             self.accepted.pop_front();
@@ -183,6 +193,9 @@ impl Queue {
         if let Some(first) = self.requeued.min() {
             return Some(first);
         }
+        if let Some(head) = self.levels.as_ref().and_then(|levels| levels.head()) {
+            return (head < end).then_some(head);
+        }
         if !self.acked.is_empty() && self.acked.contains(self.cursor) {
             self.cursor = run_end(&self.acked, self.cursor);
         }
@@ -190,8 +203,10 @@ impl Queue {
     }
 
     /// The head is ready no more.
-    pub(crate) fn advance(&mut self, head: u64) {
-        if head < self.cursor {
+    pub(crate) fn advance(&mut self, head: u64, entry: &Entry) {
+        if let Some(levels) = &mut self.levels {
+            levels.remove(entry.priority, head);
+        } else if head < self.cursor {
             self.requeued.remove(head);
         } else {
             self.cursor = head + 1;
@@ -308,6 +323,33 @@ impl Queue {
         self.cursor = self.cursor.max(self.floor);
         self.next_seq = self.next_seq.max(end);
         self.visible_end = self.visible_end.max(self.floor);
+    }
+
+    /// Whether somebody has the entry, which is not dead.
+    pub(crate) fn is_leased(&self, seq: u64) -> bool {
+        let is_ready = |levels: &Levels| levels.contains(seq);
+        seq < self.cursor && !self.requeued.contains(seq) && !self.levels.as_deref().is_some_and(is_ready)
+    }
+
+    /// Whether the entry, which dies, was ready.
+    pub(crate) fn end_ready(&mut self, seq: u64, entry: &Entry) -> bool {
+        match &mut self.levels {
+            Some(levels) => levels.remove(entry.priority, seq),
+            None => seq >= self.cursor || (!self.requeued.is_empty() && self.requeued.contains(seq)),
+        }
+    }
+
+    /// Takes off all that is ready below the cursor.
+    pub(crate) fn take_returned(&mut self) -> RoaringTreemap {
+        match &mut self.levels {
+            Some(levels) => levels.take(),
+            None => std::mem::take(&mut self.requeued),
+        }
+    }
+
+    /// Whether something visible is ready.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.cursor < self.visible_end || self.levels.as_ref().is_some_and(|levels| !levels.is_empty())
     }
 
     /// Whether there is nothing to deliver: it was lost to damage, or is transient and from before the last start.

@@ -79,14 +79,14 @@ impl<D: Disk> Shard<D> {
         {
             let entry = State::entry(pages, queue, seq)?;
             if queue.is_no_message(seq, &entry) {
-                queue.advance(seq);
+                queue.advance(seq, &entry);
                 discard(queue, segments, pages, seq, &entry);
                 continue;
             }
             if !entry.is_expired(self.clock) {
                 break;
             }
-            queue.advance(seq);
+            queue.advance(seq, &entry);
             queue.lease(entry.body_bytes());
             let (first, count) = (Seq::new(seq), 1);
             let range = Range {

@@ -1,7 +1,8 @@
 //! Taking ready entries off a queue, in order.
 //!
 //! Invariants:
-//! - Entries come in the order of their seq; requeued ones, which lie before all others, first.
+//! - Entries come in the order of their seq; requeued ones, which lie before all others, first. With priorities this is the
+//!   order within a level, and higher levels come first.
 //! - Nothing is leased beyond the durable delivery mark, so that after a crash everything that may have
 //!   been delivered is known to have been.
 
@@ -114,7 +115,7 @@ impl<D: Disk> Shard<D> {
                     return Err(AppendError::Poisoned(cause));
                 }
             };
-            queue.advance(seq);
+            queue.advance(seq, &entry);
             if queue.is_no_message(seq, &entry) {
                 discard(queue, segments, pages, seq, &entry);
                 continue;
@@ -150,7 +151,7 @@ impl<D: Disk> Shard<D> {
             bytes += u64::from(entry.len);
         }
         let step = self.options.delivery_mark_step;
-        let wanted = (taken > 0 || queue.cursor < queue.visible_end)
+        let wanted = (taken > 0 || queue.has_ready())
             && queue.mark_asked.is_none()
             && queue.cursor.saturating_add(step / 2) >= queue.mark;
         if wanted {
@@ -170,7 +171,7 @@ fn outcome(queue: &Queue, taken: u64) -> LeaseOutcome {
     if taken > 0 {
         return LeaseOutcome::Some(taken);
     }
-    if queue.cursor < queue.visible_end
+    if queue.has_ready()
         && let Some((_, block)) = queue.mark_asked
     {
         return LeaseOutcome::Pending(block);

@@ -186,7 +186,7 @@ fn take_head<D: Disk>(
             return Ok(queue.take_accepted(seq).then_some(seq));
         }
         let entry = State::entry(pages, queue, seq)?;
-        queue.advance(seq);
+        queue.advance(seq, &entry);
         if !queue.is_no_message(seq, &entry) {
             queue.lease(entry.body_bytes());
             return Ok(Some(seq));

@@ -14,6 +14,7 @@ mod housekeeping;
 mod lease;
 mod limits;
 mod peek;
+mod priorities;
 mod reserve;
 
 use crate::builder::SealedBlock;
@@ -51,7 +52,7 @@ pub struct NewMessage<'a> {
     pub body: &'a [&'a [u8]],
     /// Whether it outlives the process.
     pub persistence: Persistence,
-    /// Kept with each entry.
+    /// Kept with each entry; counts in queues with priorities, see [`Shard::set_priorities`].
     pub priority: u8,
     /// Wall clock, milliseconds since the Unix epoch.
     pub timestamp_ms: u64,
@@ -323,16 +324,25 @@ impl<D: Disk> Shard<D> {
             back.insert_range(start..end);
             back -= &queue.acked;
             back -= &queue.requeued;
+            if let Some(levels) = &queue.levels {
+                levels.remove_from(&mut back);
+            }
             let mut bytes = 0;
             for seq in &back {
                 let entry = State::entry(&mut self.state.pages, queue, seq).map_err(damaged_index);
                 let entry = entry.inspect_err(|cause| self.poisoned = Some(cause.clone()));
-                bytes += entry.map_err(AppendError::Poisoned)?.body_bytes();
+                let entry = entry.map_err(AppendError::Poisoned)?;
+                bytes += entry.body_bytes();
+                if let Some(levels) = queue.levels.as_mut().filter(|_| entry.len != 0) {
+                    levels.insert(entry.priority, seq);
+                }
             }
             queue.leased = queue.leased.saturating_sub(back.len());
             queue.leased_bytes = queue.leased_bytes.saturating_sub(bytes);
             queue.redelivered |= &back;
-            queue.requeued |= back;
+            if queue.levels.is_none() {
+                queue.requeued |= back;
+            }
             self.tail.make_room(record::ranges_len(1));
             self.tail.building().0.requeue(
                 Range {
@@ -356,6 +366,9 @@ impl<D: Disk> Shard<D> {
             // A purge that did not become durable has moved the cursor beyond what anybody could have seen.
             seen.insert_range(queue.floor..queue.cursor.min(queue.visible_end));
             seen -= &queue.acked;
+            if let Some(levels) = &queue.levels {
+                levels.remove_from(&mut seen);
+            }
             queue.redelivered |= seen;
         }
     }
@@ -378,7 +391,7 @@ impl<D: Disk> Shard<D> {
         queue.leased += visible;
         queue.leased_bytes = queue.live_bytes;
         queue.accepted_bytes = 0;
-        let ranges = ranges_of(&std::mem::take(&mut queue.requeued))
+        let ranges = ranges_of(&queue.take_returned())
             .chain(std::iter::once((queue.cursor, queue.next_seq)))
             .filter(|(start, end)| start < end)
             .collect::<Vec<_>>();

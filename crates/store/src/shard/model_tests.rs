@@ -1,4 +1,4 @@
-//! Limits and expiry against lists, on a simulated disk that loses what was not synced.
+//! Limits, expiry and priorities against lists, on a simulated disk that loses what was not synced.
 //!
 //! The model notes what each queue holds after each block. After a crash the store must hold what it held after one of
 //! the blocks, and no earlier one than the last that was durable.
@@ -9,14 +9,18 @@ use crate::engine::Engine;
 use crate::queue_limits::{QueueLimits, WhenFull};
 use crate::{Persistence, RecoveryReport};
 use proptest::prelude::*;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+/// The second one has priorities.
 const QUEUES: usize = 2;
+const HIGHEST: u8 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     seq: u64,
     bytes: u64,
+    level: u8,
     expires_ms: Option<u64>,
     block: u64,
     is_leased: bool,
@@ -27,6 +31,7 @@ struct QueueModel {
     entries: Vec<Entry>,
     limits: QueueLimits,
     next_seq: u64,
+    highest: u8,
 }
 
 impl QueueModel {
@@ -46,10 +51,24 @@ impl QueueModel {
         self.limits.when_full == WhenFull::Refuse && self.exceeded_by(1, bytes)
     }
 
-    fn trim(&mut self) {
+    /// What is durable goes by level, the rest comes behind it.
+    fn head(&self, durable: u64) -> Option<Entry> {
+        let order = |entry: &&Entry| {
+            let is_visible = entry.block <= durable;
+            let level = if is_visible {
+                entry.level.min(self.highest)
+            } else {
+                0
+            };
+            (!is_visible, Reverse(level), entry.seq)
+        };
+        self.ready().min_by_key(order).copied()
+    }
+
+    fn trim(&mut self, durable: u64) {
         while self.limits.when_full == WhenFull::DropHead && self.exceeded_by(0, 0) {
-            let head = self.entries.iter().position(|entry| !entry.is_leased).unwrap();
-            self.entries.remove(head);
+            let head = self.head(durable).unwrap();
+            self.entries.retain(|entry| entry.seq != head.seq);
         }
     }
 }
@@ -63,6 +82,7 @@ enum Operation {
         queues: Vec<usize>,
         bytes: usize,
         ttl_ms: Option<u64>,
+        priority: u8,
     },
     Transaction {
         queue: usize,
@@ -113,8 +133,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     let queues = prop_oneof![Just(vec![0]), Just(vec![1]), Just(vec![0, 1])];
     let queue = || 0..QUEUES;
     prop_oneof![
-        8 => (queues, 0..300_usize, prop::option::of(0..60_u64))
-            .prop_map(|(queues, bytes, ttl_ms)| Operation::Publish { queues, bytes, ttl_ms }),
+        8 => (queues, 0..300_usize, prop::option::of(0..60_u64), 0..6_u8)
+            .prop_map(|(queues, bytes, ttl_ms, priority)| Operation::Publish { queues, bytes, ttl_ms, priority }),
         1 => (queue(), prop::collection::vec(0..300_usize, 1..6))
             .prop_map(|(queue, bytes)| Operation::Transaction { queue, bytes }),
         4 => (queue(), 1..6_u32).prop_map(|(queue, count)| Operation::Lease { queue, count }),
@@ -157,11 +177,14 @@ impl World {
             engine.wait_durable(block.unwrap()).unwrap();
             queues.push(queue);
         }
+        prioritise(&engine, queues[1]).unwrap();
+        let mut model = vec![QueueModel::default(); QUEUES];
+        model[1].highest = HIGHEST;
         let mut world = Self {
             disk,
             engine,
             queues,
-            model: vec![QueueModel::default(); QUEUES],
+            model,
             leased: Vec::new(),
             history: BTreeMap::new(),
             crash_seed: 0,
@@ -193,7 +216,8 @@ impl World {
                 queues,
                 bytes,
                 ttl_ms,
-            } => self.publish(queues, *bytes, *ttl_ms)?,
+                priority,
+            } => self.publish(queues, *bytes, *ttl_ms, *priority)?,
             Operation::Transaction { queue, bytes } => self.transaction(*queue, bytes)?,
             Operation::Lease { queue, count } => self.lease(*queue, *count)?,
             Operation::Ack { at } => self.ack(*at)?,
@@ -213,7 +237,8 @@ impl World {
                 let set = self.engine.lock().shard().set_limits(id, *limits, now);
                 set.map_err(|_| Off)?;
                 self.model[*queue].limits = *limits;
-                self.model[*queue].trim();
+                let durable = self.durable();
+                self.model[*queue].trim(durable);
             }
             Operation::Expire => self.expire()?,
             Operation::Advance { ms } => self.disk.advance(*ms),
@@ -238,11 +263,18 @@ impl World {
         if self.disk.is_off() { Err(Off) } else { Ok(()) }
     }
 
-    fn publish(&mut self, queues: &[usize], bytes: usize, ttl_ms: Option<u64>) -> Result<(), Off> {
+    fn publish(
+        &mut self,
+        queues: &[usize],
+        bytes: usize,
+        ttl_ms: Option<u64>,
+        priority: u8,
+    ) -> Result<(), Off> {
         let body = vec![7; bytes];
         let ids: Vec<_> = queues.iter().map(|queue| self.queues[*queue]).collect();
         let expires_ms = ttl_ms.map(|ttl_ms| self.disk.now().wall_ms + 1 + ttl_ms);
         let published = self.engine.lock().shard().publish(&NewMessage {
+            priority,
             expires_ms,
             ..message(&ids, &[&body])
         });
@@ -250,10 +282,11 @@ impl World {
         let refusing = queues.iter().find(|queue| self.model[**queue].refuses(bytes));
         match published {
             Ok(block) => {
+                let durable = self.durable();
                 assert_eq!(refusing, None, "it was taken");
                 for queue in queues {
-                    self.enter(*queue, bytes, expires_ms, block);
-                    self.model[*queue].trim();
+                    self.enter(*queue, bytes, (priority, expires_ms), block);
+                    self.model[*queue].trim(durable);
                 }
             }
             Err(AppendError::QueueFull(id)) => {
@@ -279,18 +312,26 @@ impl World {
             let bytes = u64::try_from(*len).unwrap();
             assert_eq!(published.is_err(), self.model[queue].refuses(bytes));
             if published.is_ok() {
-                self.enter(queue, bytes, None, block);
+                self.enter(queue, bytes, (0, None), block);
             }
         }
-        self.model[queue].trim();
+        let durable = self.durable();
+        self.model[queue].trim(durable);
         Ok(())
     }
 
-    fn enter(&mut self, queue: usize, bytes: u64, expires_ms: Option<u64>, block: BlockNumber) {
+    fn enter(
+        &mut self,
+        queue: usize,
+        bytes: u64,
+        (level, expires_ms): (u8, Option<u64>),
+        block: BlockNumber,
+    ) {
         let queue = &mut self.model[queue];
         queue.entries.push(Entry {
             seq: queue.next_seq,
             bytes,
+            level,
             expires_ms,
             block: block.get(),
             is_leased: false,
@@ -322,11 +363,15 @@ impl World {
         self.expire()
     }
 
+    fn durable(&self) -> u64 {
+        self.engine.lock().shard().durable().end().get()
+    }
+
     /// The durable entry that comes next.
     fn next(&self, queue: usize) -> Option<Entry> {
-        let durable = self.engine.lock().shard().durable().end().get();
-        let mut ready = self.model[queue].ready();
-        ready.find(|entry| entry.block <= durable).copied()
+        let durable = self.durable();
+        let head = self.model[queue].head(durable);
+        head.filter(|entry| entry.block <= durable)
     }
 
     /// Leases so many entries, and drops what is expired before and directly behind them.
@@ -390,7 +435,8 @@ impl World {
         let back = self.engine.lock().shard().requeue(id, first, 1, now);
         back.map_err(|_| Off)?;
         self.entry(queue, seq).is_leased = false;
-        self.model[queue].trim();
+        let durable = self.durable();
+        self.model[queue].trim(durable);
         Ok(())
     }
 
@@ -423,6 +469,7 @@ impl World {
             Err(error) => assert!(self.disk.is_off(), "{error}"),
             Ok((engine, _)) => {
                 self.engine = engine;
+                prioritise(&self.engine, self.queues[1]).ok()?;
                 let found: Vec<_> = self.queues.iter().map(|id| self.found(*id)).collect();
                 let last = self.history.range(..=durable).next_back();
                 let later = self.history.range(durable.saturating_add(1)..);
@@ -477,6 +524,10 @@ fn message<'a>(queues: &'a [QueueId], body: &'a [&'a [u8]]) -> NewMessage<'a> {
         timestamp_ms: 1,
         expires_ms: None,
     }
+}
+
+fn prioritise(engine: &Engine<SimDisk>, queue: QueueId) -> Result<(), AppendError> {
+    engine.lock().shard().set_priorities(queue, HIGHEST)
 }
 
 fn open(disk: &SimDisk) -> Result<(Engine<SimDisk>, RecoveryReport), crate::OpenError> {

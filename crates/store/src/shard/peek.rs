@@ -61,6 +61,6 @@ impl<D: Disk> Shard<D> {
         self.state
             .queues
             .open(id)
-            .is_some_and(|queue| seq < queue.cursor && !queue.is_dead(seq) && !queue.requeued.contains(seq))
+            .is_some_and(|queue| !queue.is_dead(seq) && queue.is_leased(seq))
     }
 }

@@ -308,8 +308,7 @@ fn count_dead<D: Disk>(
         if entry.transient && seq < queue.transient_floor {
             queue.forget_expiry(&entry);
         } else {
-            let is_ready =
-                seq >= queue.cursor || (!queue.requeued.is_empty() && queue.requeued.contains(seq));
+            let is_ready = queue.end_ready(seq, &entry);
             queue.leave(&entry, is_ready);
         }
         let place = match run {

@@ -1,0 +1,87 @@
+//! Queues in which messages of a higher priority go first.
+//!
+//! Invariants:
+//! - The head of such a queue is the oldest ready entry of its highest level; with priorities every visible entry that is
+//!   ready stands in its level, and the cursor is where the visible ones end.
+//! - A requeued entry goes back to its level, before all that were published later.
+//! - What is accepted and not durable yet has no level: a limit that has to drop takes it last, the oldest first.
+
+use super::Shard;
+use super::lease::discard;
+use crate::disk::Disk;
+use crate::error::AppendError;
+use crate::ids::QueueId;
+use crate::index::pages::{DamagedPage, Pages};
+use crate::levels::Levels;
+use crate::queue::{Queue, run_end};
+use crate::segments::Segments;
+use crate::state::{State, damaged_index};
+
+impl<D: Disk> Shard<D> {
+    /// Gives a queue levels from 0 to `highest`: from now on a lease takes the highest level first, and within it the
+    /// oldest entry. Messages of a higher priority than `highest` count as of that. Limits and expiry act on the head of
+    /// the queue, whatever its level, as in RabbitMQ: the message that a lease would take next.
+    ///
+    /// Levels are not written to the log: whoever owns the queue sets them after each start. That reads the index of all
+    /// that the queue holds, so it is meant for queues of thousands or millions, not of hundreds of millions.
+    ///
+    /// After a crash all that a queue with priorities held counts as redelivered, for any of it may have been delivered.
+    ///
+    /// # Errors
+    /// When there is no such queue, its index is damaged, or the store is poisoned.
+    pub fn set_priorities(&mut self, id: QueueId, highest: u8) -> Result<(), AppendError> {
+        self.check_alive()?;
+        let State {
+            queues,
+            pages,
+            segments,
+            ..
+        } = &mut self.state;
+        let queue = queues.open_mut(id).ok_or(AppendError::UnknownQueue(id))?;
+        match sorted(queue, segments, pages, highest) {
+            Ok(levels) => {
+                queue.requeued.clear();
+                queue.cursor = queue.cursor.max(queue.visible_end);
+                queue.levels = Some(Box::new(levels));
+                self.note_head(id);
+                Ok(())
+            }
+            Err(page) => {
+                let cause = damaged_index(page);
+                self.poison(&cause);
+                Err(AppendError::Poisoned(cause))
+            }
+        }
+    }
+}
+
+/// All visible entries that are ready, in their levels. What is no message is discarded, for no lease will meet it.
+fn sorted<D: Disk>(
+    queue: &mut Queue,
+    segments: &mut Segments<D>,
+    pages: &mut Pages<D>,
+    highest: u8,
+) -> Result<Levels, DamagedPage> {
+    let mut levels = Levels::new(highest);
+    let mut seq = queue.floor;
+    while seq < queue.visible_end {
+        if queue.acked.contains(seq) {
+            seq = run_end(&queue.acked, seq);
+            continue;
+        }
+        if !queue.is_leased(seq) {
+            let entry = State::entry(pages, queue, seq)?;
+            if queue.is_no_message(seq, &entry) {
+                discard(queue, segments, pages, seq, &entry);
+            } else {
+                levels.insert(entry.priority, seq);
+            }
+        }
+        seq += 1;
+    }
+    Ok(levels)
+}
+
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod tests;

@@ -1,0 +1,171 @@
+//! Priorities on the simulated disk, written step by step.
+
+use super::*;
+use crate::Persistence;
+use crate::disk::sim::SimDisk;
+use crate::disk::{Disk, Now};
+use crate::engine::Engine;
+use crate::ids::Seq;
+use crate::options::Options;
+use crate::queue::QueueDurability;
+use crate::queue_limits::{QueueLimits, WhenFull};
+use crate::shard::{LeaseOutcome, NewMessage, Sources};
+
+struct Fixture {
+    disk: SimDisk,
+    engine: Engine<SimDisk>,
+    queue: QueueId,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let disk = SimDisk::new(1);
+        let (engine, _) = Engine::open(disk.clone(), Options::tiny(), ()).unwrap();
+        let queue = engine.next_queue_id();
+        let durable = QueueDurability::Durable;
+        let made = engine.lock().shard().create_queue(queue, durable, b"");
+        engine.wait_durable(made.unwrap()).unwrap();
+        Self { disk, engine, queue }
+    }
+
+    fn set_priorities(&self, highest: u8) {
+        let set = self.engine.lock().shard().set_priorities(self.queue, highest);
+        set.unwrap();
+    }
+
+    /// Publishes messages of these priorities, durably.
+    fn publish(&self, priorities: &[u8]) {
+        let mut block = self.engine.lock().shard().building();
+        for priority in priorities {
+            let message = NewMessage {
+                queues: &[self.queue],
+                properties: &[],
+                body: &[b"body"],
+                persistence: Persistence::Persistent,
+                priority: *priority,
+                timestamp_ms: 1,
+                expires_ms: None,
+            };
+            block = self.engine.lock().shard().publish(&message).unwrap();
+        }
+        self.engine.wait_durable(block).unwrap();
+    }
+
+    fn lease(&self, count: u32) -> Vec<u64> {
+        let mut leases = Vec::new();
+        loop {
+            let outcome = self.engine.lock().shard().lease(
+                self.queue,
+                count,
+                u64::MAX,
+                &mut leases,
+                &mut Sources::default(),
+            );
+            match outcome.unwrap() {
+                LeaseOutcome::Pending(block) => drop(self.engine.wait_durable(block).unwrap()),
+                LeaseOutcome::Some(_) | LeaseOutcome::Empty => break,
+            }
+        }
+        leases.iter().map(|lease| lease.seq.get()).collect()
+    }
+}
+
+#[test]
+fn higher_levels_go_first_and_each_in_the_order_of_publication() {
+    let fixture = Fixture::new();
+    fixture.set_priorities(9);
+    fixture.publish(&[0, 5, 9, 5, 200, 0]);
+    assert_eq!(fixture.lease(9), [2, 4, 1, 3, 0, 5]);
+}
+
+#[test]
+fn what_comes_back_takes_its_old_place_in_its_level() {
+    let fixture = Fixture::new();
+    fixture.set_priorities(9);
+    fixture.publish(&[1, 1, 0]);
+    assert_eq!(fixture.lease(2), [0, 1]);
+    fixture.publish(&[1]);
+    let back = fixture
+        .engine
+        .lock()
+        .shard()
+        .requeue(fixture.queue, Seq::new(1), 1, Now::default());
+    back.unwrap();
+    assert_eq!(fixture.lease(9), [1, 3, 2]);
+}
+
+#[test]
+fn levels_that_are_set_later_sort_what_is_there() {
+    let fixture = Fixture::new();
+    fixture.publish(&[0, 3, 1, 3]);
+    assert_eq!(fixture.lease(1), [0]);
+    fixture.set_priorities(2);
+    assert_eq!(fixture.lease(9), [1, 3, 2], "what is leased is not sorted");
+}
+
+#[test]
+fn priorities_survive_a_restart_and_their_owner_sets_the_levels_again() {
+    let fixture = Fixture::new();
+    fixture.set_priorities(9);
+    fixture.publish(&[0, 5, 9, 5]);
+    assert_eq!(fixture.lease(1), [2]);
+    fixture.engine.close().unwrap();
+    let (engine, report) = Engine::open(fixture.disk.clone(), Options::tiny(), ()).unwrap();
+    assert!(report.clean);
+    let again = Fixture { engine, ..fixture };
+    again.set_priorities(9);
+    assert_eq!(again.lease(9), [2, 1, 3, 0]);
+}
+
+#[test]
+fn a_clean_stop_marks_only_what_was_delivered_as_redelivered() {
+    let fixture = Fixture::new();
+    fixture.set_priorities(9);
+    fixture.publish(&[0, 5, 9]);
+    assert_eq!(fixture.lease(1), [2]);
+    fixture.engine.close().unwrap();
+    let (engine, _) = Engine::open(fixture.disk.clone(), Options::tiny(), ()).unwrap();
+    let again = Fixture { engine, ..fixture };
+    again.set_priorities(9);
+    let mut leases = Vec::new();
+    let mut guard = again.engine.lock();
+    let shard = guard.shard();
+    shard.peek(again.queue, Seq::new(0), 9, &mut leases).unwrap();
+    let redelivered: Vec<bool> = leases.iter().map(|lease| lease.redelivered).collect();
+    assert_eq!(redelivered, [false, false, true]);
+}
+
+#[test]
+fn a_limit_drops_what_would_have_been_delivered_next() {
+    let fixture = Fixture::new();
+    fixture.set_priorities(9);
+    let limits = QueueLimits {
+        messages: Some(2),
+        bytes: None,
+        when_full: WhenFull::DropHead,
+    };
+    let now = fixture.disk.now();
+    let set = fixture
+        .engine
+        .lock()
+        .shard()
+        .set_limits(fixture.queue, limits, now);
+    set.unwrap();
+    fixture.publish(&[1, 2]);
+    fixture.publish(&[0]);
+    assert_eq!(fixture.lease(9), [0, 2]);
+}
+
+#[test]
+fn a_purge_takes_all_levels() {
+    let fixture = Fixture::new();
+    fixture.set_priorities(9);
+    fixture.publish(&[0, 5, 9]);
+    let (queue, now) = (fixture.queue, fixture.disk.now());
+    let (count, block) = fixture.engine.lock().shard().purge(queue, now).unwrap();
+    fixture.engine.wait_durable(block).unwrap();
+    assert_eq!(count, 3);
+    assert!(fixture.lease(9).is_empty());
+    let counts = fixture.engine.lock().shard().counts(queue);
+    assert_eq!(counts, Some(crate::Counts::default()));
+}
