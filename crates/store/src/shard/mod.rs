@@ -16,27 +16,26 @@ mod limits;
 mod peek;
 mod priorities;
 mod reserve;
+mod settle;
 
 use crate::builder::SealedBlock;
 use crate::disk::{Disk, Now};
 use crate::error::{AppendError, PoisonCause};
-use crate::format::record::{self, AckReason, MessageParts, Persistence, QueueAction, QueueRecord, Range};
+use crate::format::record::{self, MessageParts, Persistence, QueueAction, QueueRecord};
 use crate::format::{byte_count, pad8};
 use crate::ids::{BlockNumber, Durable, Lsn, QueueId, Seq};
 use crate::index::page::{self, ENTRIES};
 use crate::limits::{BLOCK_HEADER_BYTES, QUEUE_META_BYTES_MAX, REFERENCES_MAX};
 use crate::options::Options;
-use crate::planted::{self, Planted};
 use crate::queue::{Counts, Queue, QueueDurability};
 use crate::ring::Ring;
-use crate::state::{State, damaged_index};
+use crate::state::State;
 use crate::tail::{Next, Tail, Take, Written};
 pub(crate) use evacuation::{EvacuationJob, Evacuator, Move, Survivor};
 pub(crate) use housekeeping::{
     CheckpointJob, CheckpointWish, Chores, Done, Failed, Job, Retained, write_header,
 };
 pub use lease::{COLD, Lease, LeaseOutcome, Sources};
-use limits::Room;
 pub(crate) use reserve::Need;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -268,141 +267,6 @@ impl<D: Disk> Shard<D> {
             len: record::message_len(queues, properties, body),
             counted: page::counted_bytes(properties, body),
         })
-    }
-
-    /// Ends the life of leased entries. Durable when the returned block is; nobody needs to wait for it.
-    ///
-    /// # Errors
-    /// When there is no such queue, or the store is poisoned.
-    pub fn acknowledge(
-        &mut self,
-        queue: QueueId,
-        first: Seq,
-        count: u64,
-        reason: AckReason,
-        now: Now,
-    ) -> Result<BlockNumber, AppendError> {
-        self.check_alive()?;
-        let known = self
-            .state
-            .queues
-            .open(queue)
-            .ok_or(AppendError::UnknownQueue(queue))?;
-        // Only what was leased can be acknowledged: a range beyond it would bury messages still to come.
-        let start = first.get().max(known.floor);
-        let end = first.get().saturating_add(count).min(known.cursor);
-        if start >= end {
-            return Ok(self.tail.building_number());
-        }
-        let (first, count) = (Seq::new(start), end - start);
-        self.tail.make_room(record::ranges_len(1));
-        let (building, _) = self.tail.building();
-        building.ack(reason, Range { queue, first, count }, now);
-        let block = building.number();
-        if planted::is(Planted::ApplyAckBeforeDurable) {
-            let applied = self.state.apply_ack(Range { queue, first, count });
-            applied.map_err(AppendError::Poisoned)?;
-        }
-        Ok(block)
-    }
-
-    /// Makes leased entries ready again, at their original place and marked as redelivered.
-    ///
-    /// # Errors
-    /// When there is no such queue, or the store is poisoned.
-    pub fn requeue(&mut self, id: QueueId, first: Seq, count: u64, now: Now) -> Result<(), AppendError> {
-        self.check_alive()?;
-        let queue = self
-            .state
-            .queues
-            .open_mut(id)
-            .ok_or(AppendError::UnknownQueue(id))?;
-        let end = first.get().saturating_add(count).min(queue.cursor);
-        let start = first.get().max(queue.floor);
-        if start < end {
-            let mut back = roaring::RoaringTreemap::new();
-            back.insert_range(start..end);
-            back -= &queue.acked;
-            back -= &queue.requeued;
-            if let Some(levels) = &queue.levels {
-                levels.remove_from(&mut back);
-            }
-            let mut bytes = 0;
-            for seq in &back {
-                let entry = State::entry(&mut self.state.pages, queue, seq).map_err(damaged_index);
-                let entry = entry.inspect_err(|cause| self.poisoned = Some(cause.clone()));
-                let entry = entry.map_err(AppendError::Poisoned)?;
-                bytes += entry.body_bytes();
-                if let Some(levels) = queue.levels.as_mut().filter(|_| entry.len != 0) {
-                    levels.insert(entry.priority, seq);
-                }
-            }
-            queue.leased = queue.leased.saturating_sub(back.len());
-            queue.leased_bytes = queue.leased_bytes.saturating_sub(bytes);
-            queue.redelivered |= &back;
-            if queue.levels.is_none() {
-                queue.requeued |= back;
-            }
-            self.tail.make_room(record::ranges_len(1));
-            self.tail.building().0.requeue(
-                Range {
-                    queue: id,
-                    first: Seq::new(start),
-                    count: end - start,
-                },
-                now,
-            );
-            self.trim(id, Room::Anywhere)?;
-            self.note_head(id);
-        }
-        Ok(())
-    }
-
-    /// Whoever still holds leases at an orderly stop will not acknowledge them: they come back as redelivered.
-    pub(crate) fn give_back_leases(&mut self) {
-        self.stopping = true;
-        for queue in self.state.queues.iter_mut() {
-            let mut seen = roaring::RoaringTreemap::new();
-            // A purge that did not become durable has moved the cursor beyond what anybody could have seen.
-            seen.insert_range(queue.floor..queue.cursor.min(queue.visible_end));
-            seen -= &queue.acked;
-            if let Some(levels) = &queue.levels {
-                levels.remove_from(&mut seen);
-            }
-            queue.redelivered |= seen;
-        }
-    }
-
-    /// Ends the life of everything that is ready, those entries included that are accepted and not yet
-    /// durable. Leased entries stay. Returns how many there were, and the block to wait for.
-    ///
-    /// # Errors
-    /// When there is no such queue, or the store is poisoned.
-    pub fn purge(&mut self, id: QueueId, now: Now) -> Result<(u64, BlockNumber), AppendError> {
-        self.check_alive()?;
-        let queue = self
-            .state
-            .queues
-            .open_mut(id)
-            .ok_or(AppendError::UnknownQueue(id))?;
-        let ready = queue.counts().ready;
-        // From here on these entries count as leased, by the purge itself.
-        let visible = queue.live - queue.leased;
-        queue.leased += visible;
-        queue.leased_bytes = queue.live_bytes;
-        queue.accepted_bytes = 0;
-        let ranges = ranges_of(&queue.take_returned())
-            .chain(std::iter::once((queue.cursor, queue.next_seq)))
-            .filter(|(start, end)| start < end)
-            .collect::<Vec<_>>();
-        queue.cursor = queue.next_seq;
-        let mut block = self.tail.building_number();
-        for (start, end) in ranges {
-            block = self.acknowledge(id, Seq::new(start), end - start, AckReason::Purged, now)?;
-        }
-        self.tail.building().0.set_urgent();
-        self.note_head(id);
-        Ok((ready, block))
     }
 
     /// Everything that `apply` appends becomes durable together or not at all. `bytes` is the sum of

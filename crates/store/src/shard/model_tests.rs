@@ -6,6 +6,7 @@
 use super::*;
 use crate::disk::sim::{Rng, SimDisk};
 use crate::engine::Engine;
+use crate::format::record::AckReason;
 use crate::queue_limits::{QueueLimits, WhenFull};
 use crate::{Persistence, RecoveryReport};
 use proptest::prelude::*;
