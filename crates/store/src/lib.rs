@@ -114,6 +114,7 @@ pub use error::{AppendError, OpenError, PoisonCause, ReadError};
 pub use follower::Follower;
 pub use format::record::{AckReason, Persistence};
 pub use ids::{BlockNumber, Durable, Epoch, Lsn, QueueId, SegmentNumber, Seq};
+pub use meta::FORMAT_VERSION;
 pub use options::{DamagePolicy, Options};
 pub use queue::{Counts, QueueDurability};
 pub use queue_limits::{QueueLimits, WhenFull};

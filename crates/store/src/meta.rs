@@ -17,7 +17,7 @@ use crate::disk::{Disk, DiskFile, FileKind};
 pub(crate) const META_NAME: &str = "META";
 const META_NEW_NAME: &str = "META.new";
 /// The format of the whole directory that this code writes and reads.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 1;
 const META_MAGIC: [u8; 8] = *b"LOGPMETA";
 /// Size of a slot.
 pub(crate) const SLOT_BYTES: usize = 4096;
@@ -61,7 +61,7 @@ pub enum MetaError {
     Damaged,
     /// Written by another version of this software.
     #[error(
-        "{META_NAME} says that this data directory has format {found}, and this version reads format {FORMAT_VERSION}: \
+        "this data directory has format {found}, and this version reads format {FORMAT_VERSION}: \
          start it with the version that wrote it, or choose another directory"
     )]
     OtherVersion {

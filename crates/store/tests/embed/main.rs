@@ -4,6 +4,7 @@
 mod batches;
 mod commits;
 mod consumers;
+mod fixtures;
 mod queues;
 mod replays;
 mod support;

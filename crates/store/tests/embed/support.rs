@@ -39,3 +39,16 @@ pub fn held(queue: &Queue) -> Vec<String> {
         .map(|entry| String::from_utf8(entry.body).unwrap())
         .collect()
 }
+
+/// What a crash at this moment would leave.
+pub fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

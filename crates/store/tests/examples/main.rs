@@ -1,5 +1,8 @@
 //! The examples run, and each checks what it shows.
 
+#[path = "../../examples/fixture.rs"]
+#[expect(dead_code, reason = "a test makes the fixture where it looks at it")]
+mod fixture;
 #[path = "../../examples/job_queue.rs"]
 mod job_queue;
 #[path = "../../examples/outbox.rs"]
@@ -8,6 +11,14 @@ mod outbox;
 mod replay;
 #[path = "../../examples/spool.rs"]
 mod spool;
+
+#[test]
+fn the_fixture_of_this_version_can_be_made_once_and_is_never_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = fixture::make(dir.path()).unwrap();
+    assert!(made.join("data/META").exists() && made.join("contents.txt").exists());
+    assert!(fixture::make(dir.path()).is_err());
+}
 
 #[test]
 fn the_job_queue_tries_again_and_gives_up_in_the_end() {
