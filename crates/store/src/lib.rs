@@ -107,7 +107,8 @@ pub use catalog::Catalog;
 pub use disk::{Disk, Now, RealDisk};
 pub use embed::{
     Batch, Browse, CommitError, Delivery, Entry, EntryState, Fetch, FetchError, From, Message, Overflow,
-    Queue, QueueError, QueueOptions, Store, StoreStats, Ticket, TryCommitError,
+    Queue, QueueError, QueueOptions, ReadOnlyBrowse, ReadOnlyQueue, ReadOnlyStore, Store, StoreStats, Ticket,
+    TryCommitError, ViewError,
 };
 pub use engine::{Counters, Engine, Guard};
 pub use error::{AppendError, OpenError, PoisonCause, ReadError};

@@ -72,6 +72,8 @@ pub const QUEUE_NAME_BYTES_MAX: usize = 255;
 pub const FETCH_BYTES_MAX: u64 = 4 << 20;
 /// Entries that a browse notes under one hold of the lock.
 pub const BROWSE_ENTRIES_MAX: u32 = 256;
+/// How often a store that runs is looked at anew because its files changed meanwhile.
+pub const VIEW_TRIES_MAX: u32 = 20;
 /// Readers with their buffers that a store keeps for later fetches.
 pub const READERS_KEPT_MAX: usize = 16;
 

@@ -3,6 +3,7 @@
 mod aligned;
 mod mmap;
 mod now;
+mod overlay;
 mod real;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -11,5 +12,6 @@ mod traits;
 pub use aligned::{AlignedBuf, DIRECT_IO_ALIGNMENT};
 pub use mmap::RealMap;
 pub use now::Now;
+pub use overlay::{Overlay, OverlayFile, OverlayMap};
 pub use real::{RealDisk, RealFile, RealLock, WriteMode};
 pub use traits::{Disk, DiskFile, DiskMap, FileKind, LockError};

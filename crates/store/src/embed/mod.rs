@@ -20,6 +20,7 @@ mod names;
 mod options;
 mod park;
 mod queue;
+mod read_only;
 mod store;
 mod ticket;
 
@@ -31,6 +32,7 @@ pub use fetch::Fetch;
 pub use message::Message;
 pub use options::{Overflow, QueueOptions};
 pub use queue::Queue;
+pub use read_only::{ReadOnlyBrowse, ReadOnlyQueue, ReadOnlyStore, ViewError};
 pub use store::{Store, StoreStats};
 pub use ticket::Ticket;
 

@@ -7,6 +7,7 @@ use crate::disk::{Disk, Now, RealDisk, WriteMode};
 use crate::engine::{Counters, Engine};
 use crate::error::{OpenError, PoisonCause};
 use crate::ids::{QueueId, Seq};
+use crate::inspect::{InspectError, VerifyReport, verify};
 use crate::limits::READERS_KEPT_MAX;
 use crate::options::Options;
 use crate::reader::Reader;
@@ -131,6 +132,16 @@ impl<D: Disk> Store<D> {
             journal_bytes: counters.segment_bytes + counters.segments_spare * self.shared.segment_bytes,
             counters,
         }
+    }
+
+    /// Looks at every byte that the store relies on, as it stands on disk, while the store runs on. What changes meanwhile is
+    /// looked at again; what was recycled before it could be judged is listed. For a store that is not open there is
+    /// [`inspect::verify`](crate::inspect::verify).
+    ///
+    /// # Errors
+    /// When the disk refuses. Damage is no error, but in the report.
+    pub fn verify(&self) -> Result<VerifyReport, InspectError> {
+        verify(&self.shared.disk, &mut ())
     }
 
     /// An orderly stop: writes what waits and lets go of the directory, so that the next open has nothing to recover.

@@ -19,6 +19,14 @@ pub enum InspectError {
     /// A file belongs to another store or was written by another version; a start refuses it too.
     #[error(transparent)]
     Refused(#[from] OpenError),
+    /// A running store changed its files between any two looks. Try again, or stop it.
+    #[error(
+        "the running store changed its files faster than they could be read, {tries} times; try again, or stop it"
+    )]
+    KeepsChanging {
+        /// How often it was tried.
+        tries: u32,
+    },
     /// The disk said no.
     #[error("{what} {file}: {source}")]
     Io {
@@ -33,7 +41,7 @@ pub enum InspectError {
 }
 
 impl InspectError {
-    pub(super) fn io(what: &'static str, file: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(what: &'static str, file: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let file = file.into();
         move |source| Self::Io { what, file, source }
     }

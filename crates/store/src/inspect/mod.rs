@@ -20,6 +20,7 @@ mod inspector;
 mod journal;
 mod ledger;
 mod meta;
+mod moment;
 mod progress;
 mod quarantine;
 mod records;
@@ -36,6 +37,7 @@ pub use contents::{
 pub use error::InspectError;
 pub use finding::{Finding, Part, Unjudged, VerifyReport, WhyUnjudged};
 pub use inspector::Inspector;
+pub(crate) use moment::Moment;
 pub use progress::{Progress, Stage};
 pub use repair::{Action, RepairPlan, Step, plan, repair};
 pub use verify::verify;

@@ -8,3 +8,4 @@ mod fixtures;
 mod queues;
 mod replays;
 mod support;
+mod views;
