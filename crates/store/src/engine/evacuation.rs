@@ -140,20 +140,26 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         Ok(target)
     }
 
-    /// Points the index at copies; `false` when it had too few pages for all of them.
+    /// Points the index at copies; `false` when it had too few pages for all of them. As many as it has pages for are moved,
+    /// so that whoever comes again has less to do.
     fn switch(&self, copied: &[Survivor], block: Lsn, target: SegmentNumber, end: Lsn) -> io::Result<bool> {
         if let Some(segment) = self.lock().shard.state.segments.get_mut(target) {
             segment.end = end;
         }
-        for moves in moves(copied, block).chunks(EVACUATION_ENTRIES_AT_ONCE) {
+        let moves = moves(copied, block);
+        let mut rest = moves.as_slice();
+        while !rest.is_empty() {
             let mut guard = self.lock();
-            if guard.shard.spare_pages() < moves.len() {
+            let count = EVACUATION_ENTRIES_AT_ONCE.min(guard.shard.spare_pages());
+            if count == 0 {
                 return Ok(false);
             }
-            if let Err(cause) = guard.shard.switch(moves, target) {
+            let (now, later) = rest.split_at(count.min(rest.len()));
+            if let Err(cause) = guard.shard.switch(now, target) {
                 guard.shard.poison(&cause);
                 return Err(io::Error::other(cause));
             }
+            rest = later;
         }
         Ok(true)
     }

@@ -183,3 +183,50 @@ fn a_full_disk_does_not_meet_an_index_that_has_to_grow() {
         assert_eq!(held.ready, u64::try_from(before + 1).unwrap());
     }
 }
+
+#[test]
+fn evacuation_comes_to_rest_when_it_moves_more_than_the_index_has_pages() {
+    let disk = SimDisk::new(1);
+    let options = Options {
+        slab_bytes: 64 << 10,
+        spare_segments_max: 0,
+        reserve_segments: 0,
+        evacuation_slack_bytes: 0,
+        ..Options::tiny()
+    };
+    let (engine, _) = Engine::open(disk.clone(), options, ()).unwrap();
+    let create = || {
+        let queue = engine.next_queue_id();
+        let made = engine
+            .lock()
+            .shard()
+            .create_queue(queue, QueueDurability::Durable, b"");
+        engine.wait_durable(made.unwrap()).unwrap();
+        queue
+    };
+    let (passing, queues) = (create(), (0..200).map(|_| create()).collect::<Vec<_>>());
+    // One message for all of them: its copy moves 200 entries, each in a page of its own.
+    engine
+        .lock()
+        .shard()
+        .publish(&NewMessage {
+            body: &[b"for all"],
+            ..message_for(&queues)
+        })
+        .unwrap();
+    for _ in 0..30 {
+        publish(&engine, passing);
+    }
+    let_time_pass(&engine, &disk);
+    acknowledge(&engine, &disk, passing, 0, 30);
+    let mut steps = 0;
+    for _ in 0..20 {
+        while engine.step() {
+            steps += 1;
+            assert!(steps < 5_000, "no rest: {:?}", engine.counters());
+        }
+        disk.advance(150);
+    }
+    let counters = engine.counters();
+    assert!(counters.copies > 0 && counters.cold_segments <= 2, "{counters:?}");
+}

@@ -86,11 +86,11 @@ fn transient_messages_that_vanished_at_a_start_are_not_missed() {
     assert_sound(&look(dir.path()));
 }
 
-/// Publishes until the log has rolled so often; how many messages.
+/// Publishes until the log has rolled so often; how many messages. Each fills a block of a page.
 fn fill_segments(store: &RealEngine, queue: QueueId, rolls: u64) -> u64 {
     let mut published = 0;
     while store.counters().rolls < rolls {
-        publish(store, &[queue], &[&[7; 3900]]);
+        publish(store, &[queue], &[&[7; 3700]]);
         published += 1;
     }
     published
