@@ -76,7 +76,7 @@ pub enum Command {
         /// Plant one known bug after the other instead, and see each found.
         #[arg(long)]
         planted: bool,
-        /// Crash every workload of three operations at every call in every manner instead; takes an hour.
+        /// Crash every workload of three operations at every call in every manner instead; takes some hours.
         #[arg(long, conflicts_with = "planted")]
         exhaustive: bool,
         /// Further arguments for the simulation.
