@@ -3,6 +3,7 @@
 //!
 //! Invariants:
 //! - The shard's lock is held for a bounded number of entries at a time, and never during a read or a write.
+//! - Nothing depends on an evacuation: what cannot be read stays where it is.
 //! - Copies are sorted by queue, so that a queue that is read later is read in one go.
 //!
 //! Elsewhere: what is evacuated and when (`shard::evacuation`).
@@ -45,17 +46,31 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             && job.bytes_walked < EVACUATION_STEP_BYTES
             && job.gathered_bytes < EVACUATION_BATCH_BYTES
         {
-            let Verdict::Valid(header, _) = view.block(job.at)? else {
-                // The reader of a message says what is lost; here it only means that this segment has to stay.
-                let (file, offset) = (segment_path(job.source.number), job.source.offset(job.at));
-                tracing::warn!(%file, offset, "a damaged block keeps its segment from being evacuated");
-                job.at = job.end;
-                break;
+            let block = match view.block(job.at) {
+                Ok(Verdict::Valid(header, _)) => view.payload(&header).map(|payload| Some((header, payload))),
+                Ok(_) => Ok(None),
+                Err(error) => Err(error),
             };
-            let lsn = header.lsn.plus(BLOCK_HEADER_BYTES);
-            self.gather(view.payload(&header)?, lsn, job)?;
-            job.at = header.end();
-            job.bytes_walked += header.disk_len();
+            // The reader of a message says what is lost; here it only means that this segment has to stay.
+            let stays = |why: &dyn std::fmt::Display| {
+                let (file, offset) = (segment_path(job.source.number), job.source.offset(job.at));
+                tracing::warn!(%file, offset, %why, "a segment cannot be evacuated");
+            };
+            match block {
+                Ok(Some((header, payload))) => {
+                    self.gather(payload, header.lsn.plus(BLOCK_HEADER_BYTES), job)?;
+                    job.at = header.end();
+                    job.bytes_walked += header.disk_len();
+                }
+                Ok(None) => {
+                    stays(&"a block is damaged");
+                    job.at = job.end;
+                }
+                Err(error) => {
+                    stays(&error);
+                    job.at = job.end;
+                }
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! An engine with threads on the simulated disk.
 
 use super::*;
-use crate::disk::sim::SimDisk;
+use crate::disk::sim::{FaultPlan, SimDisk};
 use crate::options::Options;
 use crate::queue::QueueDurability;
 use crate::shard::Applied;
@@ -158,4 +158,52 @@ fn a_start_that_cannot_read_a_file_names_it_and_is_no_matter_of_versions() {
     ] {
         assert!(is_named(name), "{name} is not among {named:?}");
     }
+}
+
+/// Lets the engine do all that it wants to do, also what waits for a while.
+fn come_to_rest(engine: &Engine<SimDisk>, disk: &SimDisk) -> Counters {
+    for _ in 0..20 {
+        while engine.step() {}
+        disk.advance(150);
+    }
+    engine.counters()
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_stays_and_does_not_stop_the_store() {
+    let disk = SimDisk::new(1);
+    let options = Options {
+        evacuation_slack_bytes: 0,
+        ..Options::tiny()
+    };
+    let (engine, _) = Engine::open(disk.clone(), options.clone(), ()).unwrap();
+    let create = || {
+        let queue = engine.next_queue_id();
+        let made = engine
+            .lock()
+            .shard()
+            .create_queue(queue, QueueDurability::Durable, b"");
+        engine.wait_durable(made.unwrap()).unwrap();
+        queue
+    };
+    let (kept, passing) = (create(), create());
+    publish(&engine, kept, 1);
+    publish(&engine, passing, 40);
+    let purged = engine.lock().shard().purge(passing, disk.now());
+    engine.wait_durable(purged.unwrap().1).unwrap();
+
+    disk.set_faults(FaultPlan {
+        read_error: 1 << 16,
+        ..FaultPlan::default()
+    });
+    let counters = come_to_rest(&engine, &disk);
+    disk.set_faults(FaultPlan::default());
+    assert!(engine.lock().shard().poisoned().is_none());
+    assert!(counters.evacuations > 0 && counters.copies == 0, "{counters:?}");
+    assert_eq!(engine.lock().shard().counts(kept).unwrap().ready, 1);
+
+    // The next process tries again.
+    drop(engine);
+    let (engine, _) = Engine::open(disk.clone(), options, ()).unwrap();
+    assert_eq!(come_to_rest(&engine, &disk).copies, 1);
 }
