@@ -1,3 +1,5 @@
+//! Changes stay in memory, and everything else is the directory's.
+
 use super::*;
 use crate::disk::sim::SimDisk;
 
