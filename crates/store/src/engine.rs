@@ -285,4 +285,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
 mod full_disk_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
+pub(crate) mod stepped;
+#[cfg(test)]
+#[cfg(feature = "sim")]
 mod tests;

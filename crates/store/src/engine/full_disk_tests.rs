@@ -1,27 +1,19 @@
 //! An engine on a simulated disk that gets full.
 
+use super::stepped::{come_to_rest, durable_queue, message_for};
 use super::*;
 use crate::disk::sim::SimDisk;
 use crate::options::Options;
-use crate::queue::QueueDurability;
 use crate::shard::NewMessage;
-use crate::{AckReason, LeaseOutcome, Persistence, QueueId, Seq, Sources};
+use crate::{AckReason, LeaseOutcome, QueueId, Seq, Sources};
 
-const fn message_for(queues: &[QueueId]) -> NewMessage<'_> {
-    NewMessage {
-        queues,
-        properties: &[],
-        body: &[&[7; 6000]],
-        persistence: Persistence::Persistent,
-        priority: 0,
-        timestamp_ms: 1,
-        expires_ms: None,
-    }
+const fn large_for(queues: &[QueueId]) -> NewMessage<'_> {
+    message_for(queues, &[&[7; 6000]])
 }
 
 fn publish(engine: &Engine<SimDisk>, queue: QueueId) {
     let queues = [queue];
-    engine.lock().shard().publish(&message_for(&queues)).unwrap();
+    engine.lock().shard().publish(&large_for(&queues)).unwrap();
     engine.commit(1);
 }
 
@@ -33,24 +25,11 @@ fn on_a_small_disk(room_bytes: u64) -> (SimDisk, Engine<SimDisk>, QueueId) {
         ..Options::tiny()
     };
     let (engine, _) = Engine::open(disk.clone(), options, ()).unwrap();
-    let queue = engine.next_queue_id();
-    let made = engine
-        .lock()
-        .shard()
-        .create_queue(queue, QueueDurability::Durable, b"");
-    engine.wait_durable(made.unwrap()).unwrap();
+    let queue = durable_queue(&engine);
     // The log rolls, so that there is a reserve.
     publish_while_there_is_room(&engine, &disk, queue, 20);
     disk.set_capacity(Some(disk.used_bytes() + room_bytes));
     (disk, engine, queue)
-}
-
-/// Does what is due, also what waits for a while.
-fn let_time_pass(engine: &Engine<SimDisk>, disk: &SimDisk) {
-    for _ in 0..20 {
-        while engine.step() {}
-        disk.advance(150);
-    }
 }
 
 /// Publishes up to `count` messages; how many.
@@ -65,7 +44,7 @@ fn publish_while_there_is_room(
             return published;
         }
         publish(engine, queue);
-        let_time_pass(engine, disk);
+        come_to_rest(engine, disk);
     }
     count
 }
@@ -80,7 +59,7 @@ fn acknowledge(engine: &Engine<SimDisk>, disk: &SimDisk, queue: QueueId, first: 
         if leased.unwrap() == LeaseOutcome::Empty {
             break;
         }
-        let_time_pass(engine, disk);
+        come_to_rest(engine, disk);
     }
     let acked = AckReason::Acked;
     let now = disk.now();
@@ -98,7 +77,7 @@ fn on_a_full_disk_nobody_publishes_until_acknowledgements_have_made_room() {
     assert!(published < 1000 && engine.counters().is_disk_full);
     assert!(engine.lock().shard().poisoned().is_none());
     acknowledge(&engine, &disk, queue, 0, u64::try_from(published).unwrap());
-    let_time_pass(&engine, &disk);
+    come_to_rest(&engine, &disk);
     assert!(!engine.counters().is_disk_full, "{:?}", engine.counters());
     assert!(publish_while_there_is_room(&engine, &disk, queue, 5) == 5);
     let held = engine.lock().shard().counts(queue).unwrap();
@@ -115,7 +94,7 @@ fn on_a_full_disk_what_still_lives_is_evacuated_to_make_room() {
     for first in (0..u64::try_from(published).unwrap()).step_by(10) {
         acknowledge(&engine, &disk, queue, first + 1, 9);
     }
-    let_time_pass(&engine, &disk);
+    come_to_rest(&engine, &disk);
     let after = engine.counters();
     assert!(
         after.evacuations > before.evacuations && !after.is_disk_full,
@@ -145,28 +124,19 @@ fn a_full_disk_does_not_meet_an_index_that_has_to_grow() {
     };
     let (engine, _) = Engine::open(disk.clone(), options, ()).unwrap();
     // Each takes a page of its own, and there are more of them than pages.
-    let mut queues = Vec::new();
-    for _ in 0..40 {
-        let queue = engine.next_queue_id();
-        let made = engine
-            .lock()
-            .shard()
-            .create_queue(queue, QueueDurability::Durable, b"");
-        engine.wait_durable(made.unwrap()).unwrap();
-        queues.push(queue);
-    }
-    let_time_pass(&engine, &disk);
+    let queues: Vec<_> = (0..40).map(|_| durable_queue(&engine)).collect();
+    come_to_rest(&engine, &disk);
     disk.set_capacity(Some(disk.used_bytes()));
     let mut published = Vec::new();
     for queue in &queues {
         // Several wait for the disk together.
         if engine.lock().shard().has_room() {
-            let message = message_for(std::slice::from_ref(queue));
+            let message = large_for(std::slice::from_ref(queue));
             engine.lock().shard().publish(&message).unwrap();
             published.push(*queue);
         }
     }
-    let_time_pass(&engine, &disk);
+    come_to_rest(&engine, &disk);
     assert!(engine.lock().shard().poisoned().is_none());
     assert!(
         !published.is_empty() && published.len() < 40,
@@ -174,7 +144,7 @@ fn a_full_disk_does_not_meet_an_index_that_has_to_grow() {
         published.len()
     );
     disk.set_capacity(None);
-    let_time_pass(&engine, &disk);
+    come_to_rest(&engine, &disk);
     assert!(engine.lock().shard().has_room());
     for queue in &queues {
         publish(&engine, *queue);
@@ -195,38 +165,19 @@ fn evacuation_comes_to_rest_when_it_moves_more_than_the_index_has_pages() {
         ..Options::tiny()
     };
     let (engine, _) = Engine::open(disk.clone(), options, ()).unwrap();
-    let create = || {
-        let queue = engine.next_queue_id();
-        let made = engine
-            .lock()
-            .shard()
-            .create_queue(queue, QueueDurability::Durable, b"");
-        engine.wait_durable(made.unwrap()).unwrap();
-        queue
-    };
-    let (passing, queues) = (create(), (0..200).map(|_| create()).collect::<Vec<_>>());
+    let passing = durable_queue(&engine);
+    let queues: Vec<_> = (0..200).map(|_| durable_queue(&engine)).collect();
     // One message for all of them: its copy moves 200 entries, each in a page of its own.
     engine
         .lock()
         .shard()
-        .publish(&NewMessage {
-            body: &[b"for all"],
-            ..message_for(&queues)
-        })
+        .publish(&message_for(&queues, &[b"for all"]))
         .unwrap();
     for _ in 0..30 {
         publish(&engine, passing);
     }
-    let_time_pass(&engine, &disk);
+    come_to_rest(&engine, &disk);
     acknowledge(&engine, &disk, passing, 0, 30);
-    let mut steps = 0;
-    for _ in 0..20 {
-        while engine.step() {
-            steps += 1;
-            assert!(steps < 5_000, "no rest: {:?}", engine.counters());
-        }
-        disk.advance(150);
-    }
-    let counters = engine.counters();
+    let counters = come_to_rest(&engine, &disk);
     assert!(counters.copies > 0 && counters.cold_segments <= 2, "{counters:?}");
 }

@@ -1,12 +1,11 @@
 //! An engine with threads on the simulated disk.
 
+use super::stepped::{come_to_rest, durable_queue, message_for, publish_all};
 use super::*;
+use crate::QueueId;
 use crate::disk::sim::{FaultPlan, SimDisk};
 use crate::options::Options;
-use crate::queue::QueueDurability;
 use crate::shard::Applied;
-use crate::shard::NewMessage;
-use crate::{Persistence, QueueId};
 use std::sync::{OnceLock, mpsc};
 use std::task::Wake;
 use std::time::Duration;
@@ -15,19 +14,8 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn publish(engine: &Engine<SimDisk>, queue: QueueId, count: usize) -> BlockNumber {
-    let message = NewMessage {
-        queues: &[queue],
-        properties: &[],
-        body: &[&[7; 6000]],
-        persistence: Persistence::Persistent,
-        priority: 0,
-        timestamp_ms: 1,
-        expires_ms: None,
-    };
-    let mut block = engine.lock().shard().building();
-    for _ in 0..count {
-        block = engine.lock().shard().publish(&message).unwrap();
-    }
+    let message = message_for(std::slice::from_ref(&queue), &[&[7; 6000]]);
+    let block = publish_all(engine, std::iter::repeat_n(message, count));
     engine.commit(count);
     block
 }
@@ -36,12 +24,7 @@ fn publish(engine: &Engine<SimDisk>, queue: QueueId, count: usize) -> BlockNumbe
 fn a_stop_does_not_wait_for_room_on_a_full_disk() {
     let disk = SimDisk::new(1);
     let (engine, _) = Engine::open(disk.clone(), Options::tiny(), ()).unwrap();
-    let queue = engine.next_queue_id();
-    let made = engine
-        .lock()
-        .shard()
-        .create_queue(queue, QueueDurability::Durable, b"");
-    engine.wait_durable(made.unwrap()).unwrap();
+    let queue = durable_queue(&engine);
     let first = publish(&engine, queue, 1);
     engine.wait_durable(first).unwrap();
     disk.set_capacity(Some(0));
@@ -160,15 +143,6 @@ fn a_start_that_cannot_read_a_file_names_it_and_is_no_matter_of_versions() {
     }
 }
 
-/// Lets the engine do all that it wants to do, also what waits for a while.
-fn come_to_rest(engine: &Engine<SimDisk>, disk: &SimDisk) -> Counters {
-    for _ in 0..20 {
-        while engine.step() {}
-        disk.advance(150);
-    }
-    engine.counters()
-}
-
 #[test]
 fn a_segment_that_cannot_be_read_stays_and_does_not_stop_the_store() {
     let disk = SimDisk::new(1);
@@ -177,16 +151,7 @@ fn a_segment_that_cannot_be_read_stays_and_does_not_stop_the_store() {
         ..Options::tiny()
     };
     let (engine, _) = Engine::open(disk.clone(), options.clone(), ()).unwrap();
-    let create = || {
-        let queue = engine.next_queue_id();
-        let made = engine
-            .lock()
-            .shard()
-            .create_queue(queue, QueueDurability::Durable, b"");
-        engine.wait_durable(made.unwrap()).unwrap();
-        queue
-    };
-    let (kept, passing) = (create(), create());
+    let (kept, passing) = (durable_queue(&engine), durable_queue(&engine));
     publish(&engine, kept, 1);
     publish(&engine, passing, 40);
     let purged = engine.lock().shard().purge(passing, disk.now());

@@ -1,12 +1,11 @@
 //! Expiry on the simulated disk, written step by step.
 
 use super::*;
-use crate::Persistence;
 use crate::disk::sim::SimDisk;
 use crate::engine::Engine;
+use crate::engine::stepped::{self, message_for, publish_all};
 use crate::options::Options;
-use crate::queue::QueueDurability;
-use crate::shard::{LeaseOutcome, NewMessage, Sources};
+use crate::shard::NewMessage;
 
 struct Fixture {
     disk: SimDisk,
@@ -18,46 +17,24 @@ impl Fixture {
     fn new() -> Self {
         let disk = SimDisk::new(1);
         let (engine, _) = Engine::open(disk.clone(), Options::tiny(), ()).unwrap();
-        let queue = engine.next_queue_id();
-        let durable = QueueDurability::Durable;
-        let made = engine.lock().shard().create_queue(queue, durable, b"");
-        engine.wait_durable(made.unwrap()).unwrap();
+        let queue = stepped::durable_queue(&engine);
         Self { disk, engine, queue }
     }
 
     /// Publishes messages that live so long, durably.
     fn publish(&self, ttls_ms: &[Option<u64>]) {
-        let mut block = self.engine.lock().shard().building();
-        for ttl_ms in ttls_ms {
-            let message = NewMessage {
-                queues: &[self.queue],
-                properties: &[],
-                body: &[b"body"],
-                persistence: Persistence::Persistent,
-                priority: 0,
-                timestamp_ms: 1,
-                expires_ms: ttl_ms.map(|ttl_ms| self.disk.now().wall_ms + ttl_ms),
-            };
-            block = self.engine.lock().shard().publish(&message).unwrap();
-        }
+        let now_ms = self.disk.now().wall_ms;
+        let messages = ttls_ms.iter().map(|ttl_ms| NewMessage {
+            expires_ms: ttl_ms.map(|ttl_ms| now_ms + ttl_ms),
+            ..message_for(std::slice::from_ref(&self.queue), &[b"body"])
+        });
+        let block = publish_all(&self.engine, messages);
         self.engine.wait_durable(block).unwrap();
     }
 
     fn lease(&self) -> Vec<u64> {
-        let mut leases = Vec::new();
-        loop {
-            let mut guard = self.engine.lock();
-            guard.shard().set_time(self.disk.now());
-            let outcome = guard
-                .shard()
-                .lease(self.queue, 9, u64::MAX, &mut leases, &mut Sources::default());
-            drop(guard);
-            match outcome.unwrap() {
-                LeaseOutcome::Pending(block) => drop(self.engine.wait_durable(block).unwrap()),
-                LeaseOutcome::Some(_) | LeaseOutcome::Empty => break,
-            }
-        }
-        leases.iter().map(|lease| lease.seq.get()).collect()
+        self.engine.lock().shard().set_time(self.disk.now());
+        stepped::lease(&self.engine, self.queue, 9)
     }
 
     fn expire(&self) -> u64 {

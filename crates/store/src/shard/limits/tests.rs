@@ -2,10 +2,9 @@
 
 use super::*;
 use crate::disk::sim::SimDisk;
-use crate::engine::Engine;
+use crate::engine::{Engine, stepped};
 use crate::options::Options;
-use crate::queue::QueueDurability;
-use crate::shard::{LeaseOutcome, NewMessage, Sources};
+use crate::shard::NewMessage;
 use crate::{Persistence, Seq};
 
 const DROP_HEAD: WhenFull = WhenFull::DropHead;
@@ -23,13 +22,7 @@ impl Fixture {
         let (engine, _) = Engine::open(disk.clone(), Options::tiny(), ()).unwrap();
         let mut queues = Vec::new();
         for _ in 0..2 {
-            let queue = engine.next_queue_id();
-            let made = engine
-                .lock()
-                .shard()
-                .create_queue(queue, QueueDurability::Durable, b"");
-            made.unwrap();
-            queues.push(queue);
+            queues.push(stepped::durable_queue(&engine));
         }
         let fixture = Self { disk, engine, queues };
         fixture.limit(limits);
@@ -76,21 +69,7 @@ impl Fixture {
     }
 
     fn lease(&self, count: u32) -> Vec<u64> {
-        let mut leases = Vec::new();
-        loop {
-            let outcome = self.engine.lock().shard().lease(
-                self.queues[0],
-                count,
-                u64::MAX,
-                &mut leases,
-                &mut Sources::default(),
-            );
-            match outcome.unwrap() {
-                LeaseOutcome::Pending(block) => drop(self.engine.wait_durable(block).unwrap()),
-                LeaseOutcome::Some(_) | LeaseOutcome::Empty => break,
-            }
-        }
-        leases.iter().map(|lease| lease.seq.get()).collect()
+        stepped::lease(&self.engine, self.queues[0], count)
     }
 
     fn counts(&self, queue: usize) -> (u64, u64) {

@@ -1,15 +1,14 @@
 //! Priorities on the simulated disk, written step by step.
 
 use super::*;
-use crate::Persistence;
 use crate::disk::sim::SimDisk;
 use crate::disk::{Disk, Now};
 use crate::engine::Engine;
+use crate::engine::stepped::{self, message_for, publish_all};
 use crate::ids::Seq;
 use crate::options::Options;
-use crate::queue::QueueDurability;
 use crate::queue_limits::{QueueLimits, WhenFull};
-use crate::shard::{LeaseOutcome, NewMessage, Sources};
+use crate::shard::NewMessage;
 
 struct Fixture {
     disk: SimDisk,
@@ -21,10 +20,7 @@ impl Fixture {
     fn new() -> Self {
         let disk = SimDisk::new(1);
         let (engine, _) = Engine::open(disk.clone(), Options::tiny(), ()).unwrap();
-        let queue = engine.next_queue_id();
-        let durable = QueueDurability::Durable;
-        let made = engine.lock().shard().create_queue(queue, durable, b"");
-        engine.wait_durable(made.unwrap()).unwrap();
+        let queue = stepped::durable_queue(&engine);
         Self { disk, engine, queue }
     }
 
@@ -35,38 +31,16 @@ impl Fixture {
 
     /// Publishes messages of these priorities, durably.
     fn publish(&self, priorities: &[u8]) {
-        let mut block = self.engine.lock().shard().building();
-        for priority in priorities {
-            let message = NewMessage {
-                queues: &[self.queue],
-                properties: &[],
-                body: &[b"body"],
-                persistence: Persistence::Persistent,
-                priority: *priority,
-                timestamp_ms: 1,
-                expires_ms: None,
-            };
-            block = self.engine.lock().shard().publish(&message).unwrap();
-        }
+        let messages = priorities.iter().map(|priority| NewMessage {
+            priority: *priority,
+            ..message_for(std::slice::from_ref(&self.queue), &[b"body"])
+        });
+        let block = publish_all(&self.engine, messages);
         self.engine.wait_durable(block).unwrap();
     }
 
     fn lease(&self, count: u32) -> Vec<u64> {
-        let mut leases = Vec::new();
-        loop {
-            let outcome = self.engine.lock().shard().lease(
-                self.queue,
-                count,
-                u64::MAX,
-                &mut leases,
-                &mut Sources::default(),
-            );
-            match outcome.unwrap() {
-                LeaseOutcome::Pending(block) => drop(self.engine.wait_durable(block).unwrap()),
-                LeaseOutcome::Some(_) | LeaseOutcome::Empty => break,
-            }
-        }
-        leases.iter().map(|lease| lease.seq.get()).collect()
+        stepped::lease(&self.engine, self.queue, count)
     }
 }
 
