@@ -183,7 +183,8 @@ impl<D: Disk> Shard<D> {
     /// Accepts a message for its queues. It is durable, and can be leased, when the returned block is durable.
     ///
     /// # Errors
-    /// When it can never be stored, a queue is missing, or the store is poisoned. Nothing was changed.
+    /// When it can never be stored, a queue is missing, or one of them is full and refuses it
+    /// ([`AppendError::QueueFull`]): nothing was changed then, in any queue. When the store is poisoned.
     pub fn publish(&mut self, message: &NewMessage<'_>) -> Result<BlockNumber, AppendError> {
         self.check_alive()?;
         let MessageSize { len, counted } = self.checked_len(message)?;
