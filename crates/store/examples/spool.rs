@@ -23,7 +23,7 @@ pub fn main() -> Result<(), Box<dyn Error>> {
     let bills = store.queue("bills", QueueOptions::at_most(KEPT_MAX))?;
     store.commit(measurements(&bills, 0..KEPT_MAX))?;
     match store.commit(measurements(&bills, 0..1)) {
-        Err(CommitError::QueueFull { held, limit, .. }) => println!("refused: {held} of {limit} are there"),
+        Err(CommitError::QueueFull { ready, more, .. }) => println!("{more} are refused: {ready} are there"),
         other => return Err(format!("a full queue answered {other:?}").into()),
     }
 

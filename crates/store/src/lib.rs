@@ -42,7 +42,9 @@
 //! | be told instead of waiting when the disk is behind | [`Store::try_commit`] |
 //! | consume here and publish there, at once | [`Batch::ack`] and [`Batch::publish`] in one batch |
 //! | wait for messages | [`Queue::fetch_timeout`], or [`Queue::fetch_async`] in a future |
-//! | bound a queue | [`QueueOptions::at_most`], [`QueueOptions::newest`] |
+//! | bound a queue | [`QueueOptions::at_most`], [`QueueOptions::newest`], [`QueueOptions::with_bytes_max`] |
+//! | let messages expire | [`QueueOptions::with_time_to_live`], [`Message::expires_in`] |
+//! | fetch some messages before others | [`QueueOptions::with_priority_max`], [`Message::with_priority`] |
 //! | read without taking | [`Queue::browse`], [`Queue::replay`] |
 //!
 //! `docs/embedding.md` tells more, and `examples/` holds a job queue with retries, a transactional outbox, a spool with a
@@ -106,9 +108,9 @@ mod tail;
 pub use catalog::Catalog;
 pub use disk::{Disk, Now, RealDisk};
 pub use embed::{
-    Batch, Browse, CommitError, Delivery, Entry, EntryState, Fetch, FetchError, From, Message, Overflow,
-    Queue, QueueError, QueueOptions, ReadOnlyBrowse, ReadOnlyQueue, ReadOnlyStore, Store, StoreStats, Ticket,
-    TryCommitError, ViewError,
+    Amount, Batch, Browse, CommitError, Delivery, Entry, EntryState, Fetch, FetchError, From, Message,
+    Overflow, Queue, QueueError, QueueOptions, ReadOnlyBrowse, ReadOnlyQueue, ReadOnlyStore, Store,
+    StoreStats, Ticket, TryCommitError, ViewError,
 };
 pub use engine::{Counters, Engine, Guard};
 pub use error::{AppendError, OpenError, PoisonCause, ReadError};

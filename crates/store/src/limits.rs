@@ -70,6 +70,10 @@ pub const WRITE_STALL_MS: u64 = 1_000;
 pub const QUEUE_NAME_BYTES_MAX: usize = 255;
 /// A fetch brings messages of this size together, or a single larger one.
 pub const FETCH_BYTES_MAX: u64 = 4 << 20;
+/// Messages that expire under one hold of the lock.
+pub const EXPIRE_MESSAGES_MAX: u64 = 1024;
+/// Who sleeps until something expires looks at the wall clock this often, in milliseconds, for it may be set meanwhile.
+pub const EXPIRE_SLEEP_MS_MAX: u64 = 1_000;
 /// Entries that a browse notes under one hold of the lock.
 pub const BROWSE_ENTRIES_MAX: u32 = 256;
 /// How often a store that runs is looked at anew because its files changed meanwhile.

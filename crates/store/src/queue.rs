@@ -77,6 +77,8 @@ pub(crate) struct Queue {
     /// … one by one, up to the newest; kept only while there is a limit. Bounded by what may wait for the disk.
     pub accepted: VecDeque<u64>,
     pub limits: Option<Box<QueueLimits>>,
+    /// How long a new message lives at most, from its timestamp on.
+    pub life_ms: Option<u64>,
     /// The ready visible entries, in a queue with priorities; then the cursor is never below `visible_end`, and nothing
     /// stands in `requeued`.
     pub levels: Option<Box<Levels>>,
@@ -127,6 +129,7 @@ impl Queue {
             accepted_bytes: 0,
             accepted: VecDeque::new(),
             limits: None,
+            life_ms: None,
             levels: None,
             expiring: 0,
             due_ms: None,
@@ -150,6 +153,12 @@ impl Queue {
     /// Bytes of the bodies of all that is ready.
     pub(crate) fn ready_bytes(&self) -> u64 {
         self.live_bytes.saturating_sub(self.leased_bytes) + self.accepted_bytes
+    }
+
+    /// When a message expires in this queue, if it does.
+    pub(crate) fn expires_ms(&self, timestamp_ms: u64, own_ms: Option<u64>) -> Option<u64> {
+        let latest_ms = self.life_ms.map(|life_ms| timestamp_ms.saturating_add(life_ms));
+        own_ms.into_iter().chain(latest_ms).min()
     }
 
     /// A message of so many bytes was accepted.

@@ -37,6 +37,8 @@ struct Item {
     queues_end: usize,
     properties_end: usize,
     body_end: usize,
+    priority: u8,
+    expires_in_ms: Option<u64>,
 }
 
 /// A message of a batch, with its queues.
@@ -83,6 +85,8 @@ impl<D: Disk> Batch<D> {
             queues_end: self.queues.len(),
             properties_end,
             body_end: self.bytes.len(),
+            priority: message.priority(),
+            expires_in_ms: message.expires_in_ms(),
         });
     }
 
@@ -112,17 +116,14 @@ impl<D: Disk> Batch<D> {
         let (mut queues_start, mut start) = (0, 0);
         self.items.iter().map(move |item| {
             let properties = &self.bytes[start..item.properties_end];
-            let message =
-                Message::new(&self.bytes[item.properties_end..item.body_end]).with_properties(properties);
+            let message = Message::new(&self.bytes[item.properties_end..item.body_end])
+                .with_properties(properties)
+                .with_priority(item.priority)
+                .with_life_ms(item.expires_in_ms);
             let queues = &self.queues[queues_start..item.queues_end];
             (queues_start, start) = (item.queues_end, item.body_end);
             Publication { queues, message }
         })
-    }
-
-    /// The queues of all messages, one behind the other.
-    pub(super) fn published_to(&self) -> &[QueueId] {
-        &self.queues
     }
 }
 

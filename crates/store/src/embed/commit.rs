@@ -2,28 +2,22 @@
 //!
 //! Invariants:
 //! - Whatever can be refused is refused before the first append; after that nothing can fail half-way.
+//! - What is expired by then does not make a queue full.
 //! - A batch that was refused leaves its deliveries open, so that dropping it puts them back.
 
 use super::batch::Batch;
-use super::error::{CommitError, TryCommitError};
-use super::hub::Hub;
-use super::options::Overflow;
+use super::error::{Amount, CommitError, TryCommitError};
 use super::{Store, Ticket};
 use crate::disk::{Disk, Now};
 use crate::format::byte_count;
 use crate::format::record::{AckReason, Persistence};
 use crate::ids::{BlockNumber, Durable, QueueId, Seq};
-use crate::limits::REFERENCES_MAX;
-use crate::shard::{Lease, NewMessage, Shard, Sources};
+use crate::limits::{EXPIRE_MESSAGES_MAX, REFERENCES_MAX};
+use crate::queue_limits::WhenFull;
+use crate::shard::{NewMessage, Shard};
 
 /// What an acknowledged range takes in a transaction.
 const RANGE_BYTES: u64 = 24;
-
-/// So many of the oldest messages of a queue make room.
-struct Displaced {
-    queue: QueueId,
-    count: u64,
-}
 
 impl<D: Disk> Store<D> {
     /// Makes a batch durable, and returns when it is. Waits while the disk is behind.
@@ -53,11 +47,11 @@ impl<D: Disk> Store<D> {
     /// When there is no room now, or the batch cannot be taken at all.
     pub fn try_commit(&self, batch: Batch<D>) -> Result<Ticket<D>, TryCommitError<D>> {
         let mut guard = self.engine().lock();
-        let (shard, hub) = guard.parts();
+        let shard = guard.shard();
         if !shard.has_room() {
             return Err(TryCommitError::Full(batch));
         }
-        let taken = self.take(shard, hub, &batch);
+        let taken = self.take(shard, &batch);
         drop(guard);
         let block = settle(batch, taken)?;
         self.engine().commit(usize::MAX);
@@ -84,9 +78,9 @@ impl<D: Disk> Store<D> {
     fn append(&self, batch: Batch<D>) -> Result<BlockNumber, CommitError> {
         loop {
             let mut guard = self.engine().lock();
-            let (shard, hub) = guard.parts();
+            let shard = guard.shard();
             if shard.has_room() || shard.poisoned().is_some() {
-                let taken = self.take(shard, hub, &batch);
+                let taken = self.take(shard, &batch);
                 drop(guard);
                 return settle(batch, taken);
             }
@@ -96,13 +90,14 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    fn take(&self, shard: &mut Shard<D>, hub: &Hub, batch: &Batch<D>) -> Result<BlockNumber, CommitError> {
+    fn take(&self, shard: &mut Shard<D>, batch: &Batch<D>) -> Result<BlockNumber, CommitError> {
         if batch.is_empty() {
             return Ok(shard.durable().end());
         }
         let acks = self.acks_of(shard, batch)?;
         let mut bytes = 0;
         let mut known = None;
+        let mut is_limited = false;
         for publication in batch.publications() {
             let (queues, limit) = (publication.queues.len(), REFERENCES_MAX);
             if queues > limit {
@@ -112,25 +107,25 @@ impl<D: Disk> Store<D> {
                 if known != Some(*queue) && shard.counts(*queue).is_none() {
                     return Err(CommitError::UnknownQueue(*queue));
                 }
+                is_limited |= known != Some(*queue) && may_refuse(shard, *queue);
                 known = Some(*queue);
             }
             let message = publication.message;
             bytes += Shard::<D>::message_bytes(queues, message.properties().len(), message.body().len());
         }
-        let displaced = displaced(shard, hub, batch)?;
         let now = self.now();
-        if let (1, [], []) = (batch.message_count(), acks.as_slice(), displaced.as_slice()) {
+        if is_limited {
+            shard.expire(now, EXPIRE_MESSAGES_MAX)?;
+            check_limits(shard, batch)?;
+        }
+        if let (1, []) = (batch.message_count(), acks.as_slice()) {
             // One record is whole or not at all without more ado.
             return publish(shard, batch, now);
         }
-        let dropped: u64 = displaced.iter().map(|displaced| displaced.count).sum();
-        bytes += (byte_count(acks.len()) + dropped) * RANGE_BYTES;
+        bytes += byte_count(acks.len()) * RANGE_BYTES;
         let (result, block) = shard.transaction(bytes, |shard| {
             for (queue, first, count) in &acks {
                 shard.acknowledge(*queue, *first, *count, AckReason::Acked, now)?;
-            }
-            for displaced in &displaced {
-                displace(shard, displaced, now)?;
             }
             publish(shard, batch, now)
         })?;
@@ -178,72 +173,58 @@ fn settle<D: Disk>(
 fn publish<D: Disk>(shard: &mut Shard<D>, batch: &Batch<D>, now: Now) -> Result<BlockNumber, CommitError> {
     let mut block = shard.building();
     for publication in batch.publications() {
+        let life_ms = publication.message.expires_in_ms();
         block = shard.publish(&NewMessage {
             queues: publication.queues,
             properties: &[publication.message.properties()],
             body: &[publication.message.body()],
             persistence: Persistence::Persistent,
-            priority: 0,
+            priority: publication.message.priority(),
             timestamp_ms: now.wall_ms,
-            expires_ms: None,
+            expires_ms: life_ms.map(|life_ms| now.wall_ms.saturating_add(life_ms)),
         })?;
     }
     Ok(block)
 }
 
-/// What has to make room for the batch in queues that have a limit.
-fn displaced<D: Disk>(shard: &Shard<D>, hub: &Hub, batch: &Batch<D>) -> Result<Vec<Displaced>, CommitError> {
-    let mut displaced = Vec::new();
-    if hub.limits.is_empty() {
-        return Ok(displaced);
-    }
-    let mut published = batch.published_to().to_vec();
-    published.sort_unstable();
-    for same in published.chunk_by(|one, other| one == other) {
-        let (queue, more) = (same[0], byte_count(same.len()));
-        let Some((options, limit)) = hub
-            .limits
-            .get(&queue)
-            .and_then(|o| o.messages_max.map(|max| (o, max)))
-        else {
-            continue;
-        };
-        let counts = shard.counts(queue).unwrap_or_default();
-        // What the same batch takes out of the queue makes room in it.
-        let done = batch
-            .acks
-            .iter()
-            .filter(|delivery| delivery.queue() == queue)
-            .count();
-        let held = (counts.ready + counts.leased).saturating_sub(byte_count(done));
-        if held + more <= limit {
-            continue;
-        }
-        match options.overflow {
-            Overflow::Refuse => {
-                return Err(CommitError::QueueFull {
-                    queue,
-                    held,
-                    more,
-                    limit,
-                });
-            }
-            Overflow::DropOldest => displaced.push(Displaced {
-                queue,
-                count: (held + more - limit).min(counts.ready),
-            }),
-        }
-    }
-    Ok(displaced)
+/// What a batch brings to a queue that may refuse it.
+struct Brought {
+    queue: QueueId,
+    bytes: u64,
 }
 
-/// Takes the oldest ready messages off a queue. What is not durable yet cannot be leased, and stays.
-fn displace<D: Disk>(shard: &mut Shard<D>, displaced: &Displaced, now: Now) -> Result<(), CommitError> {
-    let (mut leases, mut sources) = (Vec::<Lease>::new(), Sources::default());
-    let count = u32::try_from(displaced.count).unwrap_or(u32::MAX);
-    shard.lease(displaced.queue, count, u64::MAX, &mut leases, &mut sources)?;
-    for lease in leases {
-        shard.acknowledge(displaced.queue, lease.seq, 1, AckReason::Dropped, now)?;
+/// Refuses a batch that does not fit into one of its queues: messages one by one would refuse only the last of them.
+fn check_limits<D: Disk>(shard: &Shard<D>, batch: &Batch<D>) -> Result<(), CommitError> {
+    let mut brought = Vec::new();
+    for publication in batch.publications() {
+        let message = publication.message;
+        let bytes = Shard::<D>::counted_bytes(message.properties().len(), message.body().len());
+        let queues = publication.queues.iter();
+        let limited = queues.filter(|queue| may_refuse(shard, **queue));
+        brought.extend(limited.map(|queue| Brought { queue: *queue, bytes }));
+    }
+    brought.sort_unstable_by_key(|brought| brought.queue);
+    for same in brought.chunk_by(|one, other| one.queue == other.queue) {
+        let queue = same[0].queue;
+        let more = Amount {
+            messages: byte_count(same.len()),
+            bytes: same.iter().map(|brought| brought.bytes).sum(),
+        };
+        let ready = Amount {
+            messages: shard.counts(queue).unwrap_or_default().ready,
+            bytes: shard.ready_bytes(queue).unwrap_or_default(),
+        };
+        if shard
+            .limits(queue)
+            .are_exceeded_by(ready.messages + more.messages, ready.bytes + more.bytes)
+        {
+            return Err(CommitError::QueueFull { queue, ready, more });
+        }
     }
     Ok(())
+}
+
+fn may_refuse<D: Disk>(shard: &Shard<D>, queue: QueueId) -> bool {
+    let limits = shard.limits(queue);
+    !limits.is_unlimited() && limits.when_full == WhenFull::Refuse
 }

@@ -31,17 +31,15 @@ pub enum CommitError {
     /// There is no such queue, or it was deleted.
     #[error("queue {0} does not exist")]
     UnknownQueue(QueueId),
-    /// A queue has reached the limit that it was made with. Consume from it first, or publish less.
-    #[error("queue {queue} holds {held} messages; {more} more are beyond its limit of {limit}")]
+    /// A queue has reached a limit that it was made with. Consume from it first, or publish less.
+    #[error("queue {queue} is full: {ready} are ready, and {more} more are beyond its limits")]
     QueueFull {
         /// The queue.
         queue: QueueId,
-        /// What it holds, leased messages included.
-        held: u64,
+        /// What is ready in it.
+        ready: Amount,
         /// What the batch would add.
-        more: u64,
-        /// What it may hold.
-        limit: u64,
+        more: Amount,
     },
     /// A delivery in the batch was fetched from another store.
     #[error("message {seq} of queue {queue} was fetched from another store")]
@@ -54,6 +52,21 @@ pub enum CommitError {
     /// A write or sync failed, or the store was closed: whether this batch is durable shows when the store is opened again.
     #[error("the store takes nothing any more: {0}")]
     Poisoned(PoisonCause),
+}
+
+/// So many messages, with so many bytes of bodies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of their bodies, as limits count them.
+    pub bytes: u64,
+}
+
+impl std::fmt::Display for Amount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} messages with {} bytes", self.messages, self.bytes)
+    }
 }
 
 impl std::convert::From<AppendError> for CommitError {
@@ -173,9 +186,9 @@ pub enum QueueError {
         /// Its name.
         name: String,
         /// What it was made with.
-        existing: QueueOptions,
+        existing: Box<QueueOptions>,
         /// What was asked for.
-        asked: QueueOptions,
+        asked: Box<QueueOptions>,
     },
     /// It was deleted meanwhile.
     #[error("queue {0} does not exist")]

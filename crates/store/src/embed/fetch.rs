@@ -133,6 +133,7 @@ impl<D: Disk> Store<D> {
     ) -> Result<LeaseOutcome, FetchError> {
         let mut guard = self.engine().lock();
         let (shard, hub) = guard.parts();
+        shard.set_time(self.now());
         let outcome = shard.lease(queue, messages_max, FETCH_BYTES_MAX, leases, sources);
         then(
             hub,

@@ -1,4 +1,4 @@
-//! Who waits for messages or for blocks, under the engine's lock; and the limits of queues, which are checked there.
+//! Who waits for messages or for blocks, under the engine's lock.
 //!
 //! Invariants:
 //! - Whoever waits is registered under the same hold of the lock under which there was nothing for it.
@@ -6,7 +6,6 @@
 //! - No waker is woken or dropped under the lock.
 
 use crate::disk::Disk;
-use crate::embed::QueueOptions;
 use crate::error::PoisonCause;
 use crate::follower::Follower;
 use crate::ids::{BlockNumber, QueueId};
@@ -40,8 +39,6 @@ pub(super) struct Hub {
     for_blocks: Vec<Waiter>,
     due: Vec<Waker>,
     next_id: u64,
-    /// Only of queues that have a limit.
-    pub limits: HashMap<QueueId, QueueOptions>,
 }
 
 impl Hub {

@@ -11,6 +11,7 @@
 mod batch;
 mod browse;
 mod commit;
+mod definition;
 mod delivery;
 mod error;
 mod fetch;
@@ -27,7 +28,7 @@ mod ticket;
 pub use batch::Batch;
 pub use browse::{Browse, Entry, EntryState, From};
 pub use delivery::Delivery;
-pub use error::{CommitError, FetchError, QueueError, TryCommitError};
+pub use error::{Amount, CommitError, FetchError, QueueError, TryCommitError};
 pub use fetch::Fetch;
 pub use message::Message;
 pub use options::{Overflow, QueueOptions};
@@ -42,3 +43,6 @@ mod crash_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod model_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod options_tests;

@@ -4,10 +4,12 @@
 //! - A name is durable in the catalog before its queue is in the journal; a queue is durably out of the journal before
 //!   its name leaves the catalog. So an open completes what a crash interrupted, and never guesses.
 //! - A queue whose name the catalog has lost is found again by what the journal says of it.
+//! - The shard keeps what a queue was made with before anybody can have the queue.
 
+use super::definition::Definition;
 use super::{QueueError, QueueOptions};
 use crate::catalog::{CATALOG_NAME, Catalog, CatalogError};
-use crate::disk::Disk;
+use crate::disk::{Disk, Now};
 use crate::embed::hub::Hub;
 use crate::engine::Engine;
 use crate::error::{AppendError, OpenError};
@@ -15,18 +17,11 @@ use crate::ids::QueueId;
 use crate::limits::QUEUE_NAME_BYTES_MAX;
 use crate::queue::QueueDurability;
 use crate::report::RecoveryReport;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Keys of the catalog, and descriptions in the journal, begin with this; the name follows.
 const PREFIX: &[u8] = b"store/queue/";
-
-/// What the catalog says of a queue (docs/format.md, "Catalog"). The order of variants and fields is the format.
-#[derive(Serialize, Deserialize)]
-enum Definition {
-    V1 { id: u64, options: QueueOptions },
-}
 
 /// A queue that has a name.
 #[derive(Debug)]
@@ -44,14 +39,19 @@ pub(super) struct Names {
 
 impl Names {
     /// The names that the catalog holds, with their queues in the journal.
-    pub(super) fn open<D: Disk>(engine: &Engine<D, Hub>, report: &RecoveryReport) -> Result<Self, OpenError> {
+    pub(super) fn open<D: Disk>(
+        engine: &Engine<D, Hub>,
+        report: &RecoveryReport,
+        now: Now,
+    ) -> Result<Self, OpenError> {
         let mut names = Self::default();
         let all = defined(&engine.catalog())?;
         for named in all {
             engine.raise_queue_ids(named.id);
             let in_journal = report.queues.iter().any(|queue| queue.id == named.id);
             if in_journal || names.make_again(engine, &named)? {
-                names.insert(engine, named);
+                configure(engine, &named, now).map_err(|error| unusable(&named.name, error))?;
+                names.insert(named);
             }
         }
         for queue in &report.queues {
@@ -70,7 +70,7 @@ impl Names {
                 options: QueueOptions::default(),
             };
             write(&mut engine.catalog(), &named).map_err(unwritable)?;
-            names.insert(engine, named);
+            names.insert(named);
         }
         Ok(names)
     }
@@ -85,18 +85,7 @@ impl Names {
                 removed.map_err(unwritable)?;
                 Ok(false)
             }
-            Err(AppendError::Poisoned(cause)) => {
-                let file = cause.file.clone();
-                Err(OpenError::io(cause.what, file)(std::io::Error::other(cause)))
-            }
-            Err(
-                error @ (AppendError::TooLarge { .. }
-                | AppendError::QueueFull(_)
-                | AppendError::UnknownQueue(_)),
-            ) => Err(OpenError::Format {
-                file: CATALOG_NAME.to_owned(),
-                problem: format!("queue '{}' could not be made: {error}", named.name),
-            }),
+            Err(error) => Err(unusable(&named.name, error)),
         }
     }
 
@@ -114,6 +103,7 @@ impl Names {
         engine: &Engine<D, Hub>,
         name: &str,
         options: QueueOptions,
+        now: Now,
     ) -> Result<Arc<Named>, QueueError> {
         if name.is_empty() || name.len() > QUEUE_NAME_BYTES_MAX {
             let (len, limit) = (name.len(), QUEUE_NAME_BYTES_MAX);
@@ -125,8 +115,9 @@ impl Names {
             options,
         };
         write(&mut engine.catalog(), &named)?;
-        create(engine, &named).map_err(|error| QueueError::refused(named.id, error))?;
-        Ok(self.insert(engine, named))
+        let made = create(engine, &named).and_then(|()| configure(engine, &named, now));
+        made.map_err(|error| QueueError::refused(named.id, error))?;
+        Ok(self.insert(named))
     }
 
     /// Deletes a queue; durable on return.
@@ -141,7 +132,6 @@ impl Names {
         self.by_name.remove(&named.name);
         let mut guard = engine.lock();
         let hub = guard.parts().1;
-        hub.limits.remove(&named.id);
         hub.notify(named.id);
         let due = hub.take_due();
         drop(guard);
@@ -152,10 +142,7 @@ impl Names {
         Ok(())
     }
 
-    fn insert<D: Disk>(&mut self, engine: &Engine<D, Hub>, named: Named) -> Arc<Named> {
-        if named.options.messages_max.is_some() {
-            engine.lock().parts().1.limits.insert(named.id, named.options);
-        }
+    fn insert(&mut self, named: Named) -> Arc<Named> {
         let named = Arc::new(named);
         self.by_name.insert(named.name.clone(), Arc::clone(&named));
         named
@@ -173,25 +160,57 @@ fn create<D: Disk>(engine: &Engine<D, Hub>, named: &Named) -> Result<(), AppendE
     Ok(())
 }
 
+/// Tells the shard what the log does not say of a queue.
+fn configure<D: Disk>(engine: &Engine<D, Hub>, named: &Named, now: Now) -> Result<(), AppendError> {
+    let (id, options) = (named.id, named.options);
+    let mut guard = engine.lock();
+    let shard = guard.shard();
+    // Levels first: a limit that drops begins with the head.
+    if options.priority_max > 0 {
+        shard.set_priorities(id, options.priority_max)?;
+    }
+    shard.set_time_to_live(id, options.time_to_live_ms)?;
+    shard.set_limits(id, options.limits(), now)
+}
+
+/// A queue that the catalog names cannot be had.
+fn unusable(name: &str, error: AppendError) -> OpenError {
+    match error {
+        AppendError::Poisoned(cause) => {
+            let file = cause.file.clone();
+            OpenError::io(cause.what, file)(std::io::Error::other(cause))
+        }
+        AppendError::TooLarge { .. }
+        | AppendError::QueueFull(_)
+        | AppendError::QueueExists(_)
+        | AppendError::UnknownQueue(_) => OpenError::Format {
+            file: CATALOG_NAME.to_owned(),
+            problem: format!("queue '{name}' could not be made: {error}"),
+        },
+    }
+}
+
 fn key(name: &str) -> Vec<u8> {
     [PREFIX, name.as_bytes()].concat()
 }
 
 fn write<D: Disk>(catalog: &mut Catalog<D>, named: &Named) -> Result<(), CatalogError> {
-    let (id, options) = (named.id.get(), named.options);
-    catalog.put(&key(&named.name), &Definition::V1 { id, options })
+    catalog.put(
+        &key(&named.name),
+        &Definition::new(named.id.get(), &named.options),
+    )
 }
 
 /// What the catalog defines. An entry is intact when it comes here, so one that cannot be read is another version's.
 fn defined<D: Disk>(catalog: &Catalog<D>) -> Result<Vec<Named>, OpenError> {
     let entries = catalog.with_prefix(PREFIX).map(|(key, value)| {
         let name = String::from_utf8_lossy(&key[PREFIX.len()..]).into_owned();
-        match Catalog::<D>::decode(value) {
-            Ok(Definition::V1 { id, options }) => Ok(Named {
-                id: QueueId::new(id),
-                name,
-                options,
-            }),
+        match Catalog::<D>::decode::<Definition>(value) {
+            Ok(definition) => {
+                let (id, options) = definition.into_parts();
+                let id = QueueId::new(id);
+                Ok(Named { id, name, options })
+            }
             Err(error) => Err(OpenError::Format {
                 file: CATALOG_NAME.to_owned(),
                 problem: format!(
@@ -212,26 +231,5 @@ fn unwritable(error: CatalogError) -> OpenError {
             file: CATALOG_NAME.to_owned(),
             problem: error.to_string(),
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::codec;
-
-    #[test]
-    fn a_definition_has_the_bytes_that_the_format_draws() {
-        let mut limited = Vec::new();
-        let options = QueueOptions::newest(0x0102);
-        codec::encode_into(&mut limited, &Definition::V1 { id: 7, options }, 100).unwrap();
-        let bytes = [
-            0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 1, 2, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0,
-        ];
-        assert_eq!(limited, bytes);
-        let mut unlimited = Vec::new();
-        let options = QueueOptions::default();
-        codec::encode_into(&mut unlimited, &Definition::V1 { id: 7, options }, 100).unwrap();
-        assert_eq!(unlimited, [0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     }
 }

@@ -1,45 +1,113 @@
 //! What a queue is told when it is made, and what it must be asked for with ever after.
+//!
+//! Elsewhere: how it is kept (`definition`), and how it is done (`shard`).
 
+use crate::queue_limits::{QueueLimits, WhenFull};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
-/// What a queue holds at most, and what becomes of the rest. `QueueOptions::default()` has no limit.
+/// What a queue holds at most, how long, and in which order. `QueueOptions::default()` has no limit; the methods change one
+/// thing at a time.
 ///
-/// The order of variants and fields is the format of the catalog.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// ```
+/// use logpond_store::{Overflow, QueueOptions};
+/// use std::time::Duration;
+/// let options = QueueOptions::at_most(1_000)
+///     .with_bytes_max(64 << 20)
+///     .with_time_to_live(Duration::from_secs(3600))
+///     .with_priority_max(9);
+/// assert_eq!(options.overflow, Overflow::Refuse);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct QueueOptions {
-    /// Messages that the queue holds at most, leased ones included; `None` is no limit.
+    /// Messages that are ready at most; those that consumers hold do not count. `None` is no limit.
     pub messages_max: Option<u64>,
+    /// Bytes of their bodies at most. `None` is no limit.
+    pub bytes_max: Option<u64>,
     /// What happens to a batch that does not fit.
     pub overflow: Overflow,
+    /// Milliseconds after its publication at which a message expires, unless its own time is shorter.
+    pub time_to_live_ms: Option<u64>,
+    /// The highest priority that is told from those below it; 0 is a queue in which priorities do not count.
+    pub priority_max: u8,
 }
 
 /// What happens to a batch when a queue is full.
+///
+/// The order of the variants is the format of the catalog.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Overflow {
     /// It is refused with [`CommitError::QueueFull`](super::CommitError::QueueFull), for all of its queues.
     #[default]
     Refuse,
-    /// The oldest ready messages make room, in the same commit. Leased messages stay, and so do those that are not
-    /// durable yet: for that long the queue may hold more.
+    /// Messages that are ready make room, in the same commit: those that would be fetched next, and in the end the batch's
+    /// own. Messages that consumers hold stay; when one comes back to a full queue, it is the first to go.
     DropOldest,
 }
 
 impl QueueOptions {
-    /// At most `messages_max` messages, leased ones included; what does not fit is refused.
+    /// At most `messages_max` messages that are ready; what does not fit is refused.
     #[must_use]
-    pub const fn at_most(messages_max: u64) -> Self {
+    pub fn at_most(messages_max: u64) -> Self {
         Self {
             messages_max: Some(messages_max),
             overflow: Overflow::Refuse,
+            ..Self::default()
         }
     }
 
     /// The same, but the oldest messages make room for new ones.
     #[must_use]
-    pub const fn newest(messages_max: u64) -> Self {
+    pub fn newest(messages_max: u64) -> Self {
         Self {
-            messages_max: Some(messages_max),
             overflow: Overflow::DropOldest,
+            ..Self::at_most(messages_max)
         }
     }
+
+    /// Bodies of at most so many bytes that are ready.
+    #[must_use]
+    pub const fn with_bytes_max(mut self, bytes_max: u64) -> Self {
+        self.bytes_max = Some(bytes_max);
+        self
+    }
+
+    /// What happens to a batch that does not fit.
+    #[must_use]
+    pub const fn with_overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// Messages expire so long after their publication, in whole milliseconds, unless their own time is shorter.
+    #[must_use]
+    pub fn with_time_to_live(mut self, time_to_live: Duration) -> Self {
+        self.time_to_live_ms = Some(whole_ms(time_to_live));
+        self
+    }
+
+    /// Messages of a higher priority are fetched first; what is above `priority_max` counts as that.
+    #[must_use]
+    pub const fn with_priority_max(mut self, priority_max: u8) -> Self {
+        self.priority_max = priority_max;
+        self
+    }
+
+    /// The part that the shard keeps as limits.
+    pub(super) const fn limits(&self) -> QueueLimits {
+        QueueLimits {
+            messages: self.messages_max,
+            bytes: self.bytes_max,
+            when_full: match self.overflow {
+                Overflow::Refuse => WhenFull::Refuse,
+                Overflow::DropOldest => WhenFull::DropHead,
+            },
+        }
+    }
+}
+
+/// Milliseconds of a duration; what no counter of them can name is for ever.
+pub(super) fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

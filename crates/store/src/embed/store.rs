@@ -68,7 +68,7 @@ impl<D: Disk> Store<D> {
     pub fn open_on(disk: D, options: Options) -> Result<(Self, RecoveryReport), OpenError> {
         let segment_bytes = options.segment_bytes;
         let (engine, report) = Engine::open(disk.clone(), options, Hub::default())?;
-        let names = Names::open(&engine, &report)?;
+        let names = Names::open(&engine, &report, disk.now())?;
         let shared = Shared {
             engine,
             disk,
@@ -92,12 +92,12 @@ impl<D: Disk> Store<D> {
             Some(named) if named.options != options => {
                 return Err(QueueError::OptionsConflict {
                     name: name.to_owned(),
-                    existing: named.options,
-                    asked: options,
+                    existing: Box::new(named.options),
+                    asked: Box::new(options),
                 });
             }
             Some(named) => Arc::clone(named),
-            None => names.make(self.engine(), name, options)?,
+            None => names.make(self.engine(), name, options, self.now())?,
         };
         Ok(Queue::new(self, &named))
     }

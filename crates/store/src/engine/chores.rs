@@ -17,7 +17,10 @@ const PAGES_SEALED_AT_ONCE: usize = 64;
 impl<D: Disk, F: Follower<D>> Inner<D, F> {
     pub(super) fn step(&self, wish: CheckpointWish) -> bool {
         let now = self.disk.now();
-        let next = self.lock().shard.next_write(now, Take::All);
+        let mut locked = self.lock();
+        let expired = !locked.closing && locked.shard.expire_due(now);
+        let next = locked.shard.next_write(now, Take::All);
+        drop(locked);
         match next {
             Next::Write(job) => {
                 if planted::is(Planted::ConfirmBeforeSync) {
@@ -31,7 +34,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 self.complete(job.perform());
                 true
             }
-            Next::NeedsSegment => self.chore(wish) == Did::Done,
+            Next::NeedsSegment => self.chore(wish) == Did::Done || expired,
             // Deciding on chores can itself append something: a queue's state, a MARK.
             Next::Nothing => self.chore(wish) == Did::Done || self.lock().shard.has_due(now),
         }

@@ -47,7 +47,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         let due = if locked.shard.tail.has_due(now) {
             Some(0)
         } else {
-            locked.shard.tail.due_at_ms()
+            locked.shard.due_at_ms(now)
         };
         if due.is_some_and(|due| due < until) {
             locked.journal_sleeps_until = None;

@@ -48,6 +48,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             let mut locked = self.lock();
             if locked.shard.poisoned().is_none() {
                 locked.shard.tail.mark_if_idle(now);
+                if !locked.closing {
+                    locked.shard.expire_due(now);
+                }
             }
             let mut is_stuck = false;
             match locked.shard.next_write(now, Take::Due) {
@@ -70,7 +73,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 self.chores.notify_all();
                 return;
             }
-            let due = locked.shard.tail.due_at_ms().filter(|_| !is_dead);
+            let due = locked.shard.due_at_ms(now).filter(|_| !is_dead);
             let sleep_ms = match due {
                 _ if locked.closing => 1,
                 Some(due) => due.saturating_sub(now.mono_ms).max(1),

@@ -14,12 +14,42 @@ use crate::error::AppendError;
 use crate::format::record::{self, AckReason, Range};
 use crate::ids::{QueueId, Seq};
 use crate::index::pages::DamagedPage;
+use crate::limits::{EXPIRE_MESSAGES_MAX, EXPIRE_SLEEP_MS_MAX};
 use crate::state::{State, damaged_index};
 
 impl<D: Disk> Shard<D> {
     /// Says what time it is. A lease drops what is expired by then; every applied block says it, too.
     pub const fn set_time(&mut self, now: Now) {
         self.clock = now;
+    }
+
+    /// Gives each message that is published to the queue from now on so long to live from its timestamp on, unless its own
+    /// time ends before. What it holds already stays as it is.
+    ///
+    /// Not written to the log, but for what it means for each message: whoever owns the queue says it after each start.
+    ///
+    /// # Errors
+    /// When there is no such queue, or the store is poisoned.
+    pub fn set_time_to_live(&mut self, id: QueueId, life_ms: Option<u64>) -> Result<(), AppendError> {
+        self.check_alive()?;
+        let queue = self.state.queues.open_mut(id);
+        queue.ok_or(AppendError::UnknownQueue(id))?.life_ms = life_ms;
+        Ok(())
+    }
+
+    /// Drops what is due, if anything is; whether there was something. What stops this shows with the next call of anybody.
+    pub(crate) fn expire_due(&mut self, now: Now) -> bool {
+        let is_due = self.next_expiry_ms().is_some_and(|due_ms| due_ms <= now.wall_ms);
+        is_due
+            && self
+                .expire(now, EXPIRE_MESSAGES_MAX)
+                .is_ok_and(|expired| expired > 0)
+    }
+
+    /// When a head expires, in terms of the monotonic clock, if the wall clock is not set before that.
+    pub(crate) fn expiry_at_mono_ms(&self, now: Now) -> Option<u64> {
+        let in_ms = self.next_expiry_ms()?.saturating_sub(now.wall_ms);
+        Some(now.mono_ms + in_ms.min(EXPIRE_SLEEP_MS_MAX))
     }
 
     /// When [`Shard::expire`] has something to do, wall clock in milliseconds; `None` while nothing at the head of any
@@ -30,8 +60,8 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Drops what is expired from the heads of all queues, but no more than `max_messages`. Returns how many there were:
-    /// they are durably gone with the next block. Whoever owns the shard calls it when [`Shard::next_expiry_ms`] has come,
-    /// so that messages go without a consumer, too.
+    /// they are durably gone with the next block. An engine does it when [`Shard::next_expiry_ms`] has come, so that messages go
+    /// without a consumer, too.
     ///
     /// Only heads expire, as in RabbitMQ: behind a message that lives longer, or for ever, an expired one stays until that
     /// is gone; it is never leased. Neither is a leased message touched: it expires when it comes back.

@@ -72,6 +72,11 @@ impl<D: Disk> Shard<D> {
             .is_some_and(|queue| queue.refuses(counted))
     }
 
+    /// Bytes that a message counts against limits.
+    pub(crate) fn counted_bytes(properties_bytes: usize, body_bytes: usize) -> u64 {
+        page::counted_bytes(properties_bytes, body_bytes)
+    }
+
     /// Bytes of the bodies of all that is ready, as limits count them.
     #[must_use]
     pub fn ready_bytes(&self, id: QueueId) -> Option<u64> {

@@ -55,7 +55,8 @@ pub struct NewMessage<'a> {
     pub priority: u8,
     /// Wall clock, milliseconds since the Unix epoch.
     pub timestamp_ms: u64,
-    /// When each entry expires, wall clock in milliseconds: see [`Shard::expire`].
+    /// When each entry expires, wall clock in milliseconds: see [`Shard::expire`]. A queue may have a shorter time for it:
+    /// see [`Shard::set_time_to_live`].
     pub expires_ms: Option<u64>,
 }
 
@@ -213,10 +214,11 @@ impl<D: Disk> Shard<D> {
                 .queues
                 .open_mut(*id)
                 .ok_or(AppendError::UnknownQueue(*id))?;
+            let expires_ms = queue.expires_ms(message.timestamp_ms, message.expires_ms);
             self.references.push((
                 *id,
                 Seq::new(queue.next_seq),
-                message.expires_ms.map_or(0, |at| at.max(1)),
+                expires_ms.map_or(0, |at| at.max(1)),
             ));
             // Of each queue a block may change the page that was begun before, and those that it begins.
             let changes_page = queue.newest_block != block || queue.next_seq.is_multiple_of(ENTRIES);
@@ -391,6 +393,12 @@ impl<D: Disk> Shard<D> {
     /// Whether a write could begin now.
     pub(crate) fn has_due(&self, now: Now) -> bool {
         self.poisoned.is_none() && self.tail.has_due(now)
+    }
+
+    /// When something is to be done that nobody asks for, in terms of the monotonic clock.
+    pub(crate) fn due_at_ms(&self, now: Now) -> Option<u64> {
+        let expiry = self.expiry_at_mono_ms(now);
+        self.tail.due_at_ms().into_iter().chain(expiry).min()
     }
 
     /// Where the log ends.

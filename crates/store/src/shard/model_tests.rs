@@ -232,8 +232,7 @@ impl World {
             }
             Operation::Limit { queue, limits } => {
                 // What was accepted without a limit cannot be dropped before it is durable.
-                let block = self.engine.lock().shard().building();
-                self.settle(block)?;
+                self.settle()?;
                 let (id, now) = (self.queues[*queue], self.disk.now());
                 let set = self.engine.lock().shard().set_limits(id, *limits, now);
                 set.map_err(|_| Off)?;
@@ -243,7 +242,7 @@ impl World {
             }
             Operation::Expire => self.expire()?,
             Operation::Advance { ms } => self.disk.advance(*ms),
-            Operation::Step => drop(self.engine.step()),
+            Operation::Step => drop(self.step()?),
             Operation::Checkpoint => self.engine.checkpoint(),
             Operation::Crash { calls, seed } => {
                 self.disk.crash_at(*calls);
@@ -259,8 +258,16 @@ impl World {
         Ok(())
     }
 
-    fn settle(&self, block: BlockNumber) -> Result<(), Off> {
-        while !self.engine.lock().shard().durable().covers(block) && self.engine.step() {}
+    /// A step begins with what is due.
+    fn step(&mut self) -> Result<bool, Off> {
+        self.expire()?;
+        self.note();
+        Ok(self.engine.step())
+    }
+
+    fn settle(&mut self) -> Result<(), Off> {
+        let block = self.engine.lock().shard().building();
+        while !self.engine.lock().shard().durable().covers(block) && self.step()? {}
         if self.disk.is_off() { Err(Off) } else { Ok(()) }
     }
 

@@ -1,7 +1,7 @@
 //! Batches: all of it or nothing.
 
 use crate::support::{batch, bodies, held, open, publish, queue};
-use logpond_store::{Batch, CommitError, Message, QueueId, QueueOptions, TryCommitError};
+use logpond_store::{Amount, Batch, CommitError, Message, Overflow, QueueId, QueueOptions, TryCommitError};
 
 #[test]
 fn a_message_for_several_queues_is_in_each_of_them() {
@@ -103,9 +103,14 @@ fn a_full_queue_refuses_a_batch_that_does_not_fit_and_takes_one_that_makes_its_o
         matches!(
             error,
             CommitError::QueueFull {
-                held: 2,
-                more: 1,
-                limit: 2,
+                ready: Amount {
+                    messages: 2,
+                    bytes: 6
+                },
+                more: Amount {
+                    messages: 1,
+                    bytes: 5
+                },
                 ..
             }
         ),
@@ -126,6 +131,49 @@ fn a_queue_of_the_newest_drops_its_oldest_for_what_comes() {
         publish(&store, &newest, &[body]);
     }
     assert_eq!(held(&newest), ["3", "4", "5"]);
+}
+
+#[test]
+fn a_batch_is_refused_as_a_whole_when_its_last_message_is_one_too_many() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let small = store.queue("small", QueueOptions::at_most(2)).unwrap();
+    let free = queue(&store, "free");
+    let mut many = batch(&small, &["one", "two"]);
+    many.publish(&[free.id(), small.id()], Message::new("three"));
+    let error = store.commit(many).unwrap_err();
+    assert!(
+        matches!(error, CommitError::QueueFull { queue, .. } if queue == small.id()),
+        "{error}"
+    );
+    assert!(small.is_empty() && free.is_empty());
+}
+
+#[test]
+fn what_a_consumer_holds_does_not_count_and_what_it_puts_back_to_a_full_queue_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let newest = store.queue("newest", QueueOptions::newest(2)).unwrap();
+    publish(&store, &newest, &["1", "2"]);
+    let first = newest.fetch(1).unwrap();
+    publish(&store, &newest, &["3"]);
+    assert_eq!(held(&newest), ["1", "2", "3"]);
+    drop(first);
+    assert_eq!(bodies(&newest.fetch(9).unwrap()), ["2", "3"]);
+}
+
+#[test]
+fn bytes_of_bodies_are_a_limit_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let options = QueueOptions::default().with_bytes_max(10);
+    let small = store.queue("small", options).unwrap();
+    publish(&store, &small, &["12345", "1234"]);
+    assert!(store.commit(batch(&small, &["12"])).is_err());
+    let newest = options.with_overflow(Overflow::DropOldest);
+    let newest = store.queue("newest", newest).unwrap();
+    publish(&store, &newest, &["12345", "1234", "12"]);
+    assert_eq!(held(&newest), ["1234", "12"]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Queues by name.
 
-use crate::support::{bodies, held, open, publish, queue};
-use logpond_store::{QueueError, QueueOptions};
+use crate::support::{PATIENCE, bodies, held, open, publish, queue};
+use logpond_store::{Batch, Message, QueueError, QueueOptions};
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_queue_is_the_same_whenever_it_is_asked_for_by_name() {
@@ -33,10 +34,47 @@ fn a_queue_asked_for_with_other_options_is_refused_with_both() {
     let error = store.queue("orders", wish).unwrap_err();
     assert!(
         matches!(&error, QueueError::OptionsConflict { existing, asked, .. }
-            if *existing == made && *asked == wish),
+            if **existing == made && **asked == wish),
         "{error}"
     );
     assert_eq!(store.find_queue("orders").unwrap().options(), made);
+}
+
+#[test]
+fn options_are_the_same_after_a_restart_and_still_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let options = QueueOptions::newest(3)
+        .with_bytes_max(1000)
+        .with_time_to_live(Duration::from_secs(60))
+        .with_priority_max(5);
+    let orders = store.queue("orders", options).unwrap();
+    publish(&store, &orders, &["1", "2"]);
+    drop((orders, store));
+    let (store, _) = open(dir.path());
+    let orders = store.find_queue("orders").unwrap();
+    assert_eq!(orders.options(), options);
+    assert_eq!(orders.options().time_to_live_ms, Some(60_000));
+    publish(&store, &orders, &["3", "4"]);
+    assert_eq!(held(&orders), ["2", "3", "4"]);
+    let mut urgent = Batch::new();
+    urgent.publish(&[orders.id()], Message::new("urgent").with_priority(9));
+    store.commit(urgent).unwrap();
+    assert_eq!(bodies(&orders.fetch(9).unwrap()), ["urgent", "3", "4"]);
+}
+
+#[test]
+fn messages_expire_without_anybody_who_fetches() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let options = QueueOptions::default().with_time_to_live(Duration::from_millis(1));
+    let offers = store.queue("offers", options).unwrap();
+    publish(&store, &offers, &["one", "two"]);
+    let begin = Instant::now();
+    while !offers.is_empty() {
+        assert!(begin.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
 }
 
 #[test]
