@@ -227,6 +227,7 @@ impl BlockBuilder {
             AckReason::Expired,
             AckReason::Dropped,
             AckReason::Purged,
+            AckReason::Rejected,
         ] {
             let ranges: Vec<Range> = self
                 .acks

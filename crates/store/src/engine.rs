@@ -121,7 +121,8 @@ impl Drop for Due {
 impl<D: Disk, F: Follower<D>> Drop for Guard<'_, D, F> {
     fn drop(&mut self) {
         // Damage can show under the caller's own hands, and everybody else has to hear of it.
-        if self.inner.report_poison(&mut self.locked) {
+        let is_news = self.inner.report_poison(&mut self.locked);
+        if self.inner.report_dead_letters(&mut self.locked) || is_news {
             self.due.0 = self.locked.follower.take_wakers();
         }
     }

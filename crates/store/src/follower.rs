@@ -10,6 +10,10 @@ pub trait Follower<D: Disk>: Send + Sized + 'static {
     /// A block was synced and applied. May lease, acknowledge, publish: all of it rides in the next block.
     fn applied(&mut self, shard: &mut Shard<D>, applied: &Applied<'_>);
 
+    /// There are dead letters to take ([`Shard::take_dead_letters`]). Told whenever the lock is released, until there are none:
+    /// whoever takes them reads without the lock, so this only wakes it.
+    fn has_dead_letters(&mut self, _shard: &mut Shard<D>) {}
+
     /// A write or sync failed: nothing is confirmed any more, and nothing is taken.
     fn poisoned(&mut self, cause: &PoisonCause);
 

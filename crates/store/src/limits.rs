@@ -74,6 +74,8 @@ pub const FETCH_BYTES_MAX: u64 = 4 << 20;
 pub const EXPIRE_MESSAGES_MAX: u64 = 1024;
 /// Who sleeps until something expires looks at the wall clock this often, in milliseconds, for it may be set meanwhile.
 pub const EXPIRE_SLEEP_MS_MAX: u64 = 1_000;
+/// While so many messages are held as dead letters, `has_room` says no, and no more expire.
+pub const HELD_MESSAGES_MAX: u64 = 4096;
 /// Entries that a browse notes under one hold of the lock.
 pub const BROWSE_ENTRIES_MAX: u32 = 256;
 /// How often a store that runs is looked at anew because its files changed meanwhile.

@@ -10,6 +10,7 @@
 //!
 //! Elsewhere: pages and their shadowing (`index`), what a record does to this state (`shard::apply`).
 
+use crate::dead_letters::Held;
 use crate::format::byte_count;
 use crate::ids::{BlockNumber, QueueId, SegmentNumber, Seq};
 use crate::index::page::{self, Entry};
@@ -77,6 +78,8 @@ pub(crate) struct Queue {
     /// … one by one, up to the newest; kept only while there is a limit. Bounded by what may wait for the disk.
     pub accepted: VecDeque<u64>,
     pub limits: Option<Box<QueueLimits>>,
+    /// What came to its end and waits for whoever owns the queue, if that wants it.
+    pub held: Option<Box<Held>>,
     /// How long a new message lives at most, from its timestamp on.
     pub life_ms: Option<u64>,
     /// The ready visible entries, in a queue with priorities; then the cursor is never below `visible_end`, and nothing
@@ -129,6 +132,7 @@ impl Queue {
             accepted_bytes: 0,
             accepted: VecDeque::new(),
             limits: None,
+            held: None,
             life_ms: None,
             levels: None,
             expiring: 0,

@@ -20,7 +20,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         let mut locked = self.lock();
         let expired = !locked.closing && locked.shard.expire_due(now);
         let next = locked.shard.next_write(now, Take::All);
-        drop(locked);
+        self.release(locked);
         match next {
             Next::Write(job) => {
                 if planted::is(Planted::ConfirmBeforeSync) {

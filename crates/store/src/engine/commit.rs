@@ -94,6 +94,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
     /// Unlocks, then wakes.
     pub(super) fn release(&self, mut guard: MutexGuard<'_, Locked<D, F>>) {
         self.report_poison(&mut guard);
+        self.report_dead_letters(&mut guard);
         if guard.waiters > 0 {
             self.applied.notify_all();
         }
@@ -106,6 +107,15 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             waker.wake();
         }
         self.lock().follower.return_wakers(wakers);
+    }
+
+    /// Tells the follower of dead letters, if there are any.
+    pub(super) fn report_dead_letters(&self, locked: &mut Locked<D, F>) -> bool {
+        let has_any = locked.shard.has_dead_letters();
+        if has_any {
+            locked.follower.has_dead_letters(&mut locked.shard);
+        }
+        has_any
     }
 
     /// Tells the follower that the shard takes nothing any more, once. Whether there was something to tell.

@@ -48,8 +48,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             let mut locked = self.lock();
             if locked.shard.poisoned().is_none() {
                 locked.shard.tail.mark_if_idle(now);
-                if !locked.closing {
-                    locked.shard.expire_due(now);
+                if !locked.closing && locked.shard.expire_due(now) {
+                    self.release(locked);
+                    continue;
                 }
             }
             let mut is_stuck = false;

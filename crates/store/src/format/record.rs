@@ -46,7 +46,7 @@ pub enum Persistence {
 /// Why an entry is dead.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AckReason {
-    /// A consumer acknowledged or rejected it.
+    /// A consumer acknowledged it.
     Acked,
     /// It outlived its time.
     Expired,
@@ -54,6 +54,8 @@ pub enum AckReason {
     Dropped,
     /// Its queue was purged.
     Purged,
+    /// A consumer did not want it.
+    Rejected,
 }
 
 impl AckReason {
@@ -63,6 +65,7 @@ impl AckReason {
             Self::Expired => 1,
             Self::Dropped => 2,
             Self::Purged => 3,
+            Self::Rejected => 4,
         }
     }
 
@@ -72,6 +75,7 @@ impl AckReason {
             1 => Self::Expired,
             2 => Self::Dropped,
             3 => Self::Purged,
+            4 => Self::Rejected,
             _ => return None,
         })
     }

@@ -89,5 +89,6 @@ const fn reason_of(reason: AckReason) -> &'static str {
         AckReason::Expired => "expired",
         AckReason::Dropped => "dropped",
         AckReason::Purged => "purged",
+        AckReason::Rejected => "rejected",
     }
 }

@@ -48,6 +48,10 @@ impl<D: Disk> Shard<D> {
 
     /// When a head expires, in terms of the monotonic clock, if the wall clock is not set before that.
     pub(crate) fn expiry_at_mono_ms(&self, now: Now) -> Option<u64> {
+        if self.holders.are_full() {
+            // Taking what is held ends with a block, and whoever completes that looks again.
+            return None;
+        }
         let in_ms = self.next_expiry_ms()?.saturating_sub(now.wall_ms);
         Some(now.mono_ms + in_ms.min(EXPIRE_SLEEP_MS_MAX))
     }
@@ -73,7 +77,7 @@ impl<D: Disk> Shard<D> {
         self.clock = now;
         let mut dropped = 0;
         while let Some((due_ms, id)) = self.due.first().copied() {
-            if due_ms > now.wall_ms || dropped >= max_messages {
+            if due_ms > now.wall_ms || dropped >= max_messages || self.holders.are_full() {
                 break;
             }
             if !self.state.queues.contains(id) {
@@ -118,6 +122,10 @@ impl<D: Disk> Shard<D> {
             }
             queue.advance(seq, &entry);
             queue.lease(entry.body_bytes());
+            dropped += 1;
+            if self.holders.hold(queue, AckReason::Expired, seq, 1) {
+                continue;
+            }
             let (first, count) = (Seq::new(seq), 1);
             let range = Range {
                 queue: id,
@@ -126,7 +134,6 @@ impl<D: Disk> Shard<D> {
             };
             self.tail.make_room(record::ranges_len(1));
             self.tail.building().0.ack(AckReason::Expired, range, self.clock);
-            dropped += 1;
         }
         Ok(dropped)
     }

@@ -60,6 +60,13 @@ impl Sources {
         self.blocks.is_empty()
     }
 
+    /// Keeps the segment that holds `lsn`.
+    pub(super) fn pin<D: Disk>(&mut self, segments: &mut Segments<D>, lsn: Lsn) {
+        let held = segments.index_of(lsn);
+        self.pins
+            .extend(held.map(|index| segments.at_mut(index).file.pin()));
+    }
+
     /// Lets go of everything; leases that refer to it can no longer be read for certain.
     pub fn clear(&mut self) {
         self.blocks.clear();
@@ -122,6 +129,9 @@ impl<D: Disk> Shard<D> {
             }
             queue.lease(entry.body_bytes());
             if entry.is_expired(self.clock) {
+                if self.holders.hold(queue, AckReason::Expired, seq, 1) {
+                    continue;
+                }
                 self.tail.make_room(record::ranges_len(1));
                 let (first, count) = (Seq::new(seq), 1);
                 let range = Range {
@@ -203,7 +213,7 @@ pub(super) fn discard<D: Disk>(
     State::<D>::release_dead_pages(pages, queue);
 }
 
-fn source_of(ring: &Ring, sources: &mut Sources, lsn: Lsn) -> u32 {
+pub(super) fn source_of(ring: &Ring, sources: &mut Sources, lsn: Lsn) -> u32 {
     let held = sources.blocks.len();
     if sources.blocks.last().is_none_or(|block| !block.contains(lsn)) {
         match ring.find(lsn) {

@@ -123,12 +123,14 @@ impl<D: Disk> Shard<D> {
                 return Ok(());
             };
             match room {
+                _ if queue.held.is_some() => {}
                 Room::SameBlock if !self.tail.fits(record::ranges_len(LISTS)) => return Ok(()),
                 Room::SameBlock => {}
                 Room::Anywhere => self.tail.make_room(record::ranges_len(1)),
             }
             match take_head(queue, segments, pages) {
                 Ok(None) => return Ok(()),
+                Ok(Some(seq)) if self.holders.hold(queue, AckReason::Dropped, seq, 1) => {}
                 Ok(Some(seq)) => {
                     let (first, count) = (Seq::new(seq), 1);
                     let range = Range {
@@ -149,7 +151,7 @@ impl<D: Disk> Shard<D> {
 }
 
 /// A first range may bring the heads of so many lists into a block; none is larger than a range.
-const LISTS: usize = 6;
+const LISTS: usize = 7;
 
 impl Queue {
     /// Whether a message that counts so many bytes is refused.

@@ -8,6 +8,7 @@
 //!
 //! Elsewhere: the write under way (`tail`), what records do to the state (`state`), threads (`engine`).
 
+mod dead_letters;
 mod evacuation;
 mod expiry;
 mod housekeeping;
@@ -31,6 +32,8 @@ use crate::queue::{Counts, Queue, QueueDurability};
 use crate::ring::Ring;
 use crate::state::State;
 use crate::tail::{Next, Tail, Take, Written};
+use dead_letters::Holders;
+pub use dead_letters::{DeadLetter, DeadLetters};
 pub(crate) use evacuation::{EvacuationJob, Evacuator, Move, Survivor};
 pub(crate) use housekeeping::{
     CheckpointJob, CheckpointWish, Chores, Done, Failed, Job, Retained, write_header,
@@ -96,6 +99,7 @@ pub struct Shard<D: Disk> {
     limited: Vec<QueueId>,
     /// When heads of queues expire; one entry for each queue whose head does.
     due: BTreeSet<(u64, QueueId)>,
+    holders: Holders,
 }
 
 impl<D: Disk> Shard<D> {
@@ -123,6 +127,7 @@ impl<D: Disk> Shard<D> {
             references: Vec::new(),
             limited: Vec::new(),
             due: BTreeSet::new(),
+            holders: Holders::default(),
         };
         for id in expiring {
             shard.note_head(id);
@@ -171,6 +176,7 @@ impl<D: Disk> Shard<D> {
         let durability = queue.durability;
         // Its state goes only when the record is durable: a checkpoint before that must still have it.
         queue.is_deleted = true;
+        self.forget_held(id);
         Ok(self.append_queue_record(&bare(QueueAction::Delete, id, durability, b"")))
     }
 

@@ -68,10 +68,10 @@ impl Release {
 
 impl<D: Disk> Shard<D> {
     /// Whether the store takes more messages. Ask once per batch, before publishing; when it says no, wait for the next
-    /// applied block. On a full disk it says no until there is room again.
+    /// applied block. On a full disk it says no until there is room again, and so it does while many dead letters are held.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        !self.chores.is_full && self.tail.has_room() && self.has_pages()
+        !self.chores.is_full && !self.holders.are_full() && self.tail.has_room() && self.has_pages()
     }
 
     /// Whether the index has pages for all that is accepted and for the next batch, on whatever disk.

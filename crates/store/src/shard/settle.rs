@@ -31,7 +31,7 @@ impl<D: Disk> Shard<D> {
         let known = self
             .state
             .queues
-            .open(queue)
+            .open_mut(queue)
             .ok_or(AppendError::UnknownQueue(queue))?;
         // Only what was leased can be acknowledged: a range beyond it would bury messages still to come.
         let start = first.get().max(known.floor);
@@ -39,6 +39,9 @@ impl<D: Disk> Shard<D> {
         if start >= end {
             return Ok(self.tail.building_number());
         }
+        let held = known.held.as_mut();
+        self.holders
+            .release(held.map_or(0, |held| held.remove_range(start, end)));
         let (first, count) = (Seq::new(start), end - start);
         self.tail.make_room(record::ranges_len(1));
         let (building, _) = self.tail.building();
@@ -71,6 +74,9 @@ impl<D: Disk> Shard<D> {
             back -= &queue.requeued;
             if let Some(levels) = &queue.levels {
                 levels.remove_from(&mut back);
+            }
+            if let Some(held) = &queue.held {
+                held.remove_from(&mut back);
             }
             let mut bytes = 0;
             for seq in &back {
@@ -113,6 +119,9 @@ impl<D: Disk> Shard<D> {
             seen -= &queue.acked;
             if let Some(levels) = &queue.levels {
                 levels.remove_from(&mut seen);
+            }
+            if let Some(held) = &queue.held {
+                held.remove_from(&mut seen);
             }
             queue.redelivered |= seen;
         }

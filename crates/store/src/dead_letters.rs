@@ -1,0 +1,72 @@
+//! The entries of one queue that came to their end and are held for whoever owns the queue.
+//!
+//! Invariants:
+//! - An entry is in at most one set, is not dead, and counts as leased.
+//! - Nothing of this is written to disk: after a crash the entries are back, and come to the same end again.
+//! - No heap object per entry.
+
+use crate::format::record::AckReason;
+use roaring::RoaringTreemap;
+
+/// By reason; those that have none of their own are never held.
+#[derive(Default)]
+pub(crate) struct Held {
+    rejected: RoaringTreemap,
+    expired: RoaringTreemap,
+    dropped: RoaringTreemap,
+}
+
+/// The reasons for which entries are held, in the order in which they are handed out.
+const REASONS: [AckReason; 3] = [AckReason::Rejected, AckReason::Expired, AckReason::Dropped];
+
+impl Held {
+    fn set(&mut self, reason: AckReason) -> Option<&mut RoaringTreemap> {
+        match reason {
+            AckReason::Rejected => Some(&mut self.rejected),
+            AckReason::Expired => Some(&mut self.expired),
+            AckReason::Dropped => Some(&mut self.dropped),
+            AckReason::Acked | AckReason::Purged => None,
+        }
+    }
+
+    /// Whether entries of that reason are held at all.
+    pub(crate) fn insert(&mut self, reason: AckReason, first: u64, count: u64) -> bool {
+        let set = self.set(reason);
+        set.is_some_and(|set| {
+            set.insert_range(first..first.saturating_add(count));
+            true
+        })
+    }
+
+    /// The next entry below `end`, with its reason.
+    pub(crate) fn first(&self, end: u64) -> Option<(AckReason, u64)> {
+        let sets = [&self.rejected, &self.expired, &self.dropped];
+        REASONS
+            .into_iter()
+            .zip(sets)
+            .find_map(|(reason, set)| Some((reason, set.min().filter(|seq| *seq < end)?)))
+    }
+
+    pub(crate) fn remove(&mut self, reason: AckReason, seq: u64) {
+        if let Some(set) = self.set(reason) {
+            set.remove(seq);
+        }
+    }
+
+    /// These entries are dead. How many of them were held.
+    pub(crate) fn remove_range(&mut self, first: u64, end: u64) -> u64 {
+        let sets = [&mut self.rejected, &mut self.expired, &mut self.dropped];
+        sets.into_iter().map(|set| set.remove_range(first..end)).sum()
+    }
+
+    /// Takes what is held out of `entries`.
+    pub(crate) fn remove_from(&self, entries: &mut RoaringTreemap) {
+        for set in [&self.rejected, &self.expired, &self.dropped] {
+            *entries -= set;
+        }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.rejected.len() + self.expired.len() + self.dropped.len()
+    }
+}
