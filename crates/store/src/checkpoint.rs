@@ -12,6 +12,7 @@ use crate::frame;
 use crate::ids::{Lsn, SegmentNumber};
 use crate::index::pages::{PageNumber, Pages};
 use crate::live::Live;
+use crate::planted::{self, Planted};
 use crate::queue::{Queue, QueueDurability};
 use crate::state::State;
 use roaring::RoaringTreemap;
@@ -209,7 +210,9 @@ impl CheckpointQueue {
         queue.redelivered = set_of(&self.redelivered)?;
         queue.live = self.live;
         queue.transient_live = self.transient_live;
-        queue.live_bytes = self.live_bytes;
+        if !planted::is(Planted::ForgetBytesInCheckpoint) {
+            queue.live_bytes = self.live_bytes;
+        }
         queue.transient_bytes = self.transient_bytes;
         queue.expiring = self.expiring;
         queue.transient_floor = self.transient_floor;

@@ -24,11 +24,14 @@ pub enum Planted {
     RecycleAckBeforeMessage,
     ReadTailThroughCache,
     EvacuateWithoutCheckpoint,
+    DropInLaterBlock,
+    ExpireByReplayClock,
+    ForgetBytesInCheckpoint,
 }
 
 impl Planted {
     /// Every bug that can be planted.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::SkipSync,
         Self::SkipDirectorySync,
         Self::ConfirmBeforeSync,
@@ -43,6 +46,9 @@ impl Planted {
         Self::RecycleAckBeforeMessage,
         Self::ReadTailThroughCache,
         Self::EvacuateWithoutCheckpoint,
+        Self::DropInLaterBlock,
+        Self::ExpireByReplayClock,
+        Self::ForgetBytesInCheckpoint,
     ];
 
     /// What the bug does, in words.
@@ -63,6 +69,9 @@ impl Planted {
             Self::RecycleAckBeforeMessage => "recycle an ack before its message",
             Self::ReadTailThroughCache => "read the tail through the cache",
             Self::EvacuateWithoutCheckpoint => "evacuate without checkpoint",
+            Self::DropInLaterBlock => "drop in a later block than the cause",
+            Self::ExpireByReplayClock => "expire by the clock of the replay",
+            Self::ForgetBytesInCheckpoint => "forget in a checkpoint what a queue holds in bytes",
         }
     }
 }

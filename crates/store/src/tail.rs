@@ -253,7 +253,8 @@ impl<D: Disk> Tail<D> {
         self.make_room(0);
     }
 
-    fn rotate(&mut self) {
+    /// From here on everything goes into another block.
+    pub(crate) fn rotate(&mut self) {
         let number = self.building.number().next();
         let fresh = BlockBuilder::new(number, self.pool.take(0));
         let full = std::mem::replace(&mut self.building, fresh);

@@ -16,6 +16,7 @@ mod life;
 mod message;
 mod model;
 mod observer;
+mod policy;
 mod recovery;
 mod rot;
 mod run;

@@ -28,6 +28,7 @@ use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber};
 use crate::index::pages::INDEX_DIR;
 use crate::limits::{ALIGNMENT, BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 use crate::options::{DamagePolicy, Options};
+use crate::planted::{self, Planted};
 use crate::pool::BufferPool;
 use crate::queue::QueueDurability;
 use crate::report::{LostEntries, Quarantined, RecoveredQueue, RecoveryReport};
@@ -197,6 +198,9 @@ fn start_epoch<D: Disk>(
         start.last_block = block.header.number;
         start.max_timestamp_ms = block.header.max_timestamp_ms;
         report.records_appended_again = u64::from(block.header.record_count);
+    }
+    if planted::is(Planted::ExpireByReplayClock) {
+        state.forget_expired(now).map_err(scan::as_open_error)?;
     }
     // The header comes last: with it, and not before, the old tail is cut off.
     let header = SegmentHeader {

@@ -15,6 +15,7 @@ use crate::format::record::{self, AckReason, Range};
 use crate::ids::{QueueId, Seq};
 use crate::index::page;
 use crate::index::pages::{DamagedPage, Pages};
+use crate::planted::{self, Planted};
 use crate::queue::Queue;
 use crate::queue_limits::{QueueLimits, WhenFull};
 use crate::segments::Segments;
@@ -132,6 +133,9 @@ impl<D: Disk> Shard<D> {
                 Ok(None) => return Ok(()),
                 Ok(Some(seq)) if self.holders.hold(queue, AckReason::Dropped, seq, 1) => {}
                 Ok(Some(seq)) => {
+                    if planted::is(Planted::DropInLaterBlock) {
+                        self.tail.rotate();
+                    }
                     let (first, count) = (Seq::new(seq), 1);
                     let range = Range {
                         queue: id,

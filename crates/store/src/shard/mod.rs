@@ -177,6 +177,7 @@ impl<D: Disk> Shard<D> {
         // Its state goes only when the record is durable: a checkpoint before that must still have it.
         queue.is_deleted = true;
         self.forget_held(id);
+        self.note_head(id);
         Ok(self.append_queue_record(&bare(QueueAction::Delete, id, durability, b"")))
     }
 

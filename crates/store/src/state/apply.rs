@@ -1,7 +1,7 @@
 //! What each record does to the state.
 
 use super::{Gap, State, damaged_index, index_failure};
-use crate::disk::Disk;
+use crate::disk::{Disk, Now};
 use crate::error::PoisonCause;
 use crate::format::record::{
     self, MessageRecord, Persistence, QueueAction, QueueRecord, Range, RangesKind, Record,
@@ -210,6 +210,21 @@ impl<D: Disk> State<D> {
         queue.bury(range.first.get(), range.count);
         Self::release_dead_pages(&mut self.pages, queue);
         Ok(())
+    }
+
+    /// A planted bug: the clock decides at a start, and nothing is written.
+    pub(crate) fn forget_expired(&mut self, now: Now) -> Result<(), PoisonCause> {
+        let mut expired = Vec::new();
+        for queue in self.queues.iter().filter(|queue| queue.expiring > 0) {
+            for seq in queue.floor..queue.visible_end {
+                let entry = Self::entry(&mut self.pages, queue, seq).map_err(damaged_index)?;
+                if entry.is_expired(now) {
+                    let (queue, first, count) = (queue.id, Seq::new(seq), 1);
+                    expired.push(Range { queue, first, count });
+                }
+            }
+        }
+        expired.into_iter().try_for_each(|range| self.apply_ack(range))
     }
 
     fn apply_queue(&mut self, record: &QueueRecord<'_>, segment: SegmentNumber) -> Result<(), PoisonCause> {

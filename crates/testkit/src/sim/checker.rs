@@ -3,11 +3,12 @@
 use super::model::{Candidate, Contents, Entry, QueueModel};
 use super::observer::{Observed, Seen};
 
-/// The contents to go on with, if `observed` is exactly one of the states that were possible.
+/// The contents to go on with, if `observed` is exactly one of the states that were possible. `mark_step` tells of each queue
+/// how many entries behind the last delivered one may be marked as redelivered.
 pub(super) fn accept(
     observed: &Observed,
     candidates: &[Candidate],
-    mark_step: usize,
+    mark_step: &dyn Fn(u64) -> usize,
 ) -> Result<Contents, String> {
     let mut reasons = Vec::new();
     for candidate in candidates {
@@ -20,12 +21,16 @@ pub(super) fn accept(
     Err(reasons.join("; or else "))
 }
 
-fn compare(observed: &Observed, candidate: &Candidate, mark_step: usize) -> Result<Contents, String> {
+fn compare(
+    observed: &Observed,
+    candidate: &Candidate,
+    mark_step: &dyn Fn(u64) -> usize,
+) -> Result<Contents, String> {
     let mut contents = Contents::new();
     for (id, expected) in &candidate.contents {
         let found = observed.get(id).ok_or_else(|| format!("queue {id} is missing"))?;
         let uncertain = |seq| candidate.uncertain.contains(&(*id, seq));
-        let found = compare_queue(found, expected, uncertain, mark_step);
+        let found = compare_queue(found, expected, uncertain, mark_step(*id));
         contents.insert(*id, found.map_err(|reason| format!("queue {id}: {reason}"))?);
     }
     match observed.keys().find(|id| !candidate.contents.contains_key(id)) {

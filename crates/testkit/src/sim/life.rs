@@ -8,7 +8,8 @@
 use logpond_store::disk::sim::{Rng, SimDisk};
 use logpond_store::{AckReason, Engine, Persistence, QueueDurability};
 
-use super::session::{Entries, Flow, Medium, Session, Step, World};
+use super::policy::Policy;
+use super::session::{Entries, Flow, Medium, Publication, Session, Step, World};
 use super::watcher::Watcher;
 
 pub(super) struct Life<'a> {
@@ -115,7 +116,8 @@ impl<'a> Life<'a> {
                 Ok(Flow::On)
             }
             4 if self.rng.chance(32768) => self.settle(),
-            4..8 => self.transaction(),
+            4 => self.session.expire(),
+            5..8 => self.transaction(),
             8..13 => self.requeue(),
             choice if choice < 13 + publish_weight => self.publish(),
             choice if choice < 13 + publish_weight + (87 - publish_weight) / 2 => self.lease(),
@@ -148,7 +150,11 @@ impl<'a> Life<'a> {
         } else {
             QueueDurability::Durable
         };
-        self.session.create_queue(queue, durability)
+        let policy = Policy::pick(self.rng);
+        if self.session.create_queue(queue, durability)? == Flow::Stopped {
+            return Ok(Flow::Stopped);
+        }
+        self.session.decide(queue, policy)
     }
 
     fn delete_queue(&mut self) -> Step {
@@ -184,22 +190,30 @@ impl<'a> Life<'a> {
         }
     }
 
+    fn some_publication(&mut self, persistence: Persistence) -> Publication {
+        let life_ms = self.rng.chance(8192).then(|| self.rng.below(1 << 9));
+        Publication {
+            queues: self.some_queues(),
+            message: self.session.next_message(),
+            persistence,
+            priority: u8::try_from(self.rng.below(6)).expect("below 256"),
+            life_ms,
+        }
+    }
+
     fn publish(&mut self) -> Step {
-        let queues = self.some_queues();
-        let message = self.session.next_message();
         let persistence = self.some_persistence();
-        self.session.publish(queues, message, persistence)
+        let publication = self.some_publication(persistence);
+        self.session.publish(&publication)
     }
 
     /// Some publishes and an acknowledgement that a crash must not part.
     fn transaction(&mut self) -> Step {
         let count = self.rng.between(1, 5);
         let persistence = self.some_persistence();
-        let publishes = (0..count)
-            .map(|_| (self.some_queues(), self.session.next_message()))
-            .collect();
+        let publications: Vec<_> = (0..count).map(|_| self.some_publication(persistence)).collect();
         let acked = self.some_run();
-        self.session.transaction(publishes, persistence, acked)
+        self.session.transaction(&publications, acked)
     }
 
     fn some_run(&mut self) -> Option<Entries> {
@@ -234,7 +248,7 @@ impl<'a> Life<'a> {
         let Some(entries) = self.some_run() else {
             return Ok(Flow::On);
         };
-        let reason = [AckReason::Acked, AckReason::Expired, AckReason::Dropped][self.rng.index(3)];
+        let reason = [AckReason::Acked, AckReason::Rejected, AckReason::Dropped][self.rng.index(3)];
         self.session.acknowledge(entries, reason)
     }
 

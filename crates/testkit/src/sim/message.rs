@@ -21,6 +21,11 @@ impl Content {
         Self { properties, body }
     }
 
+    /// Bytes of the body, as limits count them.
+    pub(super) fn body_bytes(&self) -> u64 {
+        u64::try_from(self.body.len()).expect("a length fits into 64 bits")
+    }
+
     /// The number of the message that has these properties and this body; `None` when no message has.
     pub(super) fn number(properties: &[u8], body: &[u8]) -> Option<u64> {
         let number = u64::from_le_bytes(properties.get(..NUMBER_BYTES)?.try_into().ok()?);

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::policy::Policies;
 use super::trace;
 
 /// One entry of a queue.
@@ -15,6 +16,16 @@ pub(super) struct Entry {
     pub(super) persistent: bool,
     /// Whether somebody may have seen it: from then on it must be marked as redelivered.
     pub(super) delivered: bool,
+    pub(super) priority: u8,
+    pub(super) expires_ms: Option<u64>,
+    /// Of its body.
+    pub(super) bytes: u64,
+}
+
+impl Entry {
+    pub(super) fn is_expired(&self, now_ms: u64) -> bool {
+        self.expires_ms.is_some_and(|at| at <= now_ms)
+    }
 }
 
 /// One queue.
@@ -38,11 +49,15 @@ pub(super) enum Event {
         queue: u64,
     },
     Publish {
-        queues: Vec<u64>,
-        message: u64,
-        persistent: bool,
+        entries: Vec<(u64, Entry)>,
     },
+    /// Acknowledged or purged.
     Gone {
+        queue: u64,
+        entries: Vec<u64>,
+    },
+    /// Dropped or expired.
+    Ended {
         queue: u64,
         entries: Vec<u64>,
     },
@@ -65,24 +80,15 @@ impl Event {
             Self::Delete { queue } => {
                 contents.remove(queue);
             }
-            Self::Publish {
-                queues,
-                message,
-                persistent,
-            } => {
-                let entry = Entry {
-                    message: *message,
-                    persistent: *persistent,
-                    delivered: false,
-                };
-                for queue in queues {
+            Self::Publish { entries } => {
+                for (queue, entry) in entries {
                     if let Some(queue) = contents.get_mut(queue) {
-                        queue.entries.insert(queue.next_seq, entry);
+                        queue.entries.insert(queue.next_seq, *entry);
                         queue.next_seq += 1;
                     }
                 }
             }
-            Self::Gone { queue, entries } => {
+            Self::Gone { queue, entries } | Self::Ended { queue, entries } => {
                 if let Some(queue) = contents.get_mut(queue) {
                     for seq in entries {
                         queue.entries.remove(seq);
@@ -94,7 +100,7 @@ impl Event {
     }
 }
 
-/// An event and the blocks that carry it; more than one only for a purge.
+/// An event and the blocks that may carry it; more than one only where many entries go at once.
 #[derive(Clone, Debug)]
 struct Pending {
     first: u64,
@@ -111,6 +117,8 @@ pub(super) struct Model {
     pub(super) durable_block: u64,
     /// Each message at each place where it was ever published: (queue, seq, message).
     history: BTreeSet<(u64, u64, u64)>,
+    /// What the owners of queues decided. Not durable: they say it again.
+    pub(super) policies: Policies,
 }
 
 /// One of the states that a crash may leave, without transient queues and messages.
@@ -126,10 +134,10 @@ pub(super) struct Candidate {
 impl Model {
     pub(super) fn record(&mut self, first: u64, last: u64, event: Event) {
         trace::note(|| format!("  block {first}: {event:?}"));
-        if let Event::Publish { queues, message, .. } = &event {
-            let places = queues
+        if let Event::Publish { entries } = &event {
+            let places = entries
                 .iter()
-                .filter_map(|id| Some((*id, self.accepted.get(id)?.next_seq, *message)));
+                .filter_map(|(id, entry)| Some((*id, self.accepted.get(id)?.next_seq, entry.message)));
             self.history.extend(places);
         }
         event.apply(&mut self.accepted);
@@ -149,9 +157,9 @@ impl Model {
         }
     }
 
-    /// Whether a purge of the queue rides in several blocks, of which some may be durable.
-    pub(super) fn is_purged_in_parts(&self, id: u64) -> bool {
-        let of_queue = |event: &Event| matches!(event, Event::Gone { queue, .. } if *queue == id);
+    /// Whether the end of several entries of the queue rides in several blocks, of which some may be durable.
+    pub(super) fn ends_in_parts(&self, id: u64) -> bool {
+        let of_queue = |event: &Event| matches!(event, Event::Gone { queue, .. } | Event::Ended { queue, .. } if *queue == id);
         self.pending
             .iter()
             .any(|pending| pending.first < pending.last && of_queue(&pending.event))
@@ -162,8 +170,15 @@ impl Model {
         self.history.contains(&(queue, seq, message))
     }
 
+    /// Operations that are not durable. What they made end is not counted for itself.
     pub(super) fn pending_count(&self) -> usize {
-        self.pending.len()
+        let is_consequence = |pending: &&Pending| matches!(pending.event, Event::Ended { .. });
+        self.pending.len() - self.pending.iter().filter(is_consequence).count()
+    }
+
+    /// Whether all that was done is durable.
+    pub(super) fn is_settled(&self) -> bool {
+        self.pending.is_empty()
     }
 
     /// The entry was handed to somebody.
@@ -195,7 +210,7 @@ impl Model {
             if pending.last <= block {
                 pending.event.apply(&mut contents);
             } else if pending.first <= block
-                && let Event::Gone { queue, entries } = &pending.event
+                && let Event::Gone { queue, entries } | Event::Ended { queue, entries } = &pending.event
             {
                 uncertain.extend(entries.iter().map(|seq| (*queue, *seq)));
             }

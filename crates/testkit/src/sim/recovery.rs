@@ -6,6 +6,7 @@ use logpond_store::{Engine, OpenError, RecoveryReport};
 use super::checker;
 use super::model::{Candidate, Contents};
 use super::observer::{Observed, observe};
+use super::policy::Policies;
 use super::settings::Settings;
 use super::watcher::Watcher;
 
@@ -48,11 +49,14 @@ pub(super) fn compare(
     store: &OpenStore,
     candidates: &mut [Candidate],
     settings: &Settings,
+    policies: &Policies,
 ) -> Result<(Observed, Contents), String> {
     let observed = observe(store)?;
     // Two states may look alike and yet differ in the numbers that come next: the log's end decides.
     let end = store.lock().shard().durable().end().get();
     candidates.sort_by_key(|candidate| candidate.block != end);
-    let contents = checker::accept(&observed, candidates, settings.mark_step())?;
+    let contents = checker::accept(&observed, candidates, &|queue| {
+        settings.mark_step(policies, queue)
+    })?;
     Ok((observed, contents))
 }

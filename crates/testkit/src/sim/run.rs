@@ -110,6 +110,7 @@ impl Run<'_> {
             numbers: &mut self.numbers,
         };
         let mut life = Life::new(&mut self.rng, world, self.disk.clone(), store, Medium::Sound);
+        life.session.decide_again()?;
         life.work(operations)?;
         life.session.come_to_rest()?;
         life.session.tally();
@@ -193,7 +194,8 @@ impl Run<'_> {
             numbers: &mut self.numbers,
         };
         let mut life = Life::new(&mut self.rng, world, self.disk.clone(), store, medium);
-        let stopped = life.work(operations)? == Flow::Stopped;
+        let stopped =
+            life.session.decide_again()? == Flow::Stopped || life.work(operations)? == Flow::Stopped;
         let mut in_order = false;
         match ending {
             Ending::Close if !stopped => in_order = life.session.close()? == Flow::On,
@@ -262,7 +264,7 @@ impl Run<'_> {
         }
         self.statistics.torn_tails += u64::from(report.torn.is_some());
         self.statistics.appended_again += report.records_appended_again;
-        let (mut observed, _) = compare(&store, &mut candidates, &self.settings)?;
+        let (mut observed, _) = compare(&store, &mut candidates, &self.settings, &self.model.policies)?;
         if self.rng.chance(8192) {
             self.compare_rebuild(&observed)?;
         }
@@ -271,7 +273,9 @@ impl Run<'_> {
             (store, observed) = self.compare_second_recovery(&observed, report.clean)?;
         }
         let durable = store.lock().shard().durable().end().get();
-        let contents = checker::accept(&observed, &candidates, self.settings.mark_step())?;
+        let (settings, policies) = (&self.settings, &self.model.policies);
+        let mark_step = |queue| settings.mark_step(policies, queue);
+        let contents = checker::accept(&observed, &candidates, &mark_step)?;
         self.model.restart(contents, durable);
         Ok(store)
     }

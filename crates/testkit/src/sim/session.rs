@@ -7,6 +7,7 @@
 //!
 //! Elsewhere: what is done (`life` draws it from a seed).
 
+mod ended;
 mod lease;
 mod publish;
 mod queues;
@@ -20,6 +21,8 @@ use super::model::{Event, Model};
 use super::settings::Settings;
 use super::statistics::Statistics;
 use super::watcher::Watcher;
+use ended::amount;
+pub(super) use publish::Publication;
 
 /// Whether the life goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +109,9 @@ impl<'a> Session<'a> {
 
     /// One write, or one chore.
     pub(super) fn step(&mut self) -> Step {
+        if self.expire_due()? == Flow::Stopped {
+            return Ok(Flow::Stopped);
+        }
         self.store.step();
         self.confirm()
     }
@@ -146,16 +152,6 @@ impl<'a> Session<'a> {
         self.world.model.record(block.get(), block.get(), event);
     }
 
-    /// Entries of the queue that nobody holds.
-    fn ready(&self, queue: u64) -> impl Iterator<Item = u64> {
-        let entries = self.world.model.accepted.get(&queue).map(|queue| &queue.entries);
-        entries
-            .into_iter()
-            .flatten()
-            .map(|(seq, _)| *seq)
-            .filter(move |seq| !self.leased.contains(&(queue, *seq)))
-    }
-
     /// Ready entries are counted at once; a leased one counts until its acknowledgement is durable.
     pub(super) fn check_counts(&self) -> Result<(), String> {
         let mut guard = self.store.lock();
@@ -171,12 +167,17 @@ impl<'a> Session<'a> {
             let counts = guard.shard().counts(QueueId::new(*id));
             let counts = counts.ok_or_else(|| format!("queue {id} is missing"))?;
             let (ready, leased) = (queue.entries.len() - held, held + going);
-            let is_settled = !self.world.model.is_purged_in_parts(*id);
+            let is_settled = !self.world.model.ends_in_parts(*id);
             let leased_differs = is_settled && usize::try_from(counts.leased) != Ok(leased);
             if usize::try_from(counts.ready) != Ok(ready) || leased_differs {
                 return Err(format!(
                     "queue {id} counts {counts:?} instead of {ready} ready and {leased} leased"
                 ));
+            }
+            let bytes = amount(self.ready(*id)).1;
+            let counted = guard.shard().ready_bytes(QueueId::new(*id));
+            if counted != Some(bytes) {
+                return Err(format!("queue {id} counts {counted:?} bytes instead of {bytes}"));
             }
         }
         Ok(())

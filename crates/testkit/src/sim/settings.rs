@@ -3,6 +3,8 @@
 use logpond_store::Options;
 use logpond_store::disk::sim::{FaultPlan, Rng};
 
+use super::policy::Policies;
+
 /// Entries that a queue which hoards keeps.
 const HOARD: usize = 24;
 
@@ -85,8 +87,14 @@ impl Settings {
         self.hoards && queue % 3 == 1 && entries <= HOARD
     }
 
-    /// How many entries behind the last delivered one may be marked as redelivered.
-    pub(super) fn mark_step(&self) -> usize {
+    /// How many entries of a queue behind the last delivered one may be marked as redelivered: with priorities any of them.
+    pub(super) fn mark_step(&self, policies: &Policies, queue: u64) -> usize {
+        if policies
+            .get(&queue)
+            .is_some_and(|policy| policy.highest.is_some())
+        {
+            return usize::MAX;
+        }
         usize::try_from(2 * self.options.delivery_mark_step).expect("a small number")
     }
 }

@@ -116,6 +116,7 @@ fn a_deleted_queue_has_nothing_that_is_due() {
     let fixture = Fixture::new();
     fixture.publish(&[Some(10)]);
     let block = fixture.engine.lock().shard().delete_queue(fixture.queue);
+    assert_eq!(fixture.next_in_ms(), None, "before it is durably gone");
     fixture.engine.wait_durable(block.unwrap()).unwrap();
     fixture.disk.advance(10);
     assert_eq!((fixture.expire(), fixture.next_in_ms()), (0, None));

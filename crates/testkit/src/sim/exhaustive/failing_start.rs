@@ -32,6 +32,7 @@ fn fail(ground: &Ground, call: u64) -> Result<Option<String>, String> {
     let Remains {
         disk,
         candidates,
+        policies,
         has_checkpoint,
     } = ground.remains();
     disk.fail_at(call);
@@ -50,6 +51,7 @@ fn fail(ground: &Ground, call: u64) -> Result<Option<String>, String> {
         let remains = Remains {
             disk: next,
             candidates: candidates.clone(),
+            policies: policies.clone(),
             has_checkpoint,
         };
         recover(&remains.disk, &remains, &ground.settings)

@@ -6,6 +6,7 @@ use logpond_store::disk::sim::{FaultPlan, SimDisk};
 use super::machine::{Machine, Remains};
 use super::operation::{Done, Operation};
 use crate::sim::model::{Candidate, Model};
+use crate::sim::policy::Policies;
 use crate::sim::session::{Flow, Numbers, World};
 use crate::sim::settings::Settings;
 use crate::sim::statistics::Statistics;
@@ -55,6 +56,7 @@ impl Ground {
         let mut remains = Remains {
             disk: SimDisk::new(1),
             candidates: model.candidates().into(),
+            policies: Policies::new(),
             has_checkpoint: false,
         };
         if !past.is_empty() {
@@ -88,6 +90,7 @@ impl Ground {
         Remains {
             disk: self.disk.fork(),
             candidates: self.candidates.clone(),
+            policies: self.model.policies.clone(),
             has_checkpoint: self.has_checkpoint,
         }
     }

@@ -101,6 +101,11 @@ pub(super) fn recover(image: &SimDisk, remains: &Remains, settings: &Settings) -
     if remains.has_checkpoint && report.index_rebuilt {
         return Err("the whole log was read although there is a checkpoint".to_owned());
     }
-    compare(&store, &mut remains.candidates.clone(), settings)?;
+    compare(
+        &store,
+        &mut remains.candidates.clone(),
+        settings,
+        &remains.policies,
+    )?;
     Ok(calls)
 }

@@ -3,6 +3,7 @@
 use logpond_store::disk::sim::SimDisk;
 
 use crate::sim::model::Candidate;
+use crate::sim::policy::Policies;
 use crate::sim::recovery::{check_report, compare, open};
 use crate::sim::session::{Flow, Medium, Session, Step, World};
 
@@ -22,6 +23,8 @@ pub(super) struct Machine<'a> {
 pub(super) struct Remains {
     pub(super) disk: SimDisk,
     pub(super) candidates: Vec<Candidate>,
+    /// What the owners of queues had decided.
+    pub(super) policies: Policies,
     /// Whether no start may need the whole log any more.
     pub(super) has_checkpoint: bool,
 }
@@ -66,11 +69,16 @@ impl<'a> Machine<'a> {
         }
         let (store, report) = opened?;
         check_report(&report)?;
-        let (_, contents) = compare(&store, &mut self.candidates, world.settings)?;
+        let (_, contents) = compare(
+            &store,
+            &mut self.candidates,
+            world.settings,
+            &world.model.policies,
+        )?;
         let end = store.lock().shard().durable().end().get();
         world.model.restart(contents, end);
-        self.session = Some(Session::new(world, self.disk.clone(), store, Medium::Sound));
-        Ok(Flow::On)
+        let session = Session::new(world, self.disk.clone(), store, Medium::Sound);
+        self.session.insert(session).decide_again()
     }
 
     pub(super) fn close_and_open(&mut self) -> Step {
@@ -102,9 +110,11 @@ impl<'a> Machine<'a> {
         self.disk.turn_off();
         // Its maps hand over what they hold when it goes.
         self.end_process(|session| session.world.model.candidates().into());
+        let policies = self.world.map(|world| world.model.policies.clone());
         Remains {
             disk: self.disk,
             candidates: self.candidates,
+            policies: policies.unwrap_or_default(),
             has_checkpoint: self.has_checkpoint,
         }
     }

@@ -6,7 +6,8 @@ use logpond_store::{AckReason, Persistence, QueueDurability};
 
 use super::machine::Machine;
 use crate::sim::message::Content;
-use crate::sim::session::{Entries, Flow, Session, Step};
+use crate::sim::policy::Policy;
+use crate::sim::session::{Entries, Flow, Publication, Session, Step};
 
 /// What a workload is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,12 +16,20 @@ pub(super) enum Operation {
     CreateTransient,
     Publish,
     PublishTransient,
+    /// A message that goes first in a queue with levels, and does not live long.
+    PublishBrief,
     FanOut,
     Transaction,
     Acknowledge,
     Requeue,
     Purge,
     Delete,
+    /// The first queue holds one message at most from now on, and drops the others.
+    Limit,
+    /// The first queue has levels from now on.
+    Rank,
+    /// Time passes, and what is due expires.
+    Expire,
     /// One write or one chore.
     Step,
     /// Steps until nothing waits.
@@ -45,21 +54,27 @@ pub(super) enum Done {
 const LARGE_BODY_BYTES: usize = 16 << 10;
 /// Numbers of large messages, out of reach of the others.
 const LARGE_FROM: u64 = 1 << 40;
+/// How long a brief message lives.
+const LIFE_MS: u64 = 50;
 /// Steps within which a message that was published is delivered.
 const LEASE_STEPS_MAX: usize = 8;
 
 impl Operation {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::CreateDurable,
         Self::CreateTransient,
         Self::Publish,
         Self::PublishTransient,
+        Self::PublishBrief,
         Self::FanOut,
         Self::Transaction,
         Self::Acknowledge,
         Self::Requeue,
         Self::Purge,
         Self::Delete,
+        Self::Limit,
+        Self::Rank,
+        Self::Expire,
         Self::Step,
         Self::Commit,
         Self::Checkpoint,
@@ -89,6 +104,19 @@ impl Operation {
             (Self::PublishTransient, [first, ..]) => {
                 publish(machine.session(), vec![*first], Persistence::Transient)?
             }
+            (Self::PublishBrief, [first, ..]) => brief(machine.session(), *first)?,
+            (Self::Limit, [first, ..]) => {
+                return decide(machine.session(), *first, |policy| {
+                    policy.limits.messages = Some(1);
+                });
+            }
+            (Self::Rank, [first, ..]) => {
+                return decide(machine.session(), *first, |policy| policy.highest = Some(1));
+            }
+            (Self::Expire, _) => {
+                machine.session().disk.advance(LIFE_MS);
+                machine.session().expire()?
+            }
             (Self::FanOut, _) => publish(machine.session(), queues, Persistence::Persistent)?,
             (Self::Transaction, [first, ..]) => transaction(machine.session(), *first, &queues)?,
             (Self::Acknowledge, [first, ..]) => {
@@ -112,11 +140,35 @@ fn create(session: &mut Session<'_>, durability: QueueDurability) -> Step {
 
 fn publish(session: &mut Session<'_>, queues: Vec<u64>, persistence: Persistence) -> Step {
     let message = session.next_message();
-    session.publish(queues, message, persistence)
+    session.publish(&Publication::plain(queues, message, persistence))
+}
+
+fn brief(session: &mut Session<'_>, queue: u64) -> Step {
+    let message = session.next_message();
+    session.publish(&Publication {
+        priority: 1,
+        life_ms: Some(LIFE_MS),
+        ..Publication::plain(vec![queue], message, Persistence::Persistent)
+    })
+}
+
+/// Changes what is decided on a queue, if that is something new.
+fn decide(session: &mut Session<'_>, queue: u64, change: impl FnOnce(&mut Policy)) -> Result<Done, String> {
+    let before = session.world.model.policies.get(&queue).copied();
+    let mut policy = before.unwrap_or_default();
+    change(&mut policy);
+    if before == Some(policy) {
+        return Ok(Done::Inapplicable);
+    }
+    // What was accepted without a limit cannot be dropped before it is durable.
+    if !session.write_out()? {
+        return Ok(Done::Yes(Flow::Stopped));
+    }
+    session.decide(queue, policy).map(Done::Yes)
 }
 
 fn commit(session: &mut Session<'_>) -> Result<Done, String> {
-    if session.world.model.pending_count() == 0 {
+    if session.world.model.is_settled() {
         return Ok(Done::Inapplicable);
     }
     let is_written = session.write_out()?;
@@ -129,16 +181,14 @@ fn commit(session: &mut Session<'_>) -> Result<Done, String> {
 
 /// A message to all queues, one to the first, and an entry acknowledged if one is leased.
 fn transaction(session: &mut Session<'_>, first: u64, all: &[u64]) -> Step {
-    let publishes = vec![
-        (all.to_vec(), session.next_message()),
-        (vec![first], session.next_message()),
-    ];
+    let publications = [all.to_vec(), vec![first]]
+        .map(|queues| Publication::plain(queues, session.next_message(), Persistence::Persistent));
     let acked = session.leased.first().map(|(queue, seq)| Entries {
         queue: *queue,
         first: *seq,
         count: 1,
     });
-    session.transaction(publishes, Persistence::Persistent, acked)
+    session.transaction(&publications, acked)
 }
 
 /// Leases an entry of the queue and settles it, so that the oldest of two stays leased.
@@ -178,9 +228,8 @@ fn roll(session: &mut Session<'_>, queue: u64) -> Step {
         while Content::of(large).body.len() < LARGE_BODY_BYTES {
             large += 1;
         }
-        if session.publish(vec![queue], large, Persistence::Persistent)? == Flow::Stopped
-            || !session.write_out()?
-        {
+        let large = Publication::plain(vec![queue], large, Persistence::Persistent);
+        if session.publish(&large)? == Flow::Stopped || !session.write_out()? {
             return Ok(Flow::Stopped);
         }
     }

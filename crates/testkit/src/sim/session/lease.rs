@@ -1,8 +1,10 @@
 //! Entries leased, each compared with the model and read in full.
 
+use logpond_store::disk::Disk;
 use logpond_store::disk::sim::FaultPlan;
 use logpond_store::{Lease, LeaseOutcome, QueueId, ReadError};
 
+use super::ended::Carriers;
 use super::{Flow, Medium, Session, Step};
 use crate::sim::message::Content;
 use crate::sim::trace;
@@ -12,11 +14,25 @@ impl Session<'_> {
     pub(in crate::sim) fn lease(&mut self, queue: u64, most: u32) -> Step {
         let mut leases = Vec::new();
         self.sources.clear();
+        let first = self.building();
+        let now = self.disk.now();
+        let is_any_due;
         let outcome = {
             let mut guard = self.store.lock();
             let shard = guard.shard();
-            shard.lease(QueueId::new(queue), most, 1 << 20, &mut leases, &mut self.sources)
+            is_any_due = shard.next_expiry_ms().is_some_and(|due| due <= now.wall_ms);
+            shard.set_time(now);
+            let outcome = shard.lease(QueueId::new(queue), most, 1 << 20, &mut leases, &mut self.sources);
+            // How far a lease looks for what is expired depends on the delivery mark: from here on there is none.
+            outcome.and_then(|outcome| shard.expire(now, u64::MAX).map(|_| outcome))
         };
+        let last = self.building();
+        if outcome.is_ok() {
+            self.check_order(queue, &leases, Carriers { first, last })?;
+            if is_any_due {
+                self.expire_heads(Carriers { first, last });
+            }
+        }
         match outcome {
             Ok(LeaseOutcome::Some(count)) if count != u64::try_from(leases.len()).expect("few leases") => {
                 Err(format!(
@@ -27,8 +43,9 @@ impl Session<'_> {
             Ok(LeaseOutcome::Some(_)) => self.check_leases(queue, &leases).map(|()| Flow::On),
             Ok(LeaseOutcome::Pending(_)) => self.step(),
             Ok(LeaseOutcome::Empty) => match self.ready(queue).next() {
-                Some(seq) => Err(format!(
-                    "queue {queue} says that it is empty, but entry {seq} is ready"
+                Some(ready) => Err(format!(
+                    "queue {queue} says that it is empty, but entry {} is ready",
+                    ready.seq
                 )),
                 None => Ok(Flow::On),
             },
@@ -36,19 +53,36 @@ impl Session<'_> {
         }
     }
 
-    fn check_leases(&mut self, queue: u64, leases: &[Lease]) -> Result<(), String> {
-        let expected: Vec<u64> = self.ready(queue).take(leases.len()).collect();
+    /// The leased entries are the first of those that can be, but for what is expired on the way.
+    fn check_order(&mut self, queue: u64, leases: &[Lease], carriers: Carriers) -> Result<(), String> {
+        let now = self.disk.now();
+        let (mut ended, mut expected) = (Vec::new(), Vec::new());
+        for ready in self.visible(queue) {
+            if ready.entry.is_expired(now.wall_ms) {
+                ended.push(ready.seq);
+            } else if expected.len() < leases.len() {
+                expected.push(ready.seq);
+            } else {
+                break;
+            }
+        }
         let given: Vec<u64> = leases.iter().map(|lease| lease.seq.get()).collect();
         if given != expected {
             return Err(format!(
                 "queue {queue}: entries {given:?} were leased instead of {expected:?}"
             ));
         }
-        trace::note(|| format!("  leased from {queue}: {given:?}"));
+        self.world.statistics.expired += u64::try_from(ended.len()).expect("a short queue");
+        self.leased.extend(given.iter().map(|seq| (queue, *seq)));
+        self.ended(queue, ended, carriers);
+        Ok(())
+    }
+
+    fn check_leases(&mut self, queue: u64, leases: &[Lease]) -> Result<(), String> {
+        trace::note(|| format!("  leased from {queue}: {leases:?}"));
         for lease in leases {
             self.world.statistics.deliveries += 1;
             self.check_lease(queue, lease)?;
-            self.leased.push((queue, lease.seq.get()));
             self.world.model.deliver(queue, lease.seq.get());
         }
         Ok(())

@@ -1,15 +1,44 @@
-//! Messages published, one by one and in transactions.
+//! Messages published, one by one and in transactions; refused where a queue is full.
 
 use logpond_store::disk::Disk;
 use logpond_store::disk::sim::SimDisk;
-use logpond_store::{AckReason, AppendError, BlockNumber, NewMessage, Persistence, QueueId, Seq, Shard};
+use logpond_store::{AckReason, AppendError, BlockNumber, NewMessage, Now, Persistence, QueueId, Seq, Shard};
 
+use super::ended::Carriers;
 use super::{Entries, Flow, Session, Step};
 use crate::sim::message::Content;
-use crate::sim::model::Event;
+use crate::sim::model::{Entry, Event};
 
 /// Bytes of the record of an acknowledgement.
 const ACKNOWLEDGEMENT_BYTES: u64 = 24;
+
+/// A message that is to be published.
+#[derive(Clone, Debug)]
+pub(in crate::sim) struct Publication {
+    pub(in crate::sim) queues: Vec<u64>,
+    pub(in crate::sim) message: u64,
+    pub(in crate::sim) persistence: Persistence,
+    pub(in crate::sim) priority: u8,
+    /// How long it lives.
+    pub(in crate::sim) life_ms: Option<u64>,
+}
+
+impl Publication {
+    /// For ever, and like any other.
+    pub(in crate::sim) const fn plain(queues: Vec<u64>, message: u64, persistence: Persistence) -> Self {
+        Self {
+            queues,
+            message,
+            persistence,
+            priority: 0,
+            life_ms: None,
+        }
+    }
+
+    fn content(&self) -> Content {
+        Content::of(self.message)
+    }
+}
 
 impl Session<'_> {
     pub(in crate::sim) fn next_message(&mut self) -> u64 {
@@ -18,56 +47,104 @@ impl Session<'_> {
     }
 
     /// Publishes, or lets the store make room first.
-    pub(in crate::sim) fn publish(
-        &mut self,
-        queues: Vec<u64>,
-        message: u64,
-        persistence: Persistence,
-    ) -> Step {
+    pub(in crate::sim) fn publish(&mut self, publication: &Publication) -> Step {
+        let now = self.disk.now();
+        let content = publication.content();
         let published = {
             let mut guard = self.store.lock();
             let shard = guard.shard();
             if shard.has_room() {
-                Some(publish_to(shard, &queues, message, persistence))
+                Some(publish_to(shard, publication, &content, now))
             } else {
                 None
             }
         };
+        let Some(published) = published else {
+            return self.step();
+        };
+        self.check_refusal(publication, &content, &published)?;
         match published {
-            Some(Ok(block)) => {
-                self.published(block, queues, message, persistence);
+            Ok(block) => {
+                self.published(block, publication, &content, now);
+                self.trim_all(&publication.queues, block);
                 Ok(Flow::On)
             }
-            Some(Err(error)) => self.refused(&error),
-            None => self.step(),
+            Err(AppendError::QueueFull(_)) => Ok(Flow::On),
+            Err(error) => self.refused(&error),
         }
     }
 
-    fn published(&mut self, block: BlockNumber, queues: Vec<u64>, message: u64, persistence: Persistence) {
-        self.world.statistics.publishes += 1;
-        self.record(
-            block,
-            Event::Publish {
-                queues,
-                message,
-                persistent: persistence == Persistence::Persistent,
-            },
-        );
+    /// A message is refused if and only if one of its queues is full, and the first of them is named.
+    fn check_refusal(
+        &mut self,
+        publication: &Publication,
+        content: &Content,
+        published: &Result<BlockNumber, AppendError>,
+    ) -> Result<(), String> {
+        let refused_by = match published {
+            Ok(_) => None,
+            Err(AppendError::QueueFull(queue)) => Some(queue.get()),
+            Err(_) => return Ok(()),
+        };
+        let bytes = content.body_bytes();
+        let mut queues = publication.queues.iter().copied();
+        let full = queues.find(|queue| self.refuses(*queue, bytes));
+        if refused_by != full {
+            return Err(format!(
+                "message {} was refused by queue {refused_by:?}; full is {full:?}",
+                publication.message
+            ));
+        }
+        self.world.statistics.refused += u64::from(full.is_some());
+        Ok(())
     }
 
-    /// Some publishes (queues, message) and an acknowledgement that a crash must not part. Too much for a block is let be.
+    fn published(&mut self, block: BlockNumber, publication: &Publication, content: &Content, now: Now) {
+        self.world.statistics.publishes += 1;
+        let bytes = content.body_bytes();
+        let entry = |queue: &u64| {
+            let lives = [publication.life_ms, self.policy(*queue).life_ms];
+            let life_ms = lives.into_iter().flatten().min();
+            let entry = Entry {
+                message: publication.message,
+                persistent: publication.persistence == Persistence::Persistent,
+                delivered: false,
+                priority: publication.priority,
+                expires_ms: life_ms.map(|life_ms| now.wall_ms + life_ms),
+                bytes,
+            };
+            (*queue, entry)
+        };
+        let entries = publication.queues.iter().map(entry).collect();
+        self.record(block, Event::Publish { entries });
+    }
+
+    /// What a message drops is dropped in its block.
+    fn trim_all(&mut self, queues: &[u64], block: BlockNumber) {
+        for queue in queues {
+            let (first, last) = (block, block);
+            self.trim(*queue, Carriers { first, last });
+        }
+    }
+
+    /// Some publishes and an acknowledgement that a crash must not part; what a full queue refuses is left out. Too much for a
+    /// block is let be.
     pub(in crate::sim) fn transaction(
         &mut self,
-        publishes: Vec<(Vec<u64>, u64)>,
-        persistence: Persistence,
+        publications: &[Publication],
         acked: Option<Entries>,
     ) -> Step {
         let now = self.disk.now();
-        let bytes: u64 = publishes
+        let contents: Vec<_> = publications.iter().map(Publication::content).collect();
+        let bytes: u64 = publications
             .iter()
-            .map(|(queues, message)| {
-                let content = Content::of(*message);
-                Shard::<SimDisk>::message_bytes(queues.len(), content.properties.len(), content.body.len())
+            .zip(&contents)
+            .map(|(publication, content)| {
+                Shard::<SimDisk>::message_bytes(
+                    publication.queues.len(),
+                    content.properties.len(),
+                    content.body.len(),
+                )
             })
             .sum();
         let done = {
@@ -77,46 +154,58 @@ impl Session<'_> {
                 return Ok(Flow::On);
             }
             shard.transaction(bytes + ACKNOWLEDGEMENT_BYTES, |shard| {
-                for (queues, message) in &publishes {
-                    publish_to(shard, queues, *message, persistence)?;
-                }
+                let published: Vec<_> = publications
+                    .iter()
+                    .zip(&contents)
+                    .map(|(publication, content)| publish_to(shard, publication, content, now))
+                    .collect();
                 if let Some(Entries { queue, first, count }) = acked {
                     shard.acknowledge(QueueId::new(queue), Seq::new(first), count, AckReason::Acked, now)?;
                 }
-                Ok(())
+                Ok(published)
             })
         };
-        match done {
-            Ok((Ok(()), block)) => {
-                for (queues, message) in publishes {
-                    self.published(block, queues, message, persistence);
-                }
-                if let Some(entries) = acked {
-                    self.gone(block, entries);
-                }
-                Ok(Flow::On)
+        let (published, block) = match done {
+            Ok((Ok(published), block)) => (published, block),
+            Ok((Err(error), _)) | Err(error) => return self.refused(&error),
+        };
+        for ((publication, content), published) in publications.iter().zip(&contents).zip(&published) {
+            self.check_refusal(publication, content, published)?;
+            match published {
+                Ok(_) => self.published(block, publication, content, now),
+                Err(AppendError::QueueFull(_)) => {}
+                Err(error) => return self.refused(error),
             }
-            Ok((Err(error), _)) | Err(error) => self.refused(&error),
         }
+        if let Some(entries) = acked {
+            self.gone(block, entries);
+        }
+        for publication in publications {
+            self.trim_all(&publication.queues, block);
+        }
+        Ok(Flow::On)
     }
 }
 
 fn publish_to(
     shard: &mut Shard<SimDisk>,
-    queues: &[u64],
-    message: u64,
-    persistence: Persistence,
+    publication: &Publication,
+    content: &Content,
+    now: Now,
 ) -> Result<BlockNumber, AppendError> {
-    let content = Content::of(message);
-    let queues: Vec<QueueId> = queues.iter().map(|queue| QueueId::new(*queue)).collect();
+    let queues: Vec<QueueId> = publication
+        .queues
+        .iter()
+        .map(|queue| QueueId::new(*queue))
+        .collect();
     let (head, tail) = content.body.split_at(content.body.len() / 3);
     shard.publish(&NewMessage {
         queues: &queues,
         properties: &[&content.properties],
         body: &[head, tail],
-        persistence,
-        priority: 0,
-        timestamp_ms: message,
-        expires_ms: None,
+        persistence: publication.persistence,
+        priority: publication.priority,
+        timestamp_ms: now.wall_ms,
+        expires_ms: publication.life_ms.map(|life_ms| now.wall_ms + life_ms),
     })
 }

@@ -37,7 +37,7 @@ impl Session<'_> {
     }
 
     pub(in crate::sim) fn purge(&mut self, queue: u64) -> Step {
-        let ready: Vec<u64> = self.ready(queue).collect();
+        let ready: Vec<u64> = self.ready(queue).map(|ready| ready.seq).collect();
         let now = self.disk.now();
         let (first, purged) = {
             let mut guard = self.store.lock();

@@ -13,7 +13,7 @@ impl Session<'_> {
     /// Writes everything out; whether that worked.
     pub(in crate::sim) fn write_out(&mut self) -> Result<bool, String> {
         for _ in 0..1000 {
-            if self.world.model.pending_count() == 0 {
+            if self.world.model.is_settled() {
                 return Ok(true);
             }
             if self.step()? == Flow::Stopped {
@@ -28,6 +28,9 @@ impl Session<'_> {
         self.sources.clear();
         let mut idle = 0;
         for _ in 0..REST_STEPS_MAX {
+            if self.expire_due()? == Flow::Stopped {
+                return Ok(Flow::Stopped);
+            }
             if self.store.step() {
                 idle = 0;
             } else if idle < 3 {

@@ -3,6 +3,7 @@
 use logpond_store::disk::Disk;
 use logpond_store::{AckReason, BlockNumber, QueueId, Seq};
 
+use super::ended::Carriers;
 use super::{Entries, Flow, Session, Step};
 use crate::sim::model::Event;
 use crate::sim::trace;
@@ -40,6 +41,7 @@ impl Session<'_> {
     pub(in crate::sim) fn requeue(&mut self, entries: Entries) -> Step {
         let Entries { queue, first, count } = entries;
         let now = self.disk.now();
+        let begun = self.building();
         let requeued = self
             .store
             .lock()
@@ -51,6 +53,11 @@ impl Session<'_> {
         trace::note(|| format!("  requeued to {queue}: {first}+{count}"));
         self.leased
             .retain(|(id, seq)| *id != queue || !(first..first + count).contains(seq));
+        let carriers = Carriers {
+            first: begun,
+            last: self.building(),
+        };
+        self.trim(queue, carriers);
         Ok(Flow::On)
     }
 }

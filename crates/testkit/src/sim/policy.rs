@@ -1,0 +1,65 @@
+//! What the owner of a queue decides: limits, a time to live, levels. The log does not know it; each process sets it again.
+
+use std::collections::BTreeMap;
+
+use logpond_store::disk::sim::Rng;
+use logpond_store::{QueueLimits, WhenFull};
+
+/// The decisions for all queues.
+pub(super) type Policies = BTreeMap<u64, Policy>;
+
+/// The decisions for one queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Policy {
+    pub(super) limits: QueueLimits,
+    /// How long a message lives at most.
+    pub(super) life_ms: Option<u64>,
+    /// The highest level, in a queue with priorities.
+    pub(super) highest: Option<u8>,
+}
+
+impl Policy {
+    /// One of many; for half of the queues nothing is decided.
+    pub(super) fn pick(rng: &mut Rng) -> Self {
+        if rng.chance(32768) {
+            return Self::default();
+        }
+        let when_full = if rng.chance(16384) {
+            WhenFull::Refuse
+        } else {
+            WhenFull::DropHead
+        };
+        let messages = rng.chance(24576).then(|| rng.below(24));
+        let bytes = rng.chance(12288).then(|| rng.below(12 << 10));
+        Self {
+            limits: QueueLimits {
+                messages,
+                bytes,
+                when_full,
+            },
+            life_ms: rng.chance(12288).then(|| 1 << rng.below(11)),
+            highest: rng
+                .chance(20480)
+                .then(|| u8::try_from(1 + rng.below(4)).expect("below 256")),
+        }
+    }
+
+    /// Whether so much may not be ready.
+    pub(super) fn is_exceeded_by(&self, messages: u64, bytes: u64) -> bool {
+        let QueueLimits {
+            messages: most,
+            bytes: most_bytes,
+            ..
+        } = self.limits;
+        most.is_some_and(|most| messages > most) || most_bytes.is_some_and(|most| bytes > most)
+    }
+
+    pub(super) fn drops(&self) -> bool {
+        self.limits.when_full == WhenFull::DropHead
+    }
+
+    /// The level of a message of that priority.
+    pub(super) fn level(&self, priority: u8) -> u8 {
+        self.highest.map_or(0, |highest| priority.min(highest))
+    }
+}
