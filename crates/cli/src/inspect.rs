@@ -129,6 +129,13 @@ impl View {
             ["block", "bytes", "number", "epoch", "records", "crc", "previous"],
             rows,
         );
+        if let Some(footer) = &detail.footer {
+            let says = match footer.blocks {
+                Some(blocks) => format!("of {blocks} blocks"),
+                None => "damaged".to_owned(),
+            };
+            println!("footer {}, {} bytes, {says}", footer.file, footer.bytes);
+        }
         for gap in &detail.gaps {
             println!("no sound block from byte {}, {} bytes", gap.offset, gap.bytes);
         }

@@ -48,10 +48,11 @@ pub fn print(report: &VerifyReport) {
         }
     );
     println!(
-        "{} segments, {} blocks, {} records, {} index pages, {} index entries, {} checkpoints, {} catalog frames",
+        "{} segments, {} blocks, {} records, {} footers, {} index pages, {} index entries, {} checkpoints, {} catalog frames",
         report.segments,
         report.blocks,
         report.records,
+        report.footers,
         report.index_pages,
         report.index_entries,
         report.checkpoints,

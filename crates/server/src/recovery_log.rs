@@ -21,6 +21,8 @@ pub(crate) fn write(report: &StartReport) {
             bytes_replayed = recovery.bytes_replayed,
             records_appended_again = recovery.records_appended_again,
             index_rebuilt = recovery.index_rebuilt,
+            segments_from_footers = recovery.segments_from_footers,
+            segments_from_blocks = recovery.segments_from_blocks,
             elapsed_ms = recovery.elapsed_ms,
             "recovered"
         );

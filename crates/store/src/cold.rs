@@ -8,6 +8,7 @@ use crate::builder::{BlockBuilder, Place, SealedBlock};
 use crate::checksum::Salt;
 use crate::disk::{Disk, DiskFile, FileKind};
 use crate::engine::final_error;
+use crate::footer::{Draft, Finished};
 use crate::format::segment::SegmentHeader;
 use crate::ids::{BlockNumber, Epoch, Lsn, SegmentNumber};
 use crate::limits::SEGMENT_HEADER_BYTES;
@@ -24,11 +25,12 @@ pub(crate) struct ColdTail<D: Disk> {
     previous_crc: u32,
     max_timestamp_ms: u64,
     next_block: BlockNumber,
+    draft: Option<Box<Draft>>,
 }
 
 impl<D: Disk> ColdTail<D> {
     /// Makes a cold segment, durably.
-    pub(crate) fn create(disk: &D, header: &SegmentHeader) -> io::Result<Self> {
+    pub(crate) fn create(disk: &D, header: &SegmentHeader, footer_fraction: u64) -> io::Result<Self> {
         let path = segment_path(header.number);
         let file = match disk.create(&path, FileKind::Journal) {
             // Left by an attempt that a full disk has stopped.
@@ -52,6 +54,7 @@ impl<D: Disk> ColdTail<D> {
             previous_crc: 0,
             max_timestamp_ms: 0,
             next_block: BlockNumber::new(1),
+            draft: Draft::begin(footer_fraction, header.bytes),
         })
     }
 
@@ -89,6 +92,7 @@ impl<D: Disk> ColdTail<D> {
             max_timestamp_ms: self.max_timestamp_ms,
         };
         let block = builder.place(place).seal(salt);
+        self.draft = self.draft.take().and_then(|draft| draft.with(&block));
         self.file
             .file
             .write_synced_at(block.bytes(), block.offset)
@@ -98,5 +102,10 @@ impl<D: Disk> ColdTail<D> {
         self.max_timestamp_ms = block.header.max_timestamp_ms;
         self.next_block = self.next_block.next();
         Ok(block)
+    }
+
+    /// The footer of the segment, which takes no more blocks, if it is to have one.
+    pub(crate) fn finish(self) -> Option<Finished> {
+        self.draft.and_then(|draft| draft.finish(&self.file))
     }
 }

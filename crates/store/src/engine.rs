@@ -230,6 +230,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             cold_segments_recycled: shard.chores.cold_recycled,
             evacuations: shard.evacuator.evacuations,
             copies: shard.evacuator.copies,
+            footers_written: shard.footers.written,
             is_disk_full: shard.chores.is_full,
             segments_spare: crate::format::byte_count(spare),
             ..Counters::default()
@@ -261,6 +262,8 @@ pub struct Counters {
     pub evacuations: u64,
     /// Messages that were moved.
     pub copies: u64,
+    /// Footers written for sealed segments.
+    pub footers_written: u64,
     /// Whether the disk was found full, so that nobody may publish until there is room again.
     pub is_disk_full: bool,
     /// Segments that hold something or wait to be recycled, cold ones included; spares and the one prepared not.

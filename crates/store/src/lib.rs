@@ -82,6 +82,7 @@ mod embed;
 mod engine;
 mod error;
 mod follower;
+mod footer;
 mod format;
 mod frame;
 mod ids;

@@ -27,6 +27,9 @@ pub struct Options {
     /// While messages come in, evacuation reads and writes at most this many bytes for each byte of log. Below 4 it may
     /// fall behind, and the disk fills.
     pub evacuation_pace: u64,
+    /// A sealed segment gets a footer, from which the index can be rebuilt without reading bodies, when that takes at most the
+    /// segment's blocks divided by this; 0 for no footers.
+    pub footer_fraction: u64,
     /// Messages that a queue may deliver beyond its durable delivery mark.
     pub delivery_mark_step: u64,
     /// What to do when damage is found.
@@ -55,6 +58,7 @@ impl Default for Options {
             reserve_segments: limits::RESERVE_SEGMENTS,
             evacuation_slack_bytes: limits::EVACUATION_SLACK_BYTES,
             evacuation_pace: limits::EVACUATION_PACE,
+            footer_fraction: limits::FOOTER_FRACTION,
             delivery_mark_step: limits::DELIVERY_MARK_STEP,
             damage: DamagePolicy::Quarantine,
         }
@@ -62,7 +66,8 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The smallest of everything: segments of 64 KiB, so that a short test rolls and recycles often.
+    /// The smallest of everything: segments of 64 KiB, so that a short test rolls and recycles often, and every sealed one gets a
+    /// footer.
     #[must_use]
     pub fn tiny() -> Self {
         Self {
@@ -76,6 +81,7 @@ impl Options {
             reserve_segments: 2,
             evacuation_slack_bytes: 4 * limits::SEGMENT_BYTES_MIN,
             evacuation_pace: limits::EVACUATION_PACE,
+            footer_fraction: 1,
             delivery_mark_step: 8,
             damage: DamagePolicy::Quarantine,
         }

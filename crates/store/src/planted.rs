@@ -27,11 +27,13 @@ pub enum Planted {
     DropInLaterBlock,
     ExpireByReplayClock,
     ForgetBytesInCheckpoint,
+    TrustStaleFooter,
+    SkipAckInFooter,
 }
 
 impl Planted {
     /// Every bug that can be planted.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::SkipSync,
         Self::SkipDirectorySync,
         Self::ConfirmBeforeSync,
@@ -49,6 +51,8 @@ impl Planted {
         Self::DropInLaterBlock,
         Self::ExpireByReplayClock,
         Self::ForgetBytesInCheckpoint,
+        Self::TrustStaleFooter,
+        Self::SkipAckInFooter,
     ];
 
     /// What the bug does, in words.
@@ -72,6 +76,8 @@ impl Planted {
             Self::DropInLaterBlock => "drop in a later block than the cause",
             Self::ExpireByReplayClock => "expire by the clock of the replay",
             Self::ForgetBytesInCheckpoint => "forget in a checkpoint what a queue holds in bytes",
+            Self::TrustStaleFooter => "trust a footer that the log does not bear out",
+            Self::SkipAckInFooter => "leave acknowledgements out of a footer",
         }
     }
 }

@@ -17,6 +17,10 @@ pub struct RecoveryReport {
     pub epoch: u64,
     /// Whether the index had to be rebuilt from the whole log.
     pub index_rebuilt: bool,
+    /// When it was: segments of which only the footer was read, and none of the bodies.
+    pub segments_from_footers: u64,
+    /// When it was: segments that were read in full.
+    pub segments_from_blocks: u64,
     /// Blocks replayed behind the checkpoint.
     pub blocks_replayed: u64,
     /// Bytes replayed behind the checkpoint.

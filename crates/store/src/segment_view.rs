@@ -33,6 +33,19 @@ pub(crate) enum Verdict {
     Absent,
 }
 
+/// The header at `at`, and its checksum, if there is one of this segment. Nothing else of the segment is read.
+pub(crate) fn header_at<F: DiskFile>(
+    file: &SegmentFile<F>,
+    salt: Salt,
+    at: Lsn,
+) -> io::Result<Option<(BlockHeader, u32)>> {
+    let offset = file.offset(at);
+    let mut page = AlignedBuf::zeroed(memory_offset(ALIGNMENT));
+    let read = file.file.read_at(&mut page, offset)?;
+    let header = BlockHeader::decode(&page[..read], salt, file.number, file.first_lsn, offset);
+    Ok(header.filter(|(header, _)| header.epoch == file.epoch))
+}
+
 /// A segment, read through a window.
 pub(crate) struct SegmentView<F: DiskFile> {
     file: Arc<SegmentFile<F>>,

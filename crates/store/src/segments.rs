@@ -34,11 +34,14 @@ pub(crate) fn spare_path(number: SegmentNumber) -> String {
     format!("{JOURNAL_DIR}/spare-{:016x}", number.get())
 }
 
-/// What a file name in the journal's directory says.
+/// What a file name in one of the directories of segments says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum JournalName {
     Segment(SegmentNumber),
     Spare(SegmentNumber),
+    Footer(SegmentNumber),
+    /// One that was being written.
+    UnfinishedFooter(SegmentNumber),
 }
 
 impl JournalName {
@@ -50,6 +53,12 @@ impl JournalName {
         };
         if let Some(hex) = name.strip_prefix("spare-") {
             return number(hex).map(Self::Spare);
+        }
+        if let Some(hex) = name.strip_suffix(".footer") {
+            return number(hex).map(Self::Footer);
+        }
+        if let Some(hex) = name.strip_suffix(".footer.new") {
+            return number(hex).map(Self::UnfinishedFooter);
         }
         number(name.strip_suffix(".seg")?).map(Self::Segment)
     }
@@ -136,6 +145,14 @@ pub(crate) struct Segment<F> {
     pub vacated: Option<u32>,
     /// Whether its survivors can be moved; not when damage was met in it.
     pub movable: bool,
+    pub footing: Footing,
+}
+
+/// Whether there is a file that says what a segment's blocks say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Footing {
+    None,
+    Written,
 }
 
 impl<F> Segment<F> {
@@ -150,6 +167,7 @@ impl<F> Segment<F> {
             settled: None,
             vacated: None,
             movable: true,
+            footing: Footing::None,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::builder::{BlockBuilder, Place, PlacedBlock, SealedBlock};
 use crate::checksum::Salt;
 use crate::disk::{Disk, DiskFile, Now};
 use crate::error::AppendError;
+use crate::footer::{Draft, Finished};
 use crate::ids::{BlockNumber, Durable, Epoch, Lsn};
 use crate::limits::{self, LAZY_COMMIT_MS, WAITING_BYTES_MAX};
 use crate::planted::{self, Planted};
@@ -43,12 +44,14 @@ pub(crate) struct WriteJob<D: Disk> {
     block: PlacedBlock,
     file: Arc<SegmentFile<D::File>>,
     salt: Salt,
+    draft: Option<Box<Draft>>,
 }
 
 impl<D: Disk> WriteJob<D> {
     /// Computes the checksums, writes and syncs. To be called without the shard's lock.
     pub(crate) fn perform(self) -> Written {
         let block = self.block.seal(self.salt);
+        let draft = self.draft.and_then(|draft| draft.with(&block));
         let mut result = if planted::is(Planted::SkipSync) {
             self.file.file.write_at(block.bytes(), block.offset)
         } else {
@@ -57,13 +60,15 @@ impl<D: Disk> WriteJob<D> {
         if planted::is(Planted::RetryAfterFailedSync) && result.is_err() {
             result = self.file.file.sync();
         }
-        Written { block, result }
+        Written { block, draft, result }
     }
 }
 
 /// A block whose write has returned.
 pub(crate) struct Written {
     pub block: SealedBlock,
+    /// The footer of its segment, as far as it goes.
+    pub draft: Option<Box<Draft>>,
     pub result: io::Result<()>,
 }
 
@@ -76,6 +81,8 @@ pub(crate) struct TailStart<D: Disk> {
     pub max_timestamp_ms: u64,
     /// Whether all before `end` is covered by something behind it.
     pub marked: bool,
+    /// The footer of the segment, with the blocks that are in it.
+    pub draft: Option<Box<Draft>>,
 }
 
 pub(crate) struct Tail<D: Disk> {
@@ -93,6 +100,12 @@ pub(crate) struct Tail<D: Disk> {
     held_open: bool,
     file: Arc<SegmentFile<D::File>>,
     next_file: Option<Arc<SegmentFile<D::File>>>,
+    /// The footer of the segment; with the write that is under way.
+    draft: Option<Box<Draft>>,
+    /// Which segments get one: see [`Options`](crate::Options).
+    footer_fraction: u64,
+    /// The footer of the segment before, once the log has gone on.
+    finished: Option<Finished>,
     end: Lsn,
     previous_crc: u32,
     durable: Durable,
@@ -109,6 +122,7 @@ impl<D: Disk> Tail<D> {
         epoch: Epoch,
         block_bytes_soft: u64,
         segment_bytes: u64,
+        footer_fraction: u64,
         mut pool: BufferPool,
     ) -> Self {
         let building = BlockBuilder::new(start.last_block.next(), pool.take(0));
@@ -126,6 +140,9 @@ impl<D: Disk> Tail<D> {
             held_open: false,
             file: start.file,
             next_file: None,
+            draft: start.draft,
+            footer_fraction,
+            finished: None,
             end: start.end,
             previous_crc: start.previous_crc,
             durable: Durable::up_to(start.last_block),
@@ -174,6 +191,11 @@ impl<D: Disk> Tail<D> {
 
     pub(crate) fn set_next_segment(&mut self, file: Arc<SegmentFile<D::File>>) {
         self.next_file = Some(file);
+    }
+
+    /// The footer of the segment that was sealed last, if it is to have one.
+    pub(crate) const fn take_finished(&mut self) -> Option<Finished> {
+        self.finished.take()
     }
 
     /// The largest block that fits into an empty segment.
@@ -329,6 +351,9 @@ impl<D: Disk> Tail<D> {
                 return Next::NeedsSegment;
             };
             self.end = next.first_lsn.plus(limits::SEGMENT_HEADER_BYTES);
+            let following = Draft::begin(self.footer_fraction, next.file_bytes);
+            let sealed = std::mem::replace(&mut self.draft, following);
+            self.finished = sealed.and_then(|draft| draft.finish(&self.file));
             self.file = next;
             let fits = self.file.offset(self.end) + block_bytes <= self.file.file_bytes;
             assert!(fits, "what is accepted fits into an empty segment");
@@ -356,11 +381,12 @@ impl<D: Disk> Tail<D> {
             block: builder.place(place),
             file: Arc::clone(&self.file),
             salt: self.salt,
+            draft: self.draft.take(),
         })
     }
 
     /// The write under way returned success: everything up to this block is durable.
-    pub(crate) fn written(&mut self, block: &SealedBlock, now: Now) -> Durable {
+    pub(crate) fn written(&mut self, block: &SealedBlock, draft: Option<Box<Draft>>, now: Now) -> Durable {
         assert!(self.writing, "only a write that was handed out can return");
         assert!(
             block.header.lsn == self.end,
@@ -368,6 +394,7 @@ impl<D: Disk> Tail<D> {
         );
         self.writing = false;
         self.writing_pages = 0;
+        self.draft = draft;
         self.end = block.header.end();
         self.previous_crc = block.header_crc;
         self.max_timestamp_ms = block.header.max_timestamp_ms;

@@ -81,6 +81,10 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                     .time(disk.now(), || job.perform(disk))
                     .map(Done::Prepared),
             ),
+            Job::Footer(job) => (
+                failed("writing a footer", JOURNAL_DIR, Need::Other),
+                Ok(Done::FooterTried(job.perform(disk))),
+            ),
             Job::Reserve(job) => (
                 failed("making a spare segment", JOURNAL_DIR, Need::Segment),
                 job.perform(disk).map(Done::Reserved),

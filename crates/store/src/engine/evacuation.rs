@@ -26,7 +26,7 @@ use crate::limits::{
 use crate::pool::BufferPool;
 use crate::segment_view::{SegmentView, Verdict};
 use crate::segments::{Segment, segment_path};
-use crate::shard::{Done, EvacuationJob, Move, Survivor};
+use crate::shard::{Done, EvacuationJob, FooterJob, Move, Survivor};
 use std::io;
 use std::sync::Arc;
 
@@ -134,6 +134,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         if let Some(target) = job.target.take_if(|target| target.room() >= needed) {
             return Ok(target);
         }
+        if let Some(full) = job.target.take() {
+            self.foot(full, job);
+        }
         let number = SegmentNumber::cold(job.next_cold);
         let header = SegmentHeader {
             number,
@@ -143,7 +146,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             created_ms: self.disk.now().wall_ms,
             bytes: job.segment_bytes.max(SEGMENT_HEADER_BYTES + needed),
         };
-        let target = ColdTail::create(&self.disk, &header)?;
+        let target = ColdTail::create(&self.disk, &header, job.footer_fraction)?;
         job.next_cold += 1;
         let mut segment = Segment::new(Arc::clone(&target.file), target.end());
         // No queue's state comes from here.
@@ -153,6 +156,16 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         // Also when this step fails later on: a number is used once.
         guard.shard.evacuator.next_cold = job.next_cold;
         Ok(target)
+    }
+
+    /// Writes the footer of a cold segment that takes no more copies.
+    fn foot(&self, full: ColdTail<D>, job: &EvacuationJob<D>) {
+        let finished = full.finish().filter(|_| job.footer_fraction > 0);
+        let Some(finished) = finished else { return };
+        let store = job.store;
+        if let Some(segment) = (FooterJob { finished, store }).perform(&self.disk) {
+            self.lock().shard.note_footer(segment);
+        }
     }
 
     /// Points the index at copies; `false` when it had too few pages for all of them. As many as it has pages for are moved,

@@ -3,6 +3,8 @@
 //! Pure functions between values and bytes. Nothing here knows a file, a lock or an index.
 
 pub(crate) mod block;
+pub(crate) mod footer;
+pub(crate) mod head;
 pub(crate) mod record;
 pub(crate) mod segment;
 

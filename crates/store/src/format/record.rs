@@ -8,7 +8,7 @@
 //!   an encoder leaves them open, [`seal`] sets them.
 
 use crate::checksum::Salt;
-use crate::format::{disk_len, memory_len, pad8};
+use crate::format::{disk_len, head, memory_len, pad8};
 use crate::ids::{QueueId, SegmentNumber, Seq};
 use crate::limits::INLINE_BODY_BYTES_MAX;
 use byteorder::{ByteOrder, LittleEndian as LE};
@@ -32,7 +32,7 @@ const TYPE_MARK: u8 = 8;
 /// The message is dropped when the store is opened again.
 const FLAG_TRANSIENT: u8 = 1;
 /// One AMQP message. Number 2 is reserved for a batch of stream records.
-const FORMAT_MESSAGE: u8 = 1;
+pub(super) const FORMAT_MESSAGE: u8 = 1;
 
 /// Whether a message outlives the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -305,7 +305,7 @@ fn body_with_own_checksum(record: &[u8]) -> Option<usize> {
 }
 
 /// Whether a record of this type is a message, published or evacuated.
-const fn is_message(record_type: u8) -> bool {
+pub(super) const fn is_message(record_type: u8) -> bool {
     matches!(record_type, TYPE_MESSAGE | TYPE_COPY)
 }
 
@@ -367,14 +367,17 @@ impl<'a> MessageRecord<'a> {
 
     /// The queues that hold this message.
     pub(crate) fn references(&self) -> impl Iterator<Item = Reference> + 'a {
-        self.references
-            .chunks_exact(REFERENCE_LEN)
-            .map(|bytes| Reference {
-                queue: QueueId::new(LE::read_u64(&bytes[0..])),
-                seq: Seq::new(LE::read_u64(&bytes[8..])),
-                expires_ms: LE::read_u64(&bytes[16..]),
-            })
+        references(self.references)
     }
+}
+
+/// The references in these bytes.
+pub(super) fn references(bytes: &[u8]) -> impl Iterator<Item = Reference> {
+    bytes.chunks_exact(REFERENCE_LEN).map(|bytes| Reference {
+        queue: QueueId::new(LE::read_u64(&bytes[0..])),
+        seq: Seq::new(LE::read_u64(&bytes[8..])),
+        expires_ms: LE::read_u64(&bytes[16..]),
+    })
 }
 
 /// How many others each of so many entries shares a record with.
@@ -434,33 +437,38 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
 
 /// Reads a message of exactly these bytes.
 pub(crate) fn decode_message(bytes: &[u8]) -> Option<MessageRecord<'_>> {
-    if bytes.len() < MESSAGE_HEADER_LEN || !is_message(bytes[8]) || bytes[11] != FORMAT_MESSAGE {
-        return None;
-    }
-    let references = REFERENCE_LEN.checked_mul(memory_len(LE::read_u32(&bytes[16..])))?;
-    let properties_at = MESSAGE_HEADER_LEN.checked_add(references)?;
-    let body_at = properties_at.checked_add(memory_len(LE::read_u32(&bytes[20..])))?;
-    if body_at.checked_add(memory_len(LE::read_u32(&bytes[24..])))? != bytes.len() {
+    let properties_at = head::len(bytes).filter(|_| is_message(bytes[8]))?;
+    let head = head::decode_message(&bytes[..properties_at])?;
+    let body_at = properties_at.checked_add(head.properties_len)?;
+    if head::record_len(bytes) != bytes.len() {
         return None;
     }
     Some(MessageRecord {
-        origin: if bytes[8] == TYPE_COPY {
-            Origin::Evacuated
-        } else {
-            Origin::Published
-        },
-        persistence: if bytes[9] & FLAG_TRANSIENT == 0 {
-            Persistence::Persistent
-        } else {
-            Persistence::Transient
-        },
-        priority: bytes[10],
-        message_id: LE::read_u64(&bytes[32..]),
-        timestamp_ms: LE::read_u64(&bytes[40..]),
-        references: &bytes[MESSAGE_HEADER_LEN..properties_at],
-        properties: &bytes[properties_at..body_at],
+        origin: head.origin,
+        persistence: head.persistence,
+        priority: head.priority,
+        message_id: head.message_id,
+        timestamp_ms: head.timestamp_ms,
+        references: head.references,
+        properties: bytes.get(properties_at..body_at)?,
         body: &bytes[body_at..],
     })
+}
+
+pub(super) const fn origin(record_type: u8) -> Origin {
+    if record_type == TYPE_COPY {
+        Origin::Evacuated
+    } else {
+        Origin::Published
+    }
+}
+
+pub(super) const fn persistence(flags: u8) -> Persistence {
+    if flags & FLAG_TRANSIENT == 0 {
+        Persistence::Persistent
+    } else {
+        Persistence::Transient
+    }
 }
 
 fn ranges(bytes: &[u8], kind: RangesKind) -> Option<Record<'_>> {

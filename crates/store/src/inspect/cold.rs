@@ -6,6 +6,7 @@
 
 use super::error::InspectError;
 use super::finding::{Finding, Part};
+use super::footers::FooterCheck;
 use super::journal::Check;
 use super::walk::{Left, Stretch, Walk};
 use crate::disk::Disk;
@@ -46,12 +47,14 @@ fn segment<D: Disk>(
             doubtful.push(finding);
         }
     }
+    let mut footer = FooterCheck::open(check.site, found)?;
     let mut held: Vec<Stretch> = Vec::new();
     while let Some(stretch) = walk.next()? {
         match stretch {
             Stretch::Block(block) if block.contents.is_whole() => {
                 // With a sound block behind them they are damage.
                 settle(check, found, held.drain(..))?;
+                footer.compare(&block);
                 check.take(found.number, &block);
             }
             Stretch::Block(_) => {
@@ -61,6 +64,7 @@ fn segment<D: Disk>(
             Stretch::Gap(_) => held.push(stretch),
         }
     }
+    footer.finish(check.report);
     if held.is_empty() || !check.is_still_there(found)? {
         return Ok(());
     }

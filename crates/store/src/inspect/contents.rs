@@ -73,6 +73,21 @@ pub struct SegmentDetail {
     pub blocks: Vec<BlockInfo>,
     /// Pages without one: unused, torn or damaged.
     pub gaps: Vec<GapInfo>,
+    /// Its footer, if there is one.
+    pub footer: Option<FooterInfo>,
+}
+
+/// The file from which the index can be rebuilt without reading the bodies of a sealed segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FooterInfo {
+    /// The file, relative to the data directory.
+    pub file: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Blocks that it speaks of; `None` when it is damaged.
+    pub blocks: Option<u64>,
+    /// Where it says that the last of them ends; `None` when it is damaged.
+    pub end: Option<Lsn>,
 }
 
 /// A block whose header is sound.

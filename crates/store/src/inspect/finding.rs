@@ -57,6 +57,8 @@ pub enum Part {
     Record,
     /// Zeros between or behind the records of a block that are none. Costs nothing.
     Padding,
+    /// A segment's footer. A rebuild of the index reads the segment's blocks instead.
+    Footer,
     /// A segment that the newest checkpoint speaks of and that is not there.
     MissingSegment,
     /// A checkpoint. The other one, or the log, says the same.
@@ -71,7 +73,10 @@ impl Part {
     /// Whether the range is derived from the journal, which rebuilds it.
     #[must_use]
     pub const fn is_derived(self) -> bool {
-        matches!(self, Self::Checkpoint | Self::IndexPage | Self::IndexEntry)
+        matches!(
+            self,
+            Self::Footer | Self::Checkpoint | Self::IndexPage | Self::IndexEntry
+        )
     }
 
     /// Whether the range lies in a segment.
@@ -120,6 +125,8 @@ pub struct VerifyReport {
     pub records: u64,
     /// Bytes of blocks, padding included.
     pub journal_bytes: u64,
+    /// Footers that say what the blocks of their segments say.
+    pub footers: u64,
     /// Sound frames of the catalog.
     pub catalog_frames: u64,
     /// Live entries of the catalog.

@@ -11,7 +11,7 @@ use super::error::InspectError;
 use super::site::Site;
 use super::walk::{Block, Left, Stretch, Walk};
 use super::window::range_of;
-use super::{checkpoints, describe};
+use super::{checkpoints, describe, footers};
 use crate::catalog::{self, CATALOG_NAME};
 use crate::checkpoint::{Checkpoint, NO_PAGE, set_of};
 use crate::disk::{Disk, DiskFile, FileKind};
@@ -107,6 +107,7 @@ impl<D: Disk> Inspector<D> {
             segment: log_segment(found),
             blocks: Vec::new(),
             gaps: Vec::new(),
+            footer: footers::info(&self.site, found)?,
         };
         let mut walk = Walk::open(&self.site.disk, found, self.site.salt)?;
         while let Some(stretch) = walk.next()? {

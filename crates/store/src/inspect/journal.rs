@@ -10,6 +10,7 @@
 use super::cold;
 use super::error::InspectError;
 use super::finding::{Finding, Part, Unjudged, VerifyReport, WhyUnjudged};
+use super::footers::FooterCheck;
 use super::ledger::Ledger;
 use super::progress::{Progress, Stage};
 use super::site::Site;
@@ -156,12 +157,14 @@ impl<D: Disk> Check<'_, D> {
             let finding = Finding::new(file, 0, SEGMENT_HEADER_BYTES, Part::SegmentHeader);
             self.report.findings.push(finding);
         }
+        let mut footer = FooterCheck::open(self.site, found)?;
         let mut is_first_invalid = true;
         loop {
             told(walk.offset());
             let Some(stretch) = walk.next()? else { break };
             let invalid = match stretch {
                 Stretch::Block(block) if block.contents.is_whole() => {
+                    footer.compare(&block);
                     self.whole(found, &block)?;
                     is_first_invalid = true;
                     continue;
@@ -185,6 +188,7 @@ impl<D: Disk> Check<'_, D> {
             self.hold(found, invalid, proof);
             is_first_invalid = false;
         }
+        footer.finish(self.report);
         Ok(())
     }
 

@@ -15,6 +15,7 @@ mod contents;
 mod describe;
 mod error;
 mod finding;
+mod footers;
 mod index;
 mod inspector;
 mod journal;
@@ -31,8 +32,8 @@ mod walk;
 mod window;
 
 pub use contents::{
-    BlockInfo, CatalogEntryInfo, CheckpointInfo, EntryInfo, GapInfo, MetaInfo, PageInfo, PageUse, QueueInfo,
-    RecordInfo, RecordKind, ReferenceInfo, SegmentDetail, SegmentInfo, SegmentRole, SlotInfo,
+    BlockInfo, CatalogEntryInfo, CheckpointInfo, EntryInfo, FooterInfo, GapInfo, MetaInfo, PageInfo, PageUse,
+    QueueInfo, RecordInfo, RecordKind, ReferenceInfo, SegmentDetail, SegmentInfo, SegmentRole, SlotInfo,
 };
 pub use error::InspectError;
 pub use finding::{Finding, Part, Unjudged, VerifyReport, WhyUnjudged};

@@ -17,6 +17,7 @@ use crate::checkpoint::{self, SHARD_DIR};
 use crate::disk::Disk;
 use crate::index::pages::INDEX_DIR;
 use crate::report::LostEntries;
+use crate::segments::{COLD_DIR, JOURNAL_DIR};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -102,6 +103,7 @@ pub fn plan<D: Disk>(disk: &D, progress: &mut impl Progress) -> Result<RepairPla
             why,
         });
     }
+    steps.extend(footers(disk, &report, &folder)?);
     let misleading = [Part::IndexPage, Part::IndexEntry, Part::MissingSegment];
     let is_misled = |finding: &Finding| misleading.contains(&finding.part);
     if report.findings.iter().any(is_misled) || !report.astray.is_empty() {
@@ -174,8 +176,35 @@ const fn why_copied(part: Part) -> Option<&'static str> {
         Part::SegmentHeader => "its blocks, or a checkpoint, say the same",
         Part::Block | Part::Record => "the segment stays: what is intact in it and behind it is read",
         Part::Padding => "no message stands there",
-        Part::MissingSegment | Part::Checkpoint | Part::IndexPage | Part::IndexEntry => return None,
+        Part::Footer | Part::MissingSegment | Part::Checkpoint | Part::IndexPage | Part::IndexEntry => {
+            return None;
+        }
     })
+}
+
+/// Footers that are damaged, and those of damaged segments: with those, a rebuild would not notice what is lost, nor look for it
+/// elsewhere.
+fn footers<D: Disk>(disk: &D, report: &VerifyReport, folder: &str) -> Result<Vec<Step>, InspectError> {
+    let mut steps = Vec::new();
+    for dir in [JOURNAL_DIR, COLD_DIR] {
+        let names = disk.list(dir).map_err(InspectError::io("listing", dir))?;
+        for name in names.iter().filter(|name| name.ends_with(".footer")) {
+            let footer = format!("{dir}/{name}");
+            let segment = format!("{}.seg", footer.trim_end_matches(".footer"));
+            let mut damaged = report.findings.iter();
+            let why = damaged.find_map(|finding| match finding.part {
+                Part::Footer if finding.file == footer => {
+                    Some("a damaged footer says nothing; the blocks of its segment say the same")
+                }
+                part if part.is_journal() && finding.file == segment => {
+                    Some("its segment is damaged: a rebuild has to read what is left of the blocks")
+                }
+                _ => None,
+            });
+            steps.extend(why.map(|why| moved(&footer, folder, why)));
+        }
+    }
+    Ok(steps)
 }
 
 /// All checkpoints first: without them nobody misses the index.

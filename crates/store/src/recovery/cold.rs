@@ -9,6 +9,7 @@
 //!   write, of which nothing was ever needed: it is damage if entries are missing.
 
 use super::directory::Found;
+use super::footers;
 use super::scan::{Scan, as_open_error};
 use crate::disk::Disk;
 use crate::error::OpenError;
@@ -61,6 +62,11 @@ fn read_segment<D: Disk>(
         return Ok(());
     };
     let file = Arc::clone(&segment.file);
+    let footer = footers::of_cold(scan.disk, scan.store, scan.directory, found, &file);
+    if let Some(footer) = footer {
+        return footers::apply(&footer, state, report);
+    }
+    report.segments_from_blocks += 1;
     let mut view = SegmentView::new(file, scan.salt, None, found.limit);
     let mut at = found.first_lsn.plus(SEGMENT_HEADER_BYTES);
     let mut end = at;

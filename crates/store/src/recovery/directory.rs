@@ -11,6 +11,7 @@ use crate::ids::{Epoch, Lsn, SegmentNumber};
 use crate::limits::{ALIGNMENT, SEGMENT_HEADER_BYTES};
 use crate::planted::{self, Planted};
 use crate::segments::{COLD_DIR, JOURNAL_DIR, JournalName, open_file, segment_path, spare_path};
+use std::collections::BTreeSet;
 
 /// Bytes that are read at once in search of a block.
 const SEARCH_BYTES: u64 = 1 << 20;
@@ -72,6 +73,10 @@ pub(crate) struct Directory {
     pub spares: Vec<SegmentNumber>,
     /// Files with a segment's name that are no part of the log.
     pub remains: Vec<SegmentNumber>,
+    /// Segments, of the log or not, that a footer is there for.
+    pub footers: BTreeSet<SegmentNumber>,
+    /// Segments whose footer was being written.
+    pub unfinished_footers: Vec<SegmentNumber>,
     pub next_number: SegmentNumber,
     /// Cold segments that were ever made, as far as their files tell.
     pub next_cold: u64,
@@ -93,6 +98,8 @@ impl Directory {
             cold: Vec::new(),
             spares: Vec::new(),
             remains: Vec::new(),
+            footers: BTreeSet::new(),
+            unfinished_footers: Vec::new(),
             next_number: SegmentNumber::new(1),
             next_cold: 1,
         };
@@ -114,6 +121,14 @@ impl Directory {
                     }
                     number
                 }
+                JournalName::Footer(number) => {
+                    directory.footers.insert(number);
+                    number
+                }
+                JournalName::UnfinishedFooter(number) => {
+                    directory.unfinished_footers.push(number);
+                    number
+                }
             };
             directory.next_number = directory.next_number.max(number.next());
         }
@@ -131,11 +146,25 @@ impl Directory {
     ) -> Result<(), OpenError> {
         let names = disk.list(COLD_DIR).map_err(OpenError::io("listing", COLD_DIR))?;
         for name in names.iter().filter_map(|name| JournalName::parse(name)) {
-            let JournalName::Segment(named) = name else {
+            let (JournalName::Segment(named)
+            | JournalName::Footer(named)
+            | JournalName::UnfinishedFooter(named)) = name
+            else {
                 continue;
             };
             let number = SegmentNumber::cold(named.get());
             self.next_cold = self.next_cold.max(named.get() + 1);
+            match name {
+                JournalName::Footer(_) => {
+                    self.footers.insert(number);
+                    continue;
+                }
+                JournalName::UnfinishedFooter(_) => {
+                    self.unfinished_footers.push(number);
+                    continue;
+                }
+                JournalName::Segment(_) | JournalName::Spare(_) => {}
+            }
             let found = match read_header(disk, store, begun, number)? {
                 Some(found) => found,
                 None => headless(disk, number)?,

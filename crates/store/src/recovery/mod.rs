@@ -12,6 +12,7 @@ mod cold;
 mod damage;
 mod directory;
 mod ending;
+mod footers;
 mod restore;
 mod scan;
 
@@ -20,6 +21,7 @@ use crate::checkpoint::{self, CheckpointSegment};
 use crate::checksum::Salt;
 use crate::disk::{Disk, DiskFile, FileKind, Now};
 use crate::error::{OpenError, PoisonCause};
+use crate::footer::Draft;
 use crate::format::block::HEADER_LEN;
 use crate::format::record::{self};
 use crate::format::segment::SegmentHeader;
@@ -108,7 +110,7 @@ fn try_open<D: Disk>(
 ) -> Result<Opened<D>, OpenError> {
     let directory = Directory::read(disk, identity.store, identity.begun, known)?;
     let restored = restore::state(disk, options, identity.store, &directory, report)?;
-    let mut scan = Scan::new(Salt::of(identity.store), &directory, restored);
+    let mut scan = Scan::new(disk, identity.store, &directory, restored);
     scan.run(report)?;
     let doubtful = cold::read(&mut scan, report)?;
     if options.damage == DamagePolicy::Refuse && !report.quarantined.is_empty() {
@@ -168,6 +170,7 @@ fn start_epoch<D: Disk>(
         last_block,
         max_timestamp_ms,
         marked: true,
+        draft: Draft::begin(options.footer_fraction, bytes),
     };
     state
         .segments
@@ -192,6 +195,7 @@ fn start_epoch<D: Disk>(
             .file
             .write_synced_at(block.bytes(), SEGMENT_HEADER_BYTES)
             .map_err(OpenError::io("writing", &path))?;
+        start.draft = start.draft.and_then(|draft| draft.with(&block));
         start.end = block.header.end();
         start.marked = false;
         start.previous_crc = block.header_crc;
@@ -219,6 +223,7 @@ fn start_epoch<D: Disk>(
     }
     let unusable = directory.retire(disk, cut, number)?;
     remove_unfinished(disk, &unfinished)?;
+    footers::remove_strays(disk, directory, cut, &mut state);
     let nameless = settle_state(&mut state, clean, doubtful, report);
     let mut spares: Vec<SegmentNumber> = directory.spares.clone();
     if bytes == options.segment_bytes {
@@ -248,6 +253,7 @@ fn start_epoch<D: Disk>(
         identity.epoch,
         options.block_bytes_soft,
         options.segment_bytes,
+        options.footer_fraction,
         pool,
     );
     state.touched.clear();

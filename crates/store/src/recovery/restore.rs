@@ -9,7 +9,7 @@ use crate::index::pages::Pages;
 use crate::limits::SEGMENT_HEADER_BYTES;
 use crate::options::Options;
 use crate::report::RecoveryReport;
-use crate::segments::{Segment, SegmentFile, open_file, segment_path};
+use crate::segments::{Footing, Segment, SegmentFile, open_file, segment_path};
 use crate::shard::Retained;
 use crate::state::State;
 use std::sync::Arc;
@@ -187,6 +187,9 @@ fn enter_segments<D: Disk>(disk: &D, state: &mut State<D>, directory: &Directory
         let mut segment = Segment::new(Arc::new(file), end);
         // What is evacuated comes without control records.
         segment.settled = found.number.is_cold().then_some(super::NO_BLOCK);
+        if directory.footers.contains(&found.number) {
+            segment.footing = Footing::Written;
+        }
         state.segments.push(segment);
     }
     Ok(())

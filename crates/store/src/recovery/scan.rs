@@ -9,14 +9,16 @@
 //! - A block is applied when something proves that it was synced: a later block, or a later epoch.
 //! - The last block, which nothing proves, is handed back to be written again.
 //!
-//! Elsewhere: one segment block by block (`segment_view`), what invalid bytes are (`damage`), what comes out (`ending`).
+//! Elsewhere: segments whose footer is read in place of their blocks (`footers`), one segment block by block (`segment_view`), what invalid bytes are (`damage`), what comes out (`ending`).
 
 use super::damage::{Damage, DamagedRange};
 use super::directory::{Directory, Found};
+use super::footers;
 use super::restore::Restored;
 use crate::checksum::Salt;
 use crate::disk::Disk;
 use crate::error::OpenError;
+use crate::footer::Footer;
 use crate::format::block::BlockHeader;
 use crate::format::byte_count;
 use crate::ids::{Lsn, SegmentNumber};
@@ -35,6 +37,8 @@ pub(super) struct Held {
 }
 
 pub(super) struct Scan<'a, D: Disk> {
+    pub disk: &'a D,
+    pub store: u128,
     pub salt: Salt,
     pub directory: &'a Directory,
     pub restored: Restored<D>,
@@ -47,9 +51,11 @@ pub(super) struct Scan<'a, D: Disk> {
 }
 
 impl<'a, D: Disk> Scan<'a, D> {
-    pub(super) fn new(salt: Salt, directory: &'a Directory, restored: Restored<D>) -> Self {
+    pub(super) fn new(disk: &'a D, store: u128, directory: &'a Directory, restored: Restored<D>) -> Self {
         Self {
-            salt,
+            disk,
+            store,
+            salt: Salt::of(store),
             directory,
             end: restored.lsn,
             chain: restored.previous_crc,
@@ -86,18 +92,36 @@ impl<'a, D: Disk> Scan<'a, D> {
                 self.apply_held(report)?;
                 self.chain_known = false;
             }
+            if let Some(footer) = footers::of_journal(self, index) {
+                self.settle_damage(damage.take(), footer.header.previous_crc, report)?;
+                self.footer(&footer, report)?;
+                continue;
+            }
             self.segment(found, first, &mut damage, report)?;
+            report.segments_from_blocks += u64::from(self.restored.state.rebuilding);
         }
         self.end_of_log(damage, report)
     }
 
     /// Whether the segment at `index` continues the one before it without a gap.
-    fn follows(&self, index: usize) -> bool {
+    pub(super) fn follows(&self, index: usize) -> bool {
         let (before, this) = (
             &self.directory.segments[index - 1],
             &self.directory.segments[index],
         );
         before.end == this.first_lsn || before.limit == this.first_lsn
+    }
+
+    /// A whole segment, as its footer tells it. Something behind it proves that its last block was synced.
+    fn footer(&mut self, footer: &Footer, report: &mut RecoveryReport) -> Result<(), OpenError> {
+        self.apply_held(report)?;
+        footers::apply(footer, &mut self.restored.state, report)?;
+        let header = &footer.header;
+        (self.end, self.chain, self.chain_known) = (header.end, header.last_crc, true);
+        self.restored.last_block = header.last_block;
+        self.restored.max_timestamp_ms = header.max_timestamp_ms;
+        self.blocks += u64::from(header.block_count);
+        Ok(())
     }
 
     fn segment(

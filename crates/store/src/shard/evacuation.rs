@@ -87,6 +87,8 @@ pub(crate) struct EvacuationJob<D: Disk> {
     pub epoch: Epoch,
     pub segment_bytes: u64,
     pub block_bytes_soft: u64,
+    /// See [`Options`](crate::Options); 0 while the disk is full.
+    pub footer_fraction: u64,
     pub bytes_walked: u64,
     pub bytes_written: u64,
     pub copies: u64,
@@ -155,6 +157,11 @@ impl<D: Disk> Shard<D> {
             Some(walk) => walk,
             None => self.next_walk()?,
         };
+        let footer_fraction = if self.chores.is_full {
+            0
+        } else {
+            self.options.footer_fraction
+        };
         let source = self.state.segments.get_mut(walk.source)?;
         Some(EvacuationJob {
             source: Arc::clone(&source.file),
@@ -169,6 +176,7 @@ impl<D: Disk> Shard<D> {
             epoch: self.tail.epoch(),
             segment_bytes: self.options.segment_bytes,
             block_bytes_soft: self.options.block_bytes_soft,
+            footer_fraction,
             bytes_walked: 0,
             bytes_written: 0,
             copies: 0,

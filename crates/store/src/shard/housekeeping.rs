@@ -6,18 +6,19 @@
 //!   retained checkpoints begins behind it and was taken after its survivors were evacuated, and nobody holds it.
 
 use super::reserve::{Grow, Need, Release, Reserve};
-use super::{EvacuationJob, Shard};
+use super::{EvacuationJob, FooterJob, Shard};
 use crate::checkpoint::{self, Checkpoint, Position};
 use crate::disk::{AlignedBuf, Disk, DiskFile, FileKind, Now};
 use crate::engine::final_error;
 use crate::error::PoisonCause;
+use crate::footer::footer_path;
 use crate::format::record::{QueueAction, QueueRecord};
 use crate::format::segment::SegmentHeader;
 use crate::ids::{BlockNumber, Lsn, QueueId, SegmentNumber, Seq};
 use crate::index::pages::{INDEX_DIR, PageNumber};
 use crate::planted::{self, Planted};
 use crate::queue::QueueDurability;
-use crate::segments::{COLD_DIR, JOURNAL_DIR, Segment, SegmentFile, segment_path, spare_path};
+use crate::segments::{COLD_DIR, Footing, JOURNAL_DIR, Segment, SegmentFile, segment_path, spare_path};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -61,6 +62,7 @@ pub(crate) struct Chores {
 /// Work that is performed without the lock.
 pub(crate) enum Job<D: Disk> {
     Prepare(Prepare),
+    Footer(FooterJob),
     Checkpoint(CheckpointJob),
     Recycle(Recycle),
     Evacuate(EvacuationJob<D>),
@@ -88,6 +90,8 @@ pub(crate) struct Recycle {
     pub spares: Vec<SegmentNumber>,
     /// These give their room back.
     pub removed: Vec<SegmentNumber>,
+    /// Those among them that have a footer.
+    pub footed: Vec<SegmentNumber>,
 }
 
 /// A job, should it fail.
@@ -102,10 +106,19 @@ pub(crate) struct Failed {
 /// What became of a job.
 pub(crate) enum Done<D: Disk> {
     Prepared(Arc<SegmentFile<D::File>>),
-    CheckpointWritten { lsn: Lsn, generation: u32, clean: bool },
+    /// Of the segment that has a footer now, if one could be written.
+    FooterTried(Option<SegmentNumber>),
+    CheckpointWritten {
+        lsn: Lsn,
+        generation: u32,
+        clean: bool,
+    },
     Recycled(Recycle),
     Evacuated(Box<EvacuationJob<D>>),
-    Grown { slab: usize, file: D::File },
+    Grown {
+        slab: usize,
+        file: D::File,
+    },
     Reserved(SegmentNumber),
     Released,
 }
@@ -157,6 +170,12 @@ pub(crate) fn write_header<F: DiskFile>(file: &F, header: &SegmentHeader) -> io:
 
 impl Recycle {
     pub(crate) fn perform<D: Disk>(&self, disk: &D) -> io::Result<()> {
+        for number in &self.footed {
+            // One that stays says nothing to anyone, and the next start removes it.
+            if let Err(error) = disk.remove(&footer_path(*number)) {
+                tracing::debug!(%error, %number, "removing a footer");
+            }
+        }
         for number in &self.spares {
             disk.rename(&segment_path(*number), &spare_path(*number))?;
         }
@@ -180,6 +199,7 @@ impl<D: Disk> Shard<D> {
         let job = self.release_job().map(Job::Release);
         let job = job.or_else(|| self.prepare_job(now).map(Job::Prepare));
         let job = job.or_else(|| self.grow_job(now).map(Job::Grow));
+        let job = job.or_else(|| self.footer_job().map(Job::Footer));
         let job = job.or_else(|| self.checkpoint_job(now, checkpoint).map(Job::Checkpoint));
         let job = job.or_else(|| self.recycle_job().map(Job::Recycle));
         let job = job.or_else(|| self.evacuation_job(now).map(Job::Evacuate));
@@ -275,6 +295,7 @@ impl<D: Disk> Shard<D> {
         };
         let current = self.tail.segment().number;
         let mut reached = Lsn::new(0);
+        let mut footed = Vec::new();
         let mut segments = Vec::new();
         for segment in self.state.segments.iter() {
             // One that begins inside of another cuts that one's stale tail off, and stays as long as it is there.
@@ -283,6 +304,7 @@ impl<D: Disk> Shard<D> {
             let number = segment.file.number;
             if ready(&segment) && !cuts && number != current && !self.evacuator.is_target(number) {
                 segments.push(segment.file.number);
+                footed.extend((segment.footing == Footing::Written).then_some(number));
             }
         }
         if planted::is(Planted::RecycleOneSegmentTooMany)
@@ -305,6 +327,7 @@ impl<D: Disk> Shard<D> {
         Some(Recycle {
             spares: segments,
             removed,
+            footed,
         })
     }
 
@@ -422,6 +445,10 @@ impl<D: Disk> Shard<D> {
                 self.tail.set_next_segment(file);
                 Vec::new()
             }
+            Done::FooterTried(segment) => {
+                segment.into_iter().for_each(|segment| self.note_footer(segment));
+                Vec::new()
+            }
             Done::CheckpointWritten {
                 lsn,
                 generation,
@@ -510,6 +537,9 @@ impl<D: Disk> Shard<D> {
         let file = Arc::clone(self.tail.segment());
         let end = file.first_lsn.plus(crate::limits::SEGMENT_HEADER_BYTES);
         self.state.segments.push(Segment::new(file, end));
+        if let Some(finished) = self.tail.take_finished() {
+            self.note_sealed(finished);
+        }
     }
 }
 

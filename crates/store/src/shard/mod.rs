@@ -11,6 +11,7 @@
 mod dead_letters;
 mod evacuation;
 mod expiry;
+mod footers;
 mod housekeeping;
 mod lease;
 mod limits;
@@ -22,6 +23,7 @@ mod settle;
 use crate::builder::SealedBlock;
 use crate::disk::{Disk, Now};
 use crate::error::{AppendError, PoisonCause};
+use crate::footer::Draft;
 use crate::format::record::{self, MessageParts, Persistence, QueueAction, QueueRecord};
 use crate::format::{byte_count, pad8};
 use crate::ids::{BlockNumber, Durable, Lsn, QueueId, Seq};
@@ -35,6 +37,7 @@ use crate::tail::{Next, Tail, Take, Written};
 use dead_letters::Holders;
 pub use dead_letters::{DeadLetter, DeadLetters};
 pub(crate) use evacuation::{EvacuationJob, Evacuator, Move, Survivor};
+pub(crate) use footers::{FooterJob, Footers};
 pub(crate) use housekeeping::{
     CheckpointJob, CheckpointWish, Chores, Done, Failed, Job, Retained, write_header,
 };
@@ -92,6 +95,7 @@ pub struct Shard<D: Disk> {
     pub(crate) stopping: bool,
     pub(crate) chores: Chores,
     pub(crate) evacuator: Evacuator<D>,
+    pub(crate) footers: Footers,
     /// The newest time that was handed in.
     pub(crate) clock: Now,
     references: Vec<(QueueId, Seq, u64)>,
@@ -116,6 +120,7 @@ impl<D: Disk> Shard<D> {
         let mut shard = Self {
             ring: Ring::new(ring_bytes),
             evacuator: Evacuator::new(next_cold, tail.end()),
+            footers: Footers::default(),
             options,
             state,
             tail,
@@ -374,11 +379,16 @@ impl<D: Disk> Shard<D> {
             self.poison(&cause);
             return Err(cause);
         }
-        let applied = self.apply_block(block, now);
+        let applied = self.apply_block(block, written.draft, now);
         applied.inspect_err(|cause| self.poison(cause))
     }
 
-    fn apply_block(&mut self, block: SealedBlock, now: Now) -> Result<(), PoisonCause> {
+    fn apply_block(
+        &mut self,
+        block: SealedBlock,
+        draft: Option<Box<Draft>>,
+        now: Now,
+    ) -> Result<(), PoisonCause> {
         let payload_lsn = block.header.lsn.plus(BLOCK_HEADER_BYTES);
         self.clock = now;
         let touched = self.state.touched.len();
@@ -392,7 +402,7 @@ impl<D: Disk> Shard<D> {
             segment.last_block = block.header.number;
         }
         // Only now: whoever sees the new watermark also finds what it covers.
-        self.tail.written(&block, now);
+        self.tail.written(&block, draft, now);
         self.ring.push(Arc::new(block), &mut self.tail.pool);
         Ok(())
     }

@@ -1,12 +1,11 @@
-//! What each record does to the state.
+//! What each record does to the state. Only its head does anything.
 
 use super::{Gap, State, damaged_index, index_failure};
 use crate::disk::{Disk, Now};
 use crate::error::PoisonCause;
-use crate::format::record::{
-    self, MessageRecord, Persistence, QueueAction, QueueRecord, Range, RangesKind, Record,
-};
-use crate::format::{byte_count, disk_len, pad8};
+use crate::format::head::{self, Head, Heads, Kept, MessageHead};
+use crate::format::record::{Persistence, QueueAction, QueueRecord, Range, RangesKind};
+use crate::format::{byte_count, disk_len};
 use crate::ids::{Lsn, QueueId, SegmentNumber, Seq};
 use crate::index::page::{self, ENTRIES, Entry};
 use crate::live::Live;
@@ -14,6 +13,19 @@ use crate::queue::{Queue, QueueDurability};
 use roaring::RoaringTreemap;
 
 impl<D: Disk> State<D> {
+    /// Applies all records of a block, which begin at `lsn` in `segment`.
+    pub(crate) fn apply_heads(
+        &mut self,
+        heads: Heads<'_>,
+        lsn: Lsn,
+        segment: SegmentNumber,
+    ) -> Result<(), PoisonCause> {
+        for (offset, head) in heads {
+            self.apply_head(head, lsn.plus(byte_count(offset)), segment)?;
+        }
+        Ok(())
+    }
+
     /// Applies all records of a block's payload, which begins at `lsn` in `segment`.
     pub(crate) fn apply_payload(
         &mut self,
@@ -21,15 +33,7 @@ impl<D: Disk> State<D> {
         lsn: Lsn,
         segment: SegmentNumber,
     ) -> Result<(), PoisonCause> {
-        let mut at = 0;
-        while let Some((len, _)) = record::peek(&payload[at..]) {
-            self.apply_record(&payload[at..at + len], lsn.plus(byte_count(at)), segment)?;
-            at += pad8(len);
-            if at >= payload.len() {
-                break;
-            }
-        }
-        Ok(())
+        self.apply_heads(Heads::new(payload, Kept::Records), lsn, segment)
     }
 
     /// Applies the record of exactly these bytes.
@@ -39,23 +43,31 @@ impl<D: Disk> State<D> {
         lsn: Lsn,
         segment: SegmentNumber,
     ) -> Result<(), PoisonCause> {
-        match record::decode(bytes) {
-            Some(Record::Message(message)) => {
-                self.apply_message(&message, lsn, disk_len(bytes.len()), segment)
+        match head::len(bytes) {
+            Some(len) => self.apply_head(&bytes[..len], lsn, segment),
+            None => Ok(()),
+        }
+    }
+
+    fn apply_head(&mut self, bytes: &[u8], lsn: Lsn, segment: SegmentNumber) -> Result<(), PoisonCause> {
+        match head::decode(bytes) {
+            Some(Head::Message(message)) => {
+                let len = disk_len(head::record_len(bytes));
+                self.apply_message(&message, lsn, len, segment)
             }
-            Some(Record::Ranges { kind, ranges }) => ranges
+            Some(Head::Ranges { kind, ranges }) => ranges
                 .iter()
                 .try_for_each(|range| self.apply_range(kind, range, segment)),
-            Some(Record::Queue(record)) => self.apply_queue(&record, segment),
+            Some(Head::Queue(record)) => self.apply_queue(&record, segment),
             // A MARK changes nothing; what is intact and yet unreadable was written by a later version, whose
             // segments carry a feature bit that this one refuses.
-            Some(Record::Mark { .. }) | None => Ok(()),
+            Some(Head::Mark) | None => Ok(()),
         }
     }
 
     fn apply_message(
         &mut self,
-        message: &MessageRecord<'_>,
+        message: &MessageHead<'_>,
         lsn: Lsn,
         len: u32,
         segment: SegmentNumber,
@@ -82,7 +94,7 @@ impl<D: Disk> State<D> {
                 priority: message.priority,
                 sharers,
                 expires_ms,
-                properties_len: page::counted_properties(message.properties.len()),
+                properties_len: page::counted_properties(message.properties_len),
             };
             let (queue_id, page_number) = (queue.id, page::page_of(reference.seq));
             let slot = queue.page_slot(seq);

@@ -4,6 +4,7 @@
 mod damage;
 mod delivery;
 mod evacuation;
+mod footers;
 mod lifecycle;
 mod restart;
 mod space;

@@ -197,6 +197,40 @@ pub fn remove_checkpoints(dir: &Path) {
     }
 }
 
+/// Takes checkpoints and index away: only the log still knows, and perhaps its footers.
+pub fn remove_derived(dir: &Path, footers: Footers) {
+    remove_checkpoints(dir);
+    fs::remove_dir_all(dir.join("shard-00/x")).unwrap();
+    if footers == Footers::Removed {
+        for footer in self::footers(dir) {
+            fs::remove_file(dir.join(footer)).unwrap();
+        }
+    }
+}
+
+/// What becomes of the footers when all else that is derived is taken away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Footers {
+    Kept,
+    Removed,
+}
+
+/// The footers of all segments, in the order of their names.
+pub fn footers(dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for folder in ["shard-00/c", "shard-00/j"] {
+        let names = fs::read_dir(dir.join(folder)).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        found.extend(
+            names
+                .filter(|name| name.contains(".footer"))
+                .map(|name| format!("{folder}/{name}")),
+        );
+    }
+    found.sort_unstable();
+    found
+}
+
 /// One bit rots.
 pub fn flip(path: &Path, offset: u64) {
     let mut bytes = fs::read(path).unwrap();

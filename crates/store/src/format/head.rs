@@ -1,0 +1,247 @@
+//! The head of a record: all of it that changes the state. Of a message everything before its properties, of any other
+//! record the whole.
+//!
+//! Invariants:
+//! - A head is the beginning of its record as it stands in the log, checksum and length of the whole record included.
+//! - The state is given heads and nothing else, so that whoever keeps the heads of a log can rebuild from them what the log
+//!   says.
+//!
+//! Elsewhere: what a head does (`state`), the records themselves (`record`), who keeps heads (`footer`).
+
+use super::record::{self, MESSAGE_HEADER_LEN, Origin, Persistence, QueueRecord, REFERENCE_LEN, RangesKind};
+use super::record::{Ranges, Record, Reference};
+use crate::format::{memory_len, pad8};
+use byteorder::{ByteOrder, LittleEndian as LE};
+
+/// The head of a record, read in place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Head<'a> {
+    Message(MessageHead<'a>),
+    Ranges { kind: RangesKind, ranges: Ranges<'a> },
+    Queue(QueueRecord<'a>),
+    Mark,
+}
+
+/// A message without its properties and its body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct MessageHead<'a> {
+    pub origin: Origin,
+    pub persistence: Persistence,
+    pub priority: u8,
+    pub message_id: u64,
+    pub timestamp_ms: u64,
+    pub properties_len: usize,
+    pub(super) references: &'a [u8],
+}
+
+impl<'a> MessageHead<'a> {
+    /// How many other entries each entry shares this record with, as it was written.
+    pub(crate) fn sharers(&self) -> u16 {
+        record::sharers(self.references.len() / REFERENCE_LEN)
+    }
+
+    /// The queues that hold this message.
+    pub(crate) fn references(&self) -> impl Iterator<Item = Reference> + 'a {
+        record::references(self.references)
+    }
+}
+
+/// Bytes of the head of the record that begins at `bytes`, which holds at least the head; `None` when no record can begin so.
+pub(crate) fn len(bytes: &[u8]) -> Option<usize> {
+    if bytes.len() < record::MARK_LEN {
+        return None;
+    }
+    let whole = record_len(bytes);
+    let len = if record::is_message(bytes[8]) {
+        let references = memory_len(LE::read_u32(&bytes[16..]));
+        MESSAGE_HEADER_LEN.checked_add(REFERENCE_LEN.checked_mul(references)?)?
+    } else {
+        whole
+    };
+    (record::MARK_LEN..=bytes.len().min(whole))
+        .contains(&len)
+        .then_some(len)
+}
+
+/// Bytes of the record that this is the head of.
+pub(crate) fn record_len(head: &[u8]) -> usize {
+    memory_len(LE::read_u32(&head[4..]))
+}
+
+/// Reads a head of exactly these bytes. `None` when they make no sense, which that of an intact record never does.
+pub(crate) fn decode(bytes: &[u8]) -> Option<Head<'_>> {
+    if bytes.len() < record::MARK_LEN {
+        return None;
+    }
+    if record::is_message(bytes[8]) {
+        return decode_message(bytes).map(Head::Message);
+    }
+    Some(match record::decode(bytes)? {
+        // Those are no other type's.
+        Record::Message(_) => return None,
+        Record::Ranges { kind, ranges } => Head::Ranges { kind, ranges },
+        Record::Queue(queue) => Head::Queue(queue),
+        Record::Mark { .. } => Head::Mark,
+    })
+}
+
+/// Reads the head of a message of exactly these bytes.
+pub(super) fn decode_message(bytes: &[u8]) -> Option<MessageHead<'_>> {
+    if bytes.len() < MESSAGE_HEADER_LEN
+        || !record::is_message(bytes[8])
+        || bytes[11] != record::FORMAT_MESSAGE
+    {
+        return None;
+    }
+    let references = REFERENCE_LEN.checked_mul(memory_len(LE::read_u32(&bytes[16..])))?;
+    let properties_len = memory_len(LE::read_u32(&bytes[20..]));
+    let body_len = memory_len(LE::read_u32(&bytes[24..]));
+    let properties_at = MESSAGE_HEADER_LEN.checked_add(references)?;
+    let whole = properties_at.checked_add(properties_len)?.checked_add(body_len)?;
+    if properties_at != bytes.len() || whole != record_len(bytes) {
+        return None;
+    }
+    Some(MessageHead {
+        origin: record::origin(bytes[8]),
+        persistence: record::persistence(bytes[9]),
+        priority: bytes[10],
+        message_id: LE::read_u64(&bytes[32..]),
+        timestamp_ms: LE::read_u64(&bytes[40..]),
+        properties_len,
+        references: &bytes[MESSAGE_HEADER_LEN..properties_at],
+    })
+}
+
+/// The records of a payload, or the heads that were kept of them, one behind the other.
+pub(crate) struct Heads<'a> {
+    rest: &'a [u8],
+    kept: Kept,
+    offset: usize,
+}
+
+/// What follows a head.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kept {
+    /// The rest of its record.
+    Records,
+    /// The next head.
+    Heads,
+}
+
+impl<'a> Heads<'a> {
+    pub(crate) const fn new(bytes: &'a [u8], kept: Kept) -> Self {
+        Self {
+            rest: bytes,
+            kept,
+            offset: 0,
+        }
+    }
+}
+
+impl<'a> Iterator for Heads<'a> {
+    /// Offset of the record in its payload, and its head.
+    type Item = (usize, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let head = &self.rest[..len(self.rest)?];
+        let found = (self.offset, head);
+        let record = pad8(record_len(head));
+        let taken = match self.kept {
+            // A record that is not whole is none.
+            Kept::Records if record_len(head) > self.rest.len() => return None,
+            Kept::Records => record,
+            Kept::Heads => pad8(head.len()),
+        };
+        self.rest = self.rest.get(taken..).unwrap_or_default();
+        self.offset = self.offset.checked_add(record)?;
+        Some(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::record::{
+        AckReason, MessageParts, Range, message_len, put_mark, put_message, put_ranges, put_reference,
+        ranges_len,
+    };
+    use crate::ids::{QueueId, Seq};
+
+    fn message(body: &[u8]) -> Vec<u8> {
+        let parts = MessageParts {
+            persistence: Persistence::Transient,
+            priority: 4,
+            message_id: 5,
+            timestamp_ms: 6,
+            properties: &[b"props"],
+            body: &[body],
+        };
+        let mut bytes = vec![0; message_len(2, 5, body.len())];
+        put_message(&mut bytes, 0, 2, &parts);
+        put_reference(&mut bytes, 0, QueueId::new(1), Seq::new(10), 0);
+        put_reference(&mut bytes, 1, QueueId::new(2), Seq::new(20), 99);
+        bytes
+    }
+
+    #[test]
+    fn the_head_of_a_message_says_all_but_properties_and_body() {
+        let bytes = message(b"a body");
+        let head = &bytes[..len(&bytes).unwrap()];
+        assert_eq!(head.len(), 48 + 2 * 24);
+        let Some(Head::Message(read)) = decode(head) else {
+            panic!("it is a message")
+        };
+        let whole = record::decode_message(&bytes).unwrap();
+        assert_eq!(read.sharers(), whole.sharers());
+        assert!(read.references().eq(whole.references()));
+        assert_eq!(
+            (read.origin, read.persistence, read.priority, read.message_id),
+            (whole.origin, whole.persistence, whole.priority, whole.message_id)
+        );
+        assert_eq!(
+            (read.properties_len, read.timestamp_ms),
+            (whole.properties.len(), whole.timestamp_ms)
+        );
+    }
+
+    #[test]
+    fn heads_alone_lead_to_the_same_places_as_the_records() {
+        let range = Range {
+            queue: QueueId::new(1),
+            first: Seq::new(3),
+            count: 4,
+        };
+        let mut ack = vec![0; ranges_len(1)];
+        put_ranges(&mut ack, 1, RangesKind::Ack(AckReason::Dropped), &[range]);
+        let mut mark = vec![0; record::MARK_LEN];
+        put_mark(&mut mark, 2, 7);
+        let (mut payload, mut kept) = (Vec::new(), Vec::new());
+        for record in [message(b"first"), ack, message(b""), mark] {
+            let head = len(&record).unwrap();
+            for (out, bytes) in [(&mut payload, &record[..]), (&mut kept, &record[..head])] {
+                out.extend_from_slice(bytes);
+                out.resize(pad8(out.len()), 0);
+            }
+        }
+        assert!(kept.len() < payload.len());
+        let of_payload: Vec<_> = Heads::new(&payload, Kept::Records).collect();
+        let of_kept: Vec<_> = Heads::new(&kept, Kept::Heads).collect();
+        assert_eq!(of_payload.len(), 4);
+        assert_eq!(of_payload, of_kept);
+    }
+
+    #[test]
+    fn whatever_bytes_stand_there_nothing_panics_and_no_walk_is_endless() {
+        let sound = message(b"body");
+        for at in 0..sound.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut bytes = sound.clone();
+                bytes[at] = value;
+                for kept in [Kept::Records, Kept::Heads] {
+                    let heads = Heads::new(&bytes, kept);
+                    assert!(heads.filter_map(|(_, head)| decode(head)).count() <= bytes.len() / 8);
+                }
+            }
+        }
+    }
+}
