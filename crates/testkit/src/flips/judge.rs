@@ -52,7 +52,11 @@ fn judge(subject: &Subject, disk: &SimDisk, file: &str, offset: u64) -> Result<(
             "verify calls {place:?} lost or unreadable, which was not hit"
         ));
     }
-    let is_journal = file.starts_with("shard-00/j/") || file.starts_with("shard-00/c/");
+    let is_journal = file.ends_with(".seg");
+    if file.ends_with(".footer") {
+        // Nobody reads it but a rebuild.
+        remove_index(disk)?;
+    }
     let found = open_and_read(subject, disk)?;
     for (place, body) in &subject.held {
         match found.messages.get(place) {
@@ -72,6 +76,17 @@ fn judge(subject: &Subject, disk: &SimDisk, file: &str, offset: u64) -> Result<(
         Some(place) if !is_journal => Err(format!("{place:?} rose from the dead")),
         _ => Ok(()),
     }
+}
+
+fn remove_index(disk: &SimDisk) -> Result<(), String> {
+    for (dir, prefix) in [("shard-00", "ckpt-"), ("shard-00/x", "")] {
+        let names = disk.list(dir).map_err(|error| error.to_string())?;
+        for name in names.iter().filter(|name| name.starts_with(prefix)) {
+            disk.remove(&format!("{dir}/{name}"))
+                .map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 fn entries(ranges: &[LostEntries]) -> BTreeSet<(u64, u64)> {

@@ -97,6 +97,7 @@ impl Subject {
             let kind = match file.rsplit_once('/') {
                 Some((_, name)) if name.starts_with("ckpt-") => "checkpoints",
                 Some((_, name)) if name.contains(".idx") => "index",
+                Some((_, name)) if name.contains(".footer") => "footers",
                 Some(_) => "journal",
                 None => file,
             };
@@ -140,7 +141,11 @@ impl Subject {
             }
         }
         for segment in segments.iter().filter(of_log) {
-            let mut blocks = inspector.segment(segment.number)?.blocks;
+            let detail = inspector.segment(segment.number)?;
+            if let Some(footer) = detail.footer {
+                self.live.push((footer.file, 0..footer.bytes));
+            }
+            let mut blocks = detail.blocks;
             // A header without a block behind it, and the last block, may be interrupted writes.
             if ending == Ending::Closed || !blocks.is_empty() {
                 self.live.push((segment.file.clone(), 0..4096));

@@ -1,22 +1,20 @@
 //! Rot: bits that flip on a medium at rest. What they hit may be lost, and must be named; all else stays.
 //!
 //! Invariants:
-//! - The index, checkpoints, META and the catalog hold nothing that the journal does not: damage there loses no message.
+//! - The index, footers, checkpoints, META and the catalog hold nothing that the journal does not: damage there loses no message.
 //! - A message is given out with the bytes that were published at its place, or not at all.
 
 use logpond_store::disk::Disk;
 use logpond_store::disk::sim::{Rng, SimDisk};
 use logpond_store::{Engine, QueueId, ReadError, RecoveryReport, Seq, Sources};
 
-use super::derived::{self, INDEX_DIR, SHARD_DIR};
+use super::derived::{self, COLD_DIR, INDEX_DIR, JOURNAL_DIR, SHARD_DIR};
 use super::message::Content;
 use super::model::Model;
 use super::settings::Settings;
 use super::trace;
 use super::watcher::Watcher;
 
-const JOURNAL_DIR: &str = "shard-00/j";
-const COLD_DIR: &str = "shard-00/c";
 const PAGE_BITS: u64 = 4096 * 8;
 /// Most headers and small records lie within the first bytes of a page.
 const HEADER_BITS: u64 = 256 * 8;
@@ -43,7 +41,7 @@ pub(super) fn check(
         return Ok(Damage::default());
     };
     flip(disk, &path, rng)?;
-    let is_journal = path.starts_with(JOURNAL_DIR) || path.starts_with(COLD_DIR);
+    let is_journal = path.ends_with(".seg");
     let mut judge = Judge {
         model,
         is_journal,
@@ -67,8 +65,12 @@ fn pick_file(disk: &SimDisk, from_log_alone: bool, rng: &mut Rng) -> Result<Opti
         .iter()
         .map(|name| format!("{JOURNAL_DIR}/{name}"))
         .collect();
-    let cold = derived::list(disk, COLD_DIR)?;
-    files.extend(cold.iter().map(|name| format!("{COLD_DIR}/{name}")));
+    let cold = derived::list(disk, COLD_DIR)?.into_iter();
+    let cold = cold.filter(|name| name.ends_with(".seg"));
+    files.extend(cold.map(|name| format!("{COLD_DIR}/{name}")));
+    if from_log_alone && rng.chance(16384) {
+        files = derived::footers(disk)?;
+    }
     if !from_log_alone && rng.chance(32768) {
         files = derived::list(disk, INDEX_DIR)?
             .iter()

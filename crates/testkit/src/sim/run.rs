@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use logpond_store::LostEntries;
+use logpond_store::disk::Disk;
 use logpond_store::disk::sim::{FaultPlan, Rng, SimDisk};
 
 use super::checker;
@@ -232,6 +234,9 @@ impl Run<'_> {
 
     /// Opens the store, perhaps with crashes on the way, and compares it with what it may be.
     fn recover(&mut self, mut candidates: Vec<Candidate>) -> Result<OpenStore, String> {
+        if self.rng.chance(4096) {
+            self.compare_rebuilds_of_image(&candidates)?;
+        }
         if self.rng.chance(self.settings.failing_start) {
             self.fail_to_start()?;
         }
@@ -280,16 +285,57 @@ impl Run<'_> {
         Ok(store)
     }
 
-    /// Without index and checkpoints, the log alone gives the same.
+    /// Without index and checkpoints the log alone gives the same, read with footers or without.
     fn compare_rebuild(&mut self, observed: &Observed) -> Result<(), String> {
         self.statistics.full_rebuilds_compared += 1;
-        let disk = self.disk.fork();
-        derived::remove(&disk)?;
-        let (store, _) = open(&disk, &self.settings)?;
-        let mut rebuilt = observe(&store)?;
+        let mut rebuilt = self.rebuild()?;
         // The log knows only up to where deliveries may have gone; a clean checkpoint knows how far they went.
         forgive_redelivered(observed, &mut rebuilt);
         same(observed, &rebuilt, "a rebuild from the log alone")
+    }
+
+    /// What a crash left, without index and checkpoints, is one of the states that were possible, with footers or without.
+    fn compare_rebuilds_of_image(&mut self, candidates: &[Candidate]) -> Result<(), String> {
+        // A crash can have come before there was a directory.
+        if self.disk.list(derived::INDEX_DIR).is_err() {
+            return Ok(());
+        }
+        self.statistics.crash_rebuilds_compared += 1;
+        let rebuilt = self.rebuild()?;
+        checker::accept(&rebuilt, candidates, self.settings.mark_step())
+            .map_err(|reason| format!("a rebuild from the log alone: {reason}"))?;
+        Ok(())
+    }
+
+    /// What a start finds without index and checkpoints: the same with footers and without.
+    fn rebuild(&mut self) -> Result<Observed, String> {
+        let (from_blocks, lost) = self.rebuild_with(Footers::Removed)?;
+        let (from_footers, lost_too) = self.rebuild_with(Footers::Kept)?;
+        same(&from_blocks, &from_footers, "a rebuild from footers")?;
+        if lost != lost_too {
+            return Err(format!(
+                "a rebuild from footers misses {lost_too:?}, not {lost:?}"
+            ));
+        }
+        Ok(from_blocks)
+    }
+
+    fn rebuild_with(&mut self, footers: Footers) -> Result<(Observed, Vec<LostEntries>), String> {
+        let disk = self.disk.fork();
+        derived::remove(&disk)?;
+        if footers == Footers::Removed {
+            derived::remove_footers(&disk)?;
+        }
+        let (store, report) = open(&disk, &self.settings)?;
+        if !report.quarantined.is_empty() {
+            return Err(format!("{footers:?} footers: {:?}", report.quarantined));
+        }
+        if footers == Footers::Kept {
+            self.statistics.segments_from_footers += report.segments_from_footers;
+            self.statistics.segments_from_blocks += report.segments_from_blocks;
+        }
+        let observed = observe(&store).map_err(|reason| format!("{footers:?} footers: {reason}"))?;
+        Ok((observed, report.lost))
     }
 
     /// Recovering twice equals recovering once.
@@ -311,6 +357,13 @@ impl Run<'_> {
         same(observed, &compared, "a second recovery")?;
         Ok((store, second))
     }
+}
+
+/// What becomes of the footers when all else that is derived is taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Footers {
+    Kept,
+    Removed,
 }
 
 /// Takes back marks of redelivery that `before` did not have.

@@ -46,6 +46,7 @@ impl Settings {
             reserve_segments: rng.index(3),
             evacuation_slack_bytes: rng.below(4) * Options::tiny().segment_bytes,
             evacuation_pace: 1 + rng.below(8),
+            footer_fraction: 1 << rng.below(4),
             delivery_mark_step: 2 << rng.below(5),
             ..Options::tiny()
         };

@@ -73,6 +73,7 @@ impl Session<'_> {
         statistics.checkpoints += counters.checkpoints;
         statistics.evacuations += counters.evacuations;
         statistics.copies += counters.copies;
+        statistics.footers += counters.footers_written;
         statistics.cold_recycles += counters.cold_segments_recycled;
         statistics.full_disks += u64::from(counters.is_disk_full);
         counters
