@@ -27,7 +27,7 @@ pub enum Planted {
     DropInLaterBlock,
     ExpireByReplayClock,
     ForgetBytesInCheckpoint,
-    TrustStaleFooter,
+    TrustFooterOfAnotherSegment,
     SkipAckInFooter,
 }
 
@@ -51,7 +51,7 @@ impl Planted {
         Self::DropInLaterBlock,
         Self::ExpireByReplayClock,
         Self::ForgetBytesInCheckpoint,
-        Self::TrustStaleFooter,
+        Self::TrustFooterOfAnotherSegment,
         Self::SkipAckInFooter,
     ];
 
@@ -76,7 +76,7 @@ impl Planted {
             Self::DropInLaterBlock => "drop in a later block than the cause",
             Self::ExpireByReplayClock => "expire by the clock of the replay",
             Self::ForgetBytesInCheckpoint => "forget in a checkpoint what a queue holds in bytes",
-            Self::TrustStaleFooter => "trust a footer that the log does not bear out",
+            Self::TrustFooterOfAnotherSegment => "trust a footer of another segment",
             Self::SkipAckInFooter => "leave acknowledgements out of a footer",
         }
     }

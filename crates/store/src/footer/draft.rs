@@ -1,13 +1,13 @@
 //! A footer while its segment is being filled.
 //!
 //! Invariants:
-//! - The heads of all blocks since the segment's beginning are here, or nothing is.
+//! - The gists of all blocks since the segment's beginning are here, or nothing is.
 //! - A draft is never larger than the allowed part of the blocks that it speaks of, but for the first blocks of a segment: where
 //!   records are small it is given up there and then. So its memory is bounded, and small messages pay for a few blocks.
 
 use crate::builder::SealedBlock;
 use crate::format::footer::{ENTRY_LEN, FooterBlock, FooterHeader, HEADER_LEN, put_entry};
-use crate::format::head::{self, Head, Heads, Kept};
+use crate::format::gist::{self, Gist, Gists, Kept};
 use crate::format::record::RangesKind;
 use crate::format::{byte_count, memory_offset, pad8};
 use crate::ids::{BlockNumber, Epoch, Lsn, SegmentNumber};
@@ -95,23 +95,23 @@ impl Draft {
         }
         let entry = bytes.len();
         bytes.resize(entry + ENTRY_LEN, 0);
-        for (_, head) in Heads::new(block.payload(), Kept::Records) {
-            if planted::is(Planted::SkipAckInFooter) && is_ack(head) {
+        for (_, gist) in Gists::new(block.payload(), Kept::Records) {
+            if planted::is(Planted::SkipAckInFooter) && is_ack(gist) {
                 continue;
             }
-            let end = bytes.len() + pad8(head.len());
+            let end = bytes.len() + pad8(gist.len());
             if end > most {
                 return false;
             }
-            bytes.extend_from_slice(head);
+            bytes.extend_from_slice(gist);
             bytes.resize(end, 0);
         }
-        let (entry, heads) = bytes[entry..].split_at_mut(ENTRY_LEN);
+        let (entry, gists) = bytes[entry..].split_at_mut(ENTRY_LEN);
         let of_block = FooterBlock {
             offset: block.offset,
             crc: block.header_crc,
             record_count: block.header.record_count,
-            heads,
+            gists,
         };
         put_entry(entry, &of_block);
         bytes.len() <= most
@@ -128,10 +128,10 @@ impl Draft {
     }
 }
 
-fn is_ack(head: &[u8]) -> bool {
+fn is_ack(gist: &[u8]) -> bool {
     matches!(
-        head::decode(head),
-        Some(Head::Ranges {
+        gist::decode(gist),
+        Some(Gist::Ranges {
             kind: RangesKind::Ack(_),
             ..
         })

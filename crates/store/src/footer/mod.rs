@@ -1,4 +1,4 @@
-//! Footers of sealed segments: heads collected while a segment is filled, written beside it once it is sealed, read by a
+//! Footers of sealed segments: gists collected while a segment is filled, written beside it once it is sealed, read by a
 //! rebuild.
 //!
 //! Elsewhere: the bytes (`format::footer`), when one is written (`shard::footers`), when one is believed

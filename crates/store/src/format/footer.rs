@@ -1,11 +1,11 @@
-//! The footer of a sealed segment: the heads of its records, block by block (docs/format.md, "Footer").
+//! The footer of a sealed segment: the gists of its records, block by block (docs/format.md, "Footer").
 //!
 //! Invariants:
 //! - A footer is valid for one segment of one store only: its checksum is bound to both and covers every byte.
-//! - What was decoded is consistent: blocks rise, their heads fill the file exactly, the last one is the one that the header
+//! - What was decoded is consistent: blocks rise, their gists fill the file exactly, the last one is the one that the header
 //!   names.
 //!
-//! Elsewhere: who collects the heads (`footer`), whether the log still is what a footer says (`recovery`).
+//! Elsewhere: who collects the gists (`footer`), whether the log still is what a footer says (`recovery`).
 
 use crate::checksum::Salt;
 use crate::format::{byte_count, disk_len, memory_len};
@@ -16,7 +16,7 @@ use byteorder::{ByteOrder, LittleEndian as LE};
 const MAGIC: u64 = u64::from_le_bytes(*b"LPFOOTR1");
 /// Bytes before the first block's.
 pub(crate) const HEADER_LEN: usize = 128;
-/// Bytes before the heads of each block.
+/// Bytes before the gists of each block.
 pub(crate) const ENTRY_LEN: usize = 16;
 const CRC_AT: usize = 8;
 const COVERED_FROM: usize = 12;
@@ -50,8 +50,8 @@ pub(crate) struct FooterBlock<'a> {
     /// The checksum of its header.
     pub crc: u32,
     pub record_count: u32,
-    /// The heads of its records, each padded to 8 bytes.
-    pub heads: &'a [u8],
+    /// The gists of its records, each padded to 8 bytes.
+    pub gists: &'a [u8],
 }
 
 impl FooterHeader {
@@ -111,7 +111,7 @@ impl FooterHeader {
             }
             count = count.saturating_add(1);
             reached = block.offset;
-            used += ENTRY_LEN + block.heads.len();
+            used += ENTRY_LEN + block.gists.len();
             last = Some((self.first_lsn.get().checked_add(block.offset), block.crc));
         }
         used == footer.len()
@@ -135,23 +135,23 @@ impl<'a> Iterator for FooterBlocks<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let (entry, rest) = self.0.split_at_checked(ENTRY_LEN)?;
-        let (heads, rest) = rest.split_at_checked(memory_len(LE::read_u32(&entry[8..])))?;
+        let (gists, rest) = rest.split_at_checked(memory_len(LE::read_u32(&entry[8..])))?;
         self.0 = rest;
         Some(FooterBlock {
             offset: u64::from(LE::read_u32(&entry[0..])),
             crc: LE::read_u32(&entry[4..]),
             record_count: LE::read_u32(&entry[12..]),
-            heads,
+            gists,
         })
     }
 }
 
-/// Writes what stands before the heads of a block into `out`, which has exactly its length.
+/// Writes what stands before the gists of a block into `out`, which has exactly its length.
 pub(crate) fn put_entry(out: &mut [u8], block: &FooterBlock<'_>) {
     let offset = u32::try_from(block.offset).expect("offsets in a segment fit in 32 bits");
     LE::write_u32(&mut out[0..], offset);
     LE::write_u32(&mut out[4..], block.crc);
-    LE::write_u32(&mut out[8..], disk_len(block.heads.len()));
+    LE::write_u32(&mut out[8..], disk_len(block.gists.len()));
     LE::write_u32(&mut out[12..], block.record_count);
 }
 
@@ -200,17 +200,17 @@ mod tests {
         let mut mark = [0; record::MARK_LEN];
         record::put_mark(&mut mark, 0, 98);
         let mut bytes = vec![0; HEADER_LEN];
-        for (offset, crc, heads) in [(4096, 0x0a0b_0c0d, &message[..72]), (8192, 0x0bad_cafe, &mark)] {
+        for (offset, crc, gists) in [(4096, 0x0a0b_0c0d, &message[..72]), (8192, 0x0bad_cafe, &mark)] {
             let block = FooterBlock {
                 offset,
                 crc,
                 record_count: 1,
-                heads,
+                gists,
             };
             let mut entry = [0; ENTRY_LEN];
             put_entry(&mut entry, &block);
             bytes.extend_from_slice(&entry);
-            bytes.extend_from_slice(heads);
+            bytes.extend_from_slice(gists);
         }
         header().seal(&mut bytes);
         bytes
@@ -226,7 +226,7 @@ mod tests {
         let bytes = footer();
         assert_eq!(FooterHeader::decode(&bytes, STORE, SEGMENT), Some(header()));
         let blocks: Vec<_> = FooterBlocks::of(&bytes)
-            .map(|block| (block.offset, block.crc, block.record_count, block.heads.len()))
+            .map(|block| (block.offset, block.crc, block.record_count, block.gists.len()))
             .collect();
         assert_eq!(blocks, [(4096, 0x0a0b_0c0d, 1, 72), (8192, 0x0bad_cafe, 1, 24)]);
     }

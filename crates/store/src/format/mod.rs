@@ -4,7 +4,7 @@
 
 pub(crate) mod block;
 pub(crate) mod footer;
-pub(crate) mod head;
+pub(crate) mod gist;
 pub(crate) mod record;
 pub(crate) mod segment;
 

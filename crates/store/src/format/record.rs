@@ -8,7 +8,7 @@
 //!   an encoder leaves them open, [`seal`] sets them.
 
 use crate::checksum::Salt;
-use crate::format::{disk_len, head, memory_len, pad8};
+use crate::format::{disk_len, gist, memory_len, pad8};
 use crate::ids::{QueueId, SegmentNumber, Seq};
 use crate::limits::INLINE_BODY_BYTES_MAX;
 use byteorder::{ByteOrder, LittleEndian as LE};
@@ -437,19 +437,19 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
 
 /// Reads a message of exactly these bytes.
 pub(crate) fn decode_message(bytes: &[u8]) -> Option<MessageRecord<'_>> {
-    let properties_at = head::len(bytes).filter(|_| is_message(bytes[8]))?;
-    let head = head::decode_message(&bytes[..properties_at])?;
-    let body_at = properties_at.checked_add(head.properties_len)?;
-    if head::record_len(bytes) != bytes.len() {
+    let properties_at = gist::len(bytes).filter(|_| is_message(bytes[8]))?;
+    let gist = gist::decode_message(&bytes[..properties_at])?;
+    let body_at = properties_at.checked_add(gist.properties_len)?;
+    if gist::record_len(bytes) != bytes.len() {
         return None;
     }
     Some(MessageRecord {
-        origin: head.origin,
-        persistence: head.persistence,
-        priority: head.priority,
-        message_id: head.message_id,
-        timestamp_ms: head.timestamp_ms,
-        references: head.references,
+        origin: gist.origin,
+        persistence: gist.persistence,
+        priority: gist.priority,
+        message_id: gist.message_id,
+        timestamp_ms: gist.timestamp_ms,
+        references: gist.references,
         properties: bytes.get(properties_at..body_at)?,
         body: &bytes[body_at..],
     })

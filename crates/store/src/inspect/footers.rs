@@ -13,7 +13,7 @@ use crate::disk::Disk;
 use crate::footer::{Footer, footer_path};
 use crate::format::byte_count;
 use crate::format::footer::FooterBlock;
-use crate::format::head::{Heads, Kept};
+use crate::format::gist::{Gists, Kept};
 use crate::recovery::Found;
 
 /// The footer of the segment that is being walked, if it has one that counts.
@@ -108,8 +108,8 @@ fn counts(footer: &Footer, found: &Found) -> bool {
 fn is_same(entry: &FooterBlock<'_>, block: &Block) -> bool {
     let records = &block.contents.records;
     let payload = &block.bytes[crate::format::block::HEADER_LEN..];
-    let of_block = Heads::new(payload, Kept::Records).take(records.len());
+    let of_block = Gists::new(payload, Kept::Records).take(records.len());
     (entry.offset, entry.crc) == (block.offset, block.crc)
         && entry.record_count == block.header.record_count
-        && Heads::new(entry.heads, Kept::Heads).eq(of_block)
+        && Gists::new(entry.gists, Kept::Gists).eq(of_block)
 }

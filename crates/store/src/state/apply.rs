@@ -1,9 +1,9 @@
-//! What each record does to the state. Only its head does anything.
+//! What each record does to the state. Only its gist does anything.
 
 use super::{Gap, State, damaged_index, index_failure};
 use crate::disk::{Disk, Now};
 use crate::error::PoisonCause;
-use crate::format::head::{self, Head, Heads, Kept, MessageHead};
+use crate::format::gist::{self, Gist, Gists, Kept, MessageGist};
 use crate::format::record::{Persistence, QueueAction, QueueRecord, Range, RangesKind};
 use crate::format::{byte_count, disk_len};
 use crate::ids::{Lsn, QueueId, SegmentNumber, Seq};
@@ -14,14 +14,14 @@ use roaring::RoaringTreemap;
 
 impl<D: Disk> State<D> {
     /// Applies all records of a block, which begin at `lsn` in `segment`.
-    pub(crate) fn apply_heads(
+    pub(crate) fn apply_gists(
         &mut self,
-        heads: Heads<'_>,
+        gists: Gists<'_>,
         lsn: Lsn,
         segment: SegmentNumber,
     ) -> Result<(), PoisonCause> {
-        for (offset, head) in heads {
-            self.apply_head(head, lsn.plus(byte_count(offset)), segment)?;
+        for (offset, gist) in gists {
+            self.apply_gist(gist, lsn.plus(byte_count(offset)), segment)?;
         }
         Ok(())
     }
@@ -33,7 +33,7 @@ impl<D: Disk> State<D> {
         lsn: Lsn,
         segment: SegmentNumber,
     ) -> Result<(), PoisonCause> {
-        self.apply_heads(Heads::new(payload, Kept::Records), lsn, segment)
+        self.apply_gists(Gists::new(payload, Kept::Records), lsn, segment)
     }
 
     /// Applies the record of exactly these bytes.
@@ -43,31 +43,31 @@ impl<D: Disk> State<D> {
         lsn: Lsn,
         segment: SegmentNumber,
     ) -> Result<(), PoisonCause> {
-        match head::len(bytes) {
-            Some(len) => self.apply_head(&bytes[..len], lsn, segment),
+        match gist::len(bytes) {
+            Some(len) => self.apply_gist(&bytes[..len], lsn, segment),
             None => Ok(()),
         }
     }
 
-    fn apply_head(&mut self, bytes: &[u8], lsn: Lsn, segment: SegmentNumber) -> Result<(), PoisonCause> {
-        match head::decode(bytes) {
-            Some(Head::Message(message)) => {
-                let len = disk_len(head::record_len(bytes));
+    fn apply_gist(&mut self, bytes: &[u8], lsn: Lsn, segment: SegmentNumber) -> Result<(), PoisonCause> {
+        match gist::decode(bytes) {
+            Some(Gist::Message(message)) => {
+                let len = disk_len(gist::record_len(bytes));
                 self.apply_message(&message, lsn, len, segment)
             }
-            Some(Head::Ranges { kind, ranges }) => ranges
+            Some(Gist::Ranges { kind, ranges }) => ranges
                 .iter()
                 .try_for_each(|range| self.apply_range(kind, range, segment)),
-            Some(Head::Queue(record)) => self.apply_queue(&record, segment),
+            Some(Gist::Queue(record)) => self.apply_queue(&record, segment),
             // A MARK changes nothing; what is intact and yet unreadable was written by a later version, whose
             // segments carry a feature bit that this one refuses.
-            Some(Head::Mark) | None => Ok(()),
+            Some(Gist::Mark) | None => Ok(()),
         }
     }
 
     fn apply_message(
         &mut self,
-        message: &MessageHead<'_>,
+        message: &MessageGist<'_>,
         lsn: Lsn,
         len: u32,
         segment: SegmentNumber,

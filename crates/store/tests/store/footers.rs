@@ -244,6 +244,38 @@ fn a_start_removes_footers_that_no_segment_has() {
 }
 
 #[test]
+fn a_start_that_cuts_a_sealed_segment_removes_its_footer_and_nobody_believed_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, orders) = fill(dir.path(), no_checkpoints());
+    drop(store);
+    // All behind the first segment was torn off: so its last block is not proven, and is written again.
+    let disk = RealDisk::open_read_only(dir.path()).unwrap();
+    let later = Inspector::new(&disk).unwrap().segments().unwrap();
+    for segment in later.iter().skip(1).filter(|segment| segment.first_lsn.is_some()) {
+        std::fs::remove_file(dir.path().join(&segment.file)).unwrap();
+    }
+    let (_, contents) = rebuilt(dir.path(), Footers::Removed, orders);
+    let (report, same) = rebuilt(dir.path(), Footers::Kept, orders);
+    assert_eq!(
+        (report.segments_from_footers, report.records_appended_again),
+        (0, 1)
+    );
+    assert_eq!(contents, same);
+
+    let stale = std::fs::read(dir.path().join(FIRST)).unwrap();
+    remove_derived(dir.path(), Footers::Kept);
+    let (store, _) = open_with(dir.path(), no_checkpoints());
+    assert!(footers(dir.path()).is_empty());
+    drop(store);
+    // Had a crash brought it back, the next rebuild would know that it is of a log that went on elsewhere.
+    std::fs::write(dir.path().join(FIRST), stale).unwrap();
+    assert_eq!(verify(&disk, &mut ()).unwrap().findings, []);
+    let (report, same) = rebuilt(dir.path(), Footers::Kept, orders);
+    assert_eq!(report.segments_from_footers, 0);
+    assert_eq!(same, contents);
+}
+
+#[test]
 fn a_footer_under_the_name_of_another_segment_is_not_believed() {
     let dir = tempfile::tempdir().unwrap();
     let (store, orders) = fill(dir.path(), no_checkpoints());

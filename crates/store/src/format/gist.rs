@@ -1,22 +1,22 @@
-//! The head of a record: all of it that changes the state. Of a message everything before its properties, of any other
+//! The gist of a record: all of it that changes the state. Of a message everything before its properties, of any other
 //! record the whole.
 //!
 //! Invariants:
-//! - A head is the beginning of its record as it stands in the log, checksum and length of the whole record included.
-//! - The state is given heads and nothing else, so that whoever keeps the heads of a log can rebuild from them what the log
+//! - A gist is the beginning of its record as it stands in the log, checksum and length of the whole record included.
+//! - The state is given gists and nothing else, so that whoever keeps the gists of a log can rebuild from them what the log
 //!   says.
 //!
-//! Elsewhere: what a head does (`state`), the records themselves (`record`), who keeps heads (`footer`).
+//! Elsewhere: what a gist does (`state`), the records themselves (`record`), who keeps gists (`footer`).
 
 use super::record::{self, MESSAGE_HEADER_LEN, Origin, Persistence, QueueRecord, REFERENCE_LEN, RangesKind};
 use super::record::{Ranges, Record, Reference};
 use crate::format::{memory_len, pad8};
 use byteorder::{ByteOrder, LittleEndian as LE};
 
-/// The head of a record, read in place.
+/// The gist of a record, read in place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Head<'a> {
-    Message(MessageHead<'a>),
+pub(crate) enum Gist<'a> {
+    Message(MessageGist<'a>),
     Ranges { kind: RangesKind, ranges: Ranges<'a> },
     Queue(QueueRecord<'a>),
     Mark,
@@ -24,7 +24,7 @@ pub(crate) enum Head<'a> {
 
 /// A message without its properties and its body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct MessageHead<'a> {
+pub(crate) struct MessageGist<'a> {
     pub origin: Origin,
     pub persistence: Persistence,
     pub priority: u8,
@@ -34,7 +34,7 @@ pub(crate) struct MessageHead<'a> {
     pub(super) references: &'a [u8],
 }
 
-impl<'a> MessageHead<'a> {
+impl<'a> MessageGist<'a> {
     /// How many other entries each entry shares this record with, as it was written.
     pub(crate) fn sharers(&self) -> u16 {
         record::sharers(self.references.len() / REFERENCE_LEN)
@@ -46,7 +46,7 @@ impl<'a> MessageHead<'a> {
     }
 }
 
-/// Bytes of the head of the record that begins at `bytes`, which holds at least the head; `None` when no record can begin so.
+/// Bytes of the gist of the record that begins at `bytes`, which holds at least the gist; `None` when no record can begin so.
 pub(crate) fn len(bytes: &[u8]) -> Option<usize> {
     if bytes.len() < record::MARK_LEN {
         return None;
@@ -63,30 +63,30 @@ pub(crate) fn len(bytes: &[u8]) -> Option<usize> {
         .then_some(len)
 }
 
-/// Bytes of the record that this is the head of.
-pub(crate) fn record_len(head: &[u8]) -> usize {
-    memory_len(LE::read_u32(&head[4..]))
+/// Bytes of the record that this is the gist of.
+pub(crate) fn record_len(gist: &[u8]) -> usize {
+    memory_len(LE::read_u32(&gist[4..]))
 }
 
-/// Reads a head of exactly these bytes. `None` when they make no sense, which that of an intact record never does.
-pub(crate) fn decode(bytes: &[u8]) -> Option<Head<'_>> {
+/// Reads a gist of exactly these bytes. `None` when they make no sense, which that of an intact record never does.
+pub(crate) fn decode(bytes: &[u8]) -> Option<Gist<'_>> {
     if bytes.len() < record::MARK_LEN {
         return None;
     }
     if record::is_message(bytes[8]) {
-        return decode_message(bytes).map(Head::Message);
+        return decode_message(bytes).map(Gist::Message);
     }
     Some(match record::decode(bytes)? {
         // Those are no other type's.
         Record::Message(_) => return None,
-        Record::Ranges { kind, ranges } => Head::Ranges { kind, ranges },
-        Record::Queue(queue) => Head::Queue(queue),
-        Record::Mark { .. } => Head::Mark,
+        Record::Ranges { kind, ranges } => Gist::Ranges { kind, ranges },
+        Record::Queue(queue) => Gist::Queue(queue),
+        Record::Mark { .. } => Gist::Mark,
     })
 }
 
-/// Reads the head of a message of exactly these bytes.
-pub(super) fn decode_message(bytes: &[u8]) -> Option<MessageHead<'_>> {
+/// Reads the gist of a message of exactly these bytes.
+pub(super) fn decode_message(bytes: &[u8]) -> Option<MessageGist<'_>> {
     if bytes.len() < MESSAGE_HEADER_LEN
         || !record::is_message(bytes[8])
         || bytes[11] != record::FORMAT_MESSAGE
@@ -101,7 +101,7 @@ pub(super) fn decode_message(bytes: &[u8]) -> Option<MessageHead<'_>> {
     if properties_at != bytes.len() || whole != record_len(bytes) {
         return None;
     }
-    Some(MessageHead {
+    Some(MessageGist {
         origin: record::origin(bytes[8]),
         persistence: record::persistence(bytes[9]),
         priority: bytes[10],
@@ -112,23 +112,23 @@ pub(super) fn decode_message(bytes: &[u8]) -> Option<MessageHead<'_>> {
     })
 }
 
-/// The records of a payload, or the heads that were kept of them, one behind the other.
-pub(crate) struct Heads<'a> {
+/// The records of a payload, or the gists that were kept of them, one behind the other.
+pub(crate) struct Gists<'a> {
     rest: &'a [u8],
     kept: Kept,
     offset: usize,
 }
 
-/// What follows a head.
+/// What follows a gist.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kept {
     /// The rest of its record.
     Records,
-    /// The next head.
-    Heads,
+    /// The next gist.
+    Gists,
 }
 
-impl<'a> Heads<'a> {
+impl<'a> Gists<'a> {
     pub(crate) const fn new(bytes: &'a [u8], kept: Kept) -> Self {
         Self {
             rest: bytes,
@@ -138,19 +138,19 @@ impl<'a> Heads<'a> {
     }
 }
 
-impl<'a> Iterator for Heads<'a> {
-    /// Offset of the record in its payload, and its head.
+impl<'a> Iterator for Gists<'a> {
+    /// Offset of the record in its payload, and its gist.
     type Item = (usize, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let head = &self.rest[..len(self.rest)?];
-        let found = (self.offset, head);
-        let record = pad8(record_len(head));
+        let gist = &self.rest[..len(self.rest)?];
+        let found = (self.offset, gist);
+        let record = pad8(record_len(gist));
         let taken = match self.kept {
             // A record that is not whole is none.
-            Kept::Records if record_len(head) > self.rest.len() => return None,
+            Kept::Records if record_len(gist) > self.rest.len() => return None,
             Kept::Records => record,
-            Kept::Heads => pad8(head.len()),
+            Kept::Gists => pad8(gist.len()),
         };
         self.rest = self.rest.get(taken..).unwrap_or_default();
         self.offset = self.offset.checked_add(record)?;
@@ -184,11 +184,11 @@ mod tests {
     }
 
     #[test]
-    fn the_head_of_a_message_says_all_but_properties_and_body() {
+    fn the_gist_of_a_message_says_all_but_properties_and_body() {
         let bytes = message(b"a body");
-        let head = &bytes[..len(&bytes).unwrap()];
-        assert_eq!(head.len(), 48 + 2 * 24);
-        let Some(Head::Message(read)) = decode(head) else {
+        let gist = &bytes[..len(&bytes).unwrap()];
+        assert_eq!(gist.len(), 48 + 2 * 24);
+        let Some(Gist::Message(read)) = decode(gist) else {
             panic!("it is a message")
         };
         let whole = record::decode_message(&bytes).unwrap();
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_alone_lead_to_the_same_places_as_the_records() {
+    fn gists_alone_lead_to_the_same_places_as_the_records() {
         let range = Range {
             queue: QueueId::new(1),
             first: Seq::new(3),
@@ -217,15 +217,15 @@ mod tests {
         put_mark(&mut mark, 2, 7);
         let (mut payload, mut kept) = (Vec::new(), Vec::new());
         for record in [message(b"first"), ack, message(b""), mark] {
-            let head = len(&record).unwrap();
-            for (out, bytes) in [(&mut payload, &record[..]), (&mut kept, &record[..head])] {
+            let gist = len(&record).unwrap();
+            for (out, bytes) in [(&mut payload, &record[..]), (&mut kept, &record[..gist])] {
                 out.extend_from_slice(bytes);
                 out.resize(pad8(out.len()), 0);
             }
         }
         assert!(kept.len() < payload.len());
-        let of_payload: Vec<_> = Heads::new(&payload, Kept::Records).collect();
-        let of_kept: Vec<_> = Heads::new(&kept, Kept::Heads).collect();
+        let of_payload: Vec<_> = Gists::new(&payload, Kept::Records).collect();
+        let of_kept: Vec<_> = Gists::new(&kept, Kept::Gists).collect();
         assert_eq!(of_payload.len(), 4);
         assert_eq!(of_payload, of_kept);
     }
@@ -237,9 +237,9 @@ mod tests {
             for value in [0, 1, 0x7f, 0xff] {
                 let mut bytes = sound.clone();
                 bytes[at] = value;
-                for kept in [Kept::Records, Kept::Heads] {
-                    let heads = Heads::new(&bytes, kept);
-                    assert!(heads.filter_map(|(_, head)| decode(head)).count() <= bytes.len() / 8);
+                for kept in [Kept::Records, Kept::Gists] {
+                    let gists = Gists::new(&bytes, kept);
+                    assert!(gists.filter_map(|(_, gist)| decode(gist)).count() <= bytes.len() / 8);
                 }
             }
         }
