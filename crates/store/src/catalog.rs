@@ -34,7 +34,7 @@ use scan::Scan;
 
 /// The name of the file.
 pub(crate) const CATALOG_NAME: &str = "catalog.log";
-const CATALOG_NEW_NAME: &str = "catalog.log.new";
+pub(crate) const CATALOG_NEW_NAME: &str = "catalog.log.new";
 /// The version of what frames of this file hold.
 pub(crate) const CATALOG_SCHEMA: u16 = 1;
 /// The file grows in steps of this many real blocks' bytes, so that a full disk shows before anything is written.
@@ -174,6 +174,11 @@ impl<D: Disk> Catalog<D> {
             .map(|(key, value)| (key.as_slice(), value.as_slice()))
     }
 
+    /// A copy of all entries.
+    pub(crate) fn live(&self) -> Live {
+        self.live.clone()
+    }
+
     /// The value that an entry's bytes stand for.
     pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
         codec::decode(bytes)
@@ -289,6 +294,12 @@ impl<D: Disk> Catalog<D> {
             .compact_bytes_min
             .max(self.live_bytes.saturating_mul(2) + GROWTH_BYTES);
     }
+}
+
+/// Writes a catalog with these entries to another directory, durably. Returns how many bytes of the file count.
+pub(crate) fn write_copy<D: Disk>(disk: &D, store: u128, live: &Live) -> std::io::Result<u64> {
+    let written = write_file(disk, store, live, 0).map_err(|rewrite| rewrite.source)?;
+    Ok(written.end)
 }
 
 fn opening(error: impl Into<Rewrite>) -> CatalogOpenError {

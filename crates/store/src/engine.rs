@@ -11,6 +11,7 @@ mod commit;
 mod evacuation;
 mod journal;
 mod lifecycle;
+mod snapshot;
 mod write_clock;
 
 use crate::catalog::Catalog;

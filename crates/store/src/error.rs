@@ -99,6 +99,14 @@ pub enum OpenError {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// The directory is a snapshot that was not finished. Remove it, and take another.
+    #[error(
+        "this directory is a snapshot that was not finished ({mark} says so): remove it, and take another"
+    )]
+    UnfinishedSnapshot {
+        /// The file that marks it, relative to the directory.
+        mark: &'static str,
+    },
     /// Damage was found, and the options say to refuse.
     #[error("{0}")]
     Damaged(String),

@@ -104,6 +104,8 @@ mod ring;
 mod segment_view;
 mod segments;
 mod shard;
+mod snapshot;
+mod spare;
 mod state;
 mod tail;
 
@@ -126,3 +128,6 @@ pub use queue_limits::{QueueLimits, WhenFull};
 pub use reader::{Reader, StoredMessage};
 pub use report::{LostEntries, Quarantined, RecoveredQueue, RecoveryReport, TornRange};
 pub use shard::{Applied, COLD, DeadLetter, DeadLetters, Lease, LeaseOutcome, NewMessage, Shard, Sources};
+pub use snapshot::{
+    Difference, HowTaken, Leftovers, ManifestProblem, SnapshotError, SnapshotFile, SnapshotManifest,
+};

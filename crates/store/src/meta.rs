@@ -15,7 +15,7 @@ use crate::disk::{Disk, DiskFile, FileKind};
 
 /// The name of the file.
 pub(crate) const META_NAME: &str = "META";
-const META_NEW_NAME: &str = "META.new";
+pub(crate) const META_NEW_NAME: &str = "META.new";
 /// The format of the whole directory that this code writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
 const META_MAGIC: [u8; 8] = *b"LOGPMETA";

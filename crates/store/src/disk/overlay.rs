@@ -193,6 +193,15 @@ impl<D: Disk> Disk for Overlay<D> {
         Ok(())
     }
 
+    fn link(&self, _from: &str, _target: &Self, _to: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// What is written here reaches no other name, so there is none to care about.
+    fn link_count(&self, path: &str) -> io::Result<u64> {
+        self.check_exists(&self.names(), path).map(|()| 1)
+    }
+
     fn sync_dir(&self, _dir: &str) -> io::Result<()> {
         Ok(())
     }

@@ -8,7 +8,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -80,6 +80,23 @@ impl RealDisk {
         let root = root.into();
         fs::read_dir(&root)?;
         Ok(Self::at(root, Access::ReadOnly, WriteMode::DirectDsync))
+    }
+
+    /// Another data directory, written in the same mode. Makes it if it is missing, durably.
+    pub fn beside(&self, root: impl Into<PathBuf>) -> io::Result<Self> {
+        let root = root.into();
+        let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+        let missing: Vec<PathBuf> = root
+            .ancestors()
+            .take_while(is_missing)
+            .map(PathBuf::from)
+            .collect();
+        fs::create_dir_all(&root)?;
+        for dir in missing {
+            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
+        Ok(Self::at(root, Access::ReadWrite, self.shared.wanted))
     }
 
     fn at(root: PathBuf, access: Access, wanted: WriteMode) -> Self {
@@ -231,6 +248,15 @@ impl Disk for RealDisk {
     fn remove(&self, path: &str) -> io::Result<()> {
         self.check_writable()?;
         fs::remove_file(self.path(path))
+    }
+
+    fn link(&self, from: &str, target: &Self, to: &str) -> io::Result<()> {
+        target.check_writable()?;
+        fs::hard_link(self.path(from), target.path(to))
+    }
+
+    fn link_count(&self, path: &str) -> io::Result<u64> {
+        Ok(fs::symlink_metadata(self.path(path))?.nlink())
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {

@@ -39,6 +39,12 @@ pub trait Disk: Clone + Send + Sync + 'static {
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &str) -> io::Result<()>;
+    /// Gives a file a second name, in the directory `target`: both lead to the same bytes. Durable once `target` has synced
+    /// the directory of `to`. Fails with `CrossesDevices` or `Unsupported` where the file systems do not allow it, and with
+    /// `AlreadyExists` if the name is taken.
+    fn link(&self, from: &str, target: &Self, to: &str) -> io::Result<()>;
+    /// How many names the file has, here and elsewhere.
+    fn link_count(&self, path: &str) -> io::Result<u64>;
     /// Makes the names in a directory durable. `""` is the data directory itself.
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
     /// Maps the first `len` bytes of a [`FileKind::Plain`] file, shared. The file must have been allocated that far,

@@ -46,3 +46,6 @@ mod model_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod options_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod snapshot_tests;

@@ -12,6 +12,7 @@ use crate::limits::READERS_KEPT_MAX;
 use crate::options::Options;
 use crate::reader::Reader;
 use crate::report::RecoveryReport;
+use crate::snapshot::{Leftovers, SnapshotError, SnapshotManifest};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -59,7 +60,32 @@ impl Store<RealDisk> {
     }
 }
 
+impl Store<RealDisk> {
+    /// Takes a snapshot into the directory `dir`, which is made, or empty: a data directory of its own, with everything that
+    /// is durable now. Durable on return. Meanwhile the store goes on, and what is accepted then is not in it.
+    ///
+    /// On the store's own file system sealed segments get a second name there, and cost no room while the store needs them,
+    /// too; elsewhere all is copied. The first open rebuilds the index from the journal.
+    ///
+    /// # Errors
+    /// When the directory is not empty, there is no room, the disk refuses, or the store takes nothing any more. The store goes
+    /// on as if nothing had been asked for, and the error says what is left of the attempt.
+    pub fn snapshot(&self, dir: impl AsRef<Path>) -> Result<SnapshotManifest, SnapshotError> {
+        let shown = dir.as_ref().display().to_string();
+        let target = self.shared.disk.beside(dir.as_ref());
+        self.snapshot_on(&target.map_err(SnapshotError::io("creating", shown, Leftovers::None))?)
+    }
+}
+
 impl<D: Disk> Store<D> {
+    /// As [`Store::snapshot`], on a disk of any kind.
+    ///
+    /// # Errors
+    /// As [`Store::snapshot`].
+    pub fn snapshot_on(&self, target: &D) -> Result<SnapshotManifest, SnapshotError> {
+        self.engine().snapshot(target)
+    }
+
     /// Opens the store on a disk of any kind, without threads: whoever waits for something does the work. For tests on a
     /// simulated disk.
     ///

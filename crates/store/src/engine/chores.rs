@@ -95,7 +95,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             ),
             Job::Recycle(job) => (
                 failed("recycling segments", JOURNAL_DIR, Need::Other),
-                job.perform(disk).map(|()| Done::Recycled(job)),
+                job.perform(disk).map(Done::Recycled),
             ),
             Job::Evacuate(job) => (
                 failed("evacuating a segment", COLD_DIR, Need::Other),

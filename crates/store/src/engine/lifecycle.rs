@@ -15,7 +15,7 @@ use crate::recovery::{self, Identity};
 use crate::report::RecoveryReport;
 use crate::segments::{COLD_DIR, JOURNAL_DIR};
 use crate::shard::CheckpointWish;
-use crate::{catalog, checkpoint};
+use crate::{catalog, checkpoint, snapshot};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -34,6 +34,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
         let lock = disk.lock()?;
         let now = disk.now();
         let mut report = RecoveryReport::default();
+        snapshot::check_finished(&disk)?;
         make_directories(&disk)?;
         let mut meta = open_meta(&disk, &mut report)?;
         let was_clean = meta.meta().shutdown == Shutdown::Clean;

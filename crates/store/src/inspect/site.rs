@@ -10,6 +10,7 @@ use crate::error::OpenError;
 use crate::ids::{Epoch, Lsn, SegmentNumber};
 use crate::meta::{self, FORMAT_VERSION, META_NAME, Meta, MetaError, Shutdown, Slot};
 use crate::recovery::{self, Directory, Found};
+use crate::snapshot;
 
 /// A data directory that tells whose it is.
 pub(super) struct Site<D: Disk> {
@@ -22,6 +23,7 @@ pub(super) struct Site<D: Disk> {
 impl<D: Disk> Site<D> {
     /// Reads META, or what else tells the same, and lists the segments.
     pub(super) fn read(disk: &D) -> Result<Self, InspectError> {
+        snapshot::check_finished(disk)?;
         let meta = known_meta(disk)?;
         let directory = list(disk, &meta)?;
         Ok(Self {

@@ -12,6 +12,7 @@ use crate::limits::{ALIGNMENT, SEGMENT_HEADER_BYTES};
 use crate::planted::{self, Planted};
 use crate::segments::{COLD_DIR, JOURNAL_DIR, JournalName, open_file, segment_path, spare_path};
 use std::collections::BTreeSet;
+use crate::spare::{self, Spare};
 
 /// Bytes that are read at once in search of a block.
 const SEARCH_BYTES: u64 = 1 << 20;
@@ -206,8 +207,20 @@ impl Directory {
         self.segments.retain(|found| !is_cut(found));
     }
 
+    /// The spares that can be written as other segments; removes the others.
+    pub(super) fn usable_spares<D: Disk>(&self, disk: &D) -> Result<Vec<SegmentNumber>, OpenError> {
+        let mut usable = Vec::new();
+        for number in &self.spares {
+            let checked = spare::remove_if_shared(disk, *number);
+            if checked.map_err(OpenError::io("checking", spare_path(*number)))? == Spare::Kept {
+                usable.push(*number);
+            }
+        }
+        Ok(usable)
+    }
+
     /// Makes spares of all files that are no part of the log, now that it ends at `cut` and goes on in
-    /// segment `current`. Returns their numbers.
+    /// segment `current`. Returns the numbers of those that can be used again.
     pub(super) fn retire<D: Disk>(
         &self,
         disk: &D,
@@ -219,17 +232,25 @@ impl Directory {
             .iter()
             .filter(|found| found.first_lsn >= cut)
             .map(|found| found.number);
-        let numbers: Vec<SegmentNumber> = self.remains.iter().copied().chain(beyond).collect();
+        let mut numbers: Vec<SegmentNumber> = self.remains.iter().copied().chain(beyond).collect();
         for number in &numbers {
             assert!(*number != current, "the new segment is no remains");
             let path = segment_path(*number);
             disk.rename(&path, &spare_path(*number))
                 .map_err(OpenError::io("renaming", path))?;
         }
+        let mut shared = Vec::new();
+        for number in &numbers {
+            let checked = spare::remove_if_shared(disk, *number);
+            if checked.map_err(OpenError::io("checking", spare_path(*number)))? == Spare::Shared {
+                shared.push(*number);
+            }
+        }
         if !numbers.is_empty() {
             disk.sync_dir(JOURNAL_DIR)
                 .map_err(OpenError::io("syncing", JOURNAL_DIR))?;
         }
+        numbers.retain(|number| !shared.contains(number));
         Ok(numbers)
     }
 }

@@ -155,7 +155,8 @@ fn start_epoch<D: Disk>(
     let mut pool = BufferPool::new(crate::format::memory_offset(options.ring_bytes));
     let number = directory.next_number;
     let path = segment_path(number);
-    let spare = directory.spares.last().copied();
+    let mut spares = directory.usable_spares(disk)?;
+    let spare = spares.last().copied();
     let bytes = options.segment_bytes.max(needed_bytes(&tailing));
     let file = open_new_segment(
         disk,
@@ -225,7 +226,6 @@ fn start_epoch<D: Disk>(
     remove_unfinished(disk, &unfinished)?;
     footers::remove_strays(disk, directory, cut, &mut state);
     let nameless = settle_state(&mut state, clean, doubtful, report);
-    let mut spares: Vec<SegmentNumber> = directory.spares.clone();
     if bytes == options.segment_bytes {
         spares.pop();
     }
@@ -241,6 +241,7 @@ fn start_epoch<D: Disk>(
         retry_at_ms: 0,
         is_full: false,
         needs_room: false,
+        recycling: Vec::new(),
         checkpoints_written: 0,
         clean_checkpoints: 0,
         segments_recycled: 0,

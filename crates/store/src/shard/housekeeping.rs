@@ -8,7 +8,7 @@
 use super::reserve::{Grow, Need, Release, Reserve};
 use super::{EvacuationJob, FooterJob, Shard};
 use crate::checkpoint::{self, Checkpoint, Position};
-use crate::disk::{AlignedBuf, Disk, DiskFile, FileKind, Now};
+use crate::disk::{AlignedBuf, Disk, DiskFile, Now};
 use crate::engine::final_error;
 use crate::error::PoisonCause;
 use crate::footer::footer_path;
@@ -18,7 +18,8 @@ use crate::ids::{BlockNumber, Lsn, QueueId, SegmentNumber, Seq};
 use crate::index::pages::{INDEX_DIR, PageNumber};
 use crate::planted::{self, Planted};
 use crate::queue::QueueDurability;
-use crate::segments::{COLD_DIR, Footing, JOURNAL_DIR, Segment, SegmentFile, segment_path, spare_path};
+use crate::segments::{COLD_DIR, Footing, JOURNAL_DIR, Segment, SegmentFile, segment_path};
+use crate::spare::{self, Spare};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -52,6 +53,8 @@ pub(crate) struct Chores {
     pub is_full: bool,
     /// Whether something other than a segment found no room.
     pub needs_room: bool,
+    /// Segments that a job under way takes out: dead, and without a name at any moment.
+    pub recycling: Vec<SegmentNumber>,
     pub checkpoints_written: u64,
     pub clean_checkpoints: u64,
     pub segments_recycled: u64,
@@ -127,18 +130,7 @@ impl Prepare {
     /// Makes the segment's file and header durable.
     pub(crate) fn perform<D: Disk>(&self, disk: &D) -> io::Result<Arc<SegmentFile<D::File>>> {
         let path = segment_path(self.header.number);
-        let file = match self.spare {
-            Some(spare) => {
-                disk.rename(&spare_path(spare), &path)?;
-                disk.open(&path, FileKind::Journal)?
-            }
-            None => match disk.create(&path, FileKind::Journal) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    disk.open(&path, FileKind::Journal)?
-                }
-                created => created?,
-            },
-        };
+        let file = spare::open_as(disk, self.spare, &path)?;
         if let Err(error) = file.allocate(self.header.bytes) {
             // What there is of it is in the way of others.
             let _ = disk.remove(&path);
@@ -169,24 +161,36 @@ pub(crate) fn write_header<F: DiskFile>(file: &F, header: &SegmentHeader) -> io:
 }
 
 impl Recycle {
-    pub(crate) fn perform<D: Disk>(&self, disk: &D) -> io::Result<()> {
+    /// Returns what was done: a segment whose file has another name is removed, and no spare.
+    pub(crate) fn perform<D: Disk>(self, disk: &D) -> io::Result<Self> {
         for number in &self.footed {
             // One that stays says nothing to anyone, and the next start removes it.
             if let Err(error) = disk.remove(&footer_path(*number)) {
                 tracing::debug!(%error, %number, "removing a footer");
             }
         }
-        for number in &self.spares {
-            disk.rename(&segment_path(*number), &spare_path(*number))?;
+        let (mut spares, mut removed) = (Vec::new(), self.removed);
+        let mut shared = Vec::new();
+        for number in self.spares {
+            match spare::retire(disk, number)? {
+                Spare::Kept => spares.push(number),
+                Spare::Shared => shared.push(number),
+            }
         }
-        for number in &self.removed {
+        for number in &removed {
             disk.remove(&segment_path(*number))?;
         }
+        removed.append(&mut shared);
         // Later decisions rely on these segments being gone.
-        if self.removed.iter().any(|number| number.is_cold()) {
+        if removed.iter().any(|number| number.is_cold()) {
             disk.sync_dir(COLD_DIR)?;
         }
-        disk.sync_dir(JOURNAL_DIR)
+        disk.sync_dir(JOURNAL_DIR)?;
+        Ok(Self {
+            spares,
+            removed,
+            footed: self.footed,
+        })
     }
 }
 
@@ -323,6 +327,7 @@ impl<D: Disk> Shard<D> {
             .max(self.reserve_len())
             .saturating_sub(self.chores.spares.len());
         let journal = segments.partition_point(|number| !number.is_cold());
+        self.chores.recycling = segments.clone();
         let removed = segments.split_off(keep.min(journal));
         Some(Recycle {
             spares: segments,
@@ -511,6 +516,7 @@ impl<D: Disk> Shard<D> {
     }
 
     fn forget_segments(&mut self, recycle: &Recycle) {
+        self.chores.recycling.clear();
         self.chores.spares.extend(&recycle.spares);
         for number in recycle.spares.iter().chain(&recycle.removed) {
             self.chores.segments_recycled += 1;

@@ -341,7 +341,7 @@ impl<D: Disk> Shard<D> {
         self.poisoned.as_ref()
     }
 
-    fn check_alive(&self) -> Result<(), AppendError> {
+    pub(crate) fn check_alive(&self) -> Result<(), AppendError> {
         match &self.poisoned {
             Some(cause) => Err(AppendError::Poisoned(cause.clone())),
             None if self.stopping => Err(AppendError::Poisoned(stopped())),

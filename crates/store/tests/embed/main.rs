@@ -7,5 +7,6 @@ mod consumers;
 mod fixtures;
 mod queues;
 mod replays;
+mod snapshots;
 mod support;
 mod views;

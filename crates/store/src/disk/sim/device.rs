@@ -4,6 +4,7 @@
 //! - Once the machine is off, every call fails; only an image made by `after_crash` or `after_kill` goes on.
 //! - Everything that happens follows from the seed and the order of calls.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +27,8 @@ const ENOSPC: i32 = 28;
 #[derive(Clone, Debug)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    /// Where on the machine the directory lies that this handle stands for; empty for the uppermost.
+    root: Arc<str>,
 }
 
 #[derive(Debug)]
@@ -39,7 +42,8 @@ pub(super) struct State {
     fail_at: Option<u64>,
     failed: Option<String>,
     off: bool,
-    locked: bool,
+    /// The directories that a process owns.
+    locked: BTreeSet<Arc<str>>,
     now: Now,
     capacity: Option<u64>,
 }
@@ -66,7 +70,8 @@ impl SimDisk {
     /// An empty disk. Its randomness and faults follow from `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self::with(State {
+        let uppermost = Arc::from("");
+        let state = State {
             rng: Rng::new(seed),
             inodes: Vec::new(),
             names: Names::new(),
@@ -76,18 +81,44 @@ impl SimDisk {
             fail_at: None,
             failed: None,
             off: false,
-            locked: false,
+            locked: BTreeSet::new(),
             now: Now {
                 wall_ms: 1_700_000_000_000,
                 mono_ms: 1,
             },
             capacity: None,
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            root: uppermost,
+        }
+    }
+
+    /// The same directory on another machine.
+    fn with(&self, state: State) -> Self {
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            root: Arc::clone(&self.root),
+        }
+    }
+
+    /// A directory within this one, to be a data directory of its own on the same machine: crashes, faults and files are
+    /// shared. Makes it if there is none, durably.
+    pub fn directory(&self, name: &str) -> io::Result<Self> {
+        self.create_dir(name)?;
+        self.sync_dir("")?;
+        Ok(Self {
+            state: Arc::clone(&self.state),
+            root: self.full(name).into(),
         })
     }
 
-    fn with(state: State) -> Self {
-        Self {
-            state: Arc::new(Mutex::new(state)),
+    /// A path as the machine knows it.
+    fn full(&self, path: &str) -> String {
+        match (&*self.root, path) {
+            ("", path) => path.to_owned(),
+            (root, "") => root.to_owned(),
+            (root, path) => format!("{root}/{path}"),
         }
     }
 
@@ -199,7 +230,7 @@ impl SimDisk {
                 }
             })
             .collect();
-        Self::with(State {
+        self.with(State {
             rng: rng.fork(),
             inodes,
             names,
@@ -220,7 +251,7 @@ impl SimDisk {
             if reachable { rebooted } else { Inode::default() }
         };
         let inodes = state.inodes.iter().zip(reachable).map(inode).collect();
-        Self::with(State {
+        self.with(State {
             rng: state.rng.clone(),
             inodes,
             names,
@@ -249,7 +280,7 @@ impl SimDisk {
         state.off = true;
         let inodes = state.inodes.iter().map(Inode::after_kill).collect();
         let rng = state.rng.fork();
-        Self::with(State {
+        self.with(State {
             rng,
             inodes,
             names: state.names.clone(),
@@ -262,7 +293,7 @@ impl SimDisk {
     pub fn fork(&self) -> Self {
         let state = self.state();
         let inodes = state.inodes.clone();
-        Self::with(State {
+        self.with(State {
             rng: state.rng.clone(),
             inodes,
             names: state.names.clone(),
@@ -273,7 +304,7 @@ impl SimDisk {
     /// Flips one bit of a file, on the medium and in every cache.
     pub fn flip_bit(&self, path: &str, bit: u64) -> io::Result<()> {
         let mut state = self.state();
-        let Some(Node::File(file)) = state.names.lookup(path) else {
+        let Some(Node::File(file)) = state.names.lookup(&self.full(path)) else {
             return Err(io::ErrorKind::NotFound.into());
         };
         let at = usize::try_from(bit / 8).map_err(io::Error::other)?;
@@ -299,7 +330,7 @@ impl State {
             fail_at: None,
             failed: None,
             off: false,
-            locked: false,
+            locked: BTreeSet::new(),
             now: self.now,
             capacity: self.capacity,
         }
@@ -451,6 +482,7 @@ impl Disk for SimDisk {
     type Lock = SimLock;
 
     fn create_dir(&self, path: &str) -> io::Result<()> {
+        let path = &*self.full(path);
         let mut state = self.state();
         if state.names.lookup(path) == Some(Node::Directory) {
             return Ok(());
@@ -459,12 +491,14 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let dir = &*self.full(dir);
         let mut state = self.state();
         state.enter_read(Place::Path(dir))?;
         state.names.list(dir)
     }
 
     fn create(&self, path: &str, kind: FileKind) -> io::Result<SimFile> {
+        let path = &*self.full(path);
         let mut state = self.state();
         let file = state.inodes.len();
         state.inodes.push(Inode::default());
@@ -473,6 +507,7 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, path: &str, kind: FileKind) -> io::Result<SimFile> {
+        let path = &*self.full(path);
         let mut state = self.state();
         state.check_on()?;
         state.calls.opens += 1;
@@ -485,11 +520,13 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let (from, to) = (&*self.full(from), &*self.full(to));
         self.state()
             .change_names(Change::Rename, from, |names| names.rename(from, to))
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
+        let path = &*self.full(path);
         let mut state = self.state();
         if state.names.lookup(path).is_none() {
             state.check_on()?;
@@ -498,7 +535,31 @@ impl Disk for SimDisk {
         state.change_names(Change::Remove, path, |names| names.unlink(path))
     }
 
+    fn link(&self, from: &str, target: &Self, to: &str) -> io::Result<()> {
+        if !Arc::ptr_eq(&self.state, &target.state) {
+            return Err(io::ErrorKind::CrossesDevices.into());
+        }
+        let (from, to) = (self.full(from), target.full(to));
+        let mut state = self.state();
+        let Some(node @ Node::File(_)) = state.names.lookup(&from) else {
+            state.check_on()?;
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        state.change_names(Change::Create, &to, |names| names.link(&to, node))
+    }
+
+    fn link_count(&self, path: &str) -> io::Result<u64> {
+        let path = &*self.full(path);
+        let mut state = self.state();
+        state.enter_read(Place::Path(path))?;
+        match state.names.lookup(path) {
+            Some(Node::File(file)) => Ok(to_u64(state.names.count(file))),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        let dir = &*self.full(dir);
         let mut state = self.state();
         match state.enter(Change::DirSync, Place::Path(dir))? {
             Verdict::Done => state.names.sync(dir),
@@ -513,7 +574,7 @@ impl Disk for SimDisk {
 
     fn lock(&self) -> Result<SimLock, LockError> {
         let mut state = self.state();
-        if std::mem::replace(&mut state.locked, true) {
+        if !state.locked.insert(Arc::clone(&self.root)) {
             return Err(LockError::Held {
                 path: "LOCK".to_owned(),
                 pid: None,
@@ -547,6 +608,6 @@ pub struct SimLock {
 
 impl Drop for SimLock {
     fn drop(&mut self) {
-        self.disk.state().locked = false;
+        self.disk.state().locked.remove(&self.disk.root);
     }
 }

@@ -44,7 +44,7 @@ fn apply(names: &mut BTreeMap<String, Node>, operation: &Operation) {
         Operation::Unlink { name } => {
             names.remove(name);
         }
-        // What is renamed is a file, not whatever has the name by then, and a file has one name.
+        // What is renamed is a file, not whatever has the name by then, and a file has one name in a directory.
         Operation::Rename { to, node } => {
             names.retain(|_, other| other != node);
             names.insert(to.clone(), *node);
@@ -108,6 +108,12 @@ impl Names {
     pub(super) fn lookup(&self, path: &str) -> Option<Node> {
         let (dir, name) = split(path);
         self.directories.get(dir)?.current.get(name).copied()
+    }
+
+    /// How many names lead to a file.
+    pub(super) fn count(&self, file: usize) -> usize {
+        let all = self.directories.values().flat_map(|dir| dir.current.values());
+        all.filter(|node| **node == Node::File(file)).count()
     }
 
     pub(super) fn list(&self, dir: &str) -> io::Result<Vec<String>> {
