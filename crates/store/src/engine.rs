@@ -192,6 +192,11 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
         Reader::new(self.inner.files.clone(), self.inner.salt)
     }
 
+    /// What seals this store's bytes.
+    pub(crate) fn salt(&self) -> Salt {
+        self.inner.salt
+    }
+
     /// A queue id that was never used before.
     #[must_use]
     pub fn next_queue_id(&self) -> crate::QueueId {

@@ -46,6 +46,8 @@
 //! | let messages expire | [`QueueOptions::with_time_to_live`], [`Message::expires_in`] |
 //! | fetch some messages before others | [`QueueOptions::with_priority_max`], [`Message::with_priority`] |
 //! | read without taking | [`Queue::browse`], [`Queue::replay`] |
+//! | read what was acknowledged, too | [`Queue::history`] |
+//! | back it up while it runs | [`Store::snapshot`] |
 //!
 //! `docs/embedding.md` tells more, and `examples/` holds a job queue with retries, a transactional outbox, a spool with a
 //! size limit, and a replay after a crash.
@@ -85,6 +87,7 @@ mod follower;
 mod footer;
 mod format;
 mod frame;
+mod history;
 mod ids;
 mod index;
 pub mod inspect;
@@ -112,9 +115,9 @@ mod tail;
 pub use catalog::Catalog;
 pub use disk::{Disk, Now, RealDisk};
 pub use embed::{
-    Amount, Batch, Browse, CommitError, Delivery, Entry, EntryState, Fetch, FetchError, From, Message,
-    Overflow, Queue, QueueError, QueueOptions, ReadOnlyBrowse, ReadOnlyQueue, ReadOnlyStore, Store,
-    StoreStats, Ticket, TryCommitError, ViewError,
+    Amount, Batch, Browse, CommitError, Delivery, Entry, EntryState, Fetch, FetchError, From, History,
+    Message, Overflow, Queue, QueueError, QueueOptions, ReadOnlyBrowse, ReadOnlyHistory, ReadOnlyQueue,
+    ReadOnlyStore, Store, StoreStats, Ticket, TryCommitError, ViewError,
 };
 pub use engine::{Counters, Engine, Guard};
 pub use error::{AppendError, OpenError, PoisonCause, ReadError};

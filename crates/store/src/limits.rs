@@ -82,6 +82,8 @@ pub const EXPIRE_SLEEP_MS_MAX: u64 = 1_000;
 pub const HELD_MESSAGES_MAX: u64 = 4096;
 /// Entries that a browse notes under one hold of the lock.
 pub const BROWSE_ENTRIES_MAX: u32 = 256;
+/// Places in cold segments that a walk over the history of a queue remembers.
+pub const HISTORY_COLD_PLACES_MAX: usize = 1 << 16;
 /// How often a store that runs is looked at anew because its files changed meanwhile.
 pub const VIEW_TRIES_MAX: u32 = 20;
 /// Readers with their buffers that a store keeps for later fetches.

@@ -32,6 +32,9 @@ pub enum EntryState {
     Ready,
     /// A consumer that has not settled it.
     Leased,
+    /// Nobody any more: it was acknowledged, expired, dropped or purged, and its segment is still there. Only
+    /// [`Queue::history`] shows these.
+    Acknowledged,
 }
 
 /// A message that was read without being taken.

@@ -3,7 +3,7 @@
 //! Invariants:
 //! - A batch is durable as a whole or not at all, whatever queues it publishes to and acknowledges from.
 //! - A delivery is acknowledged, put back, or dropped and thereby put back; there is no fourth way.
-//! - Reading again ([`Browse`]) changes nothing.
+//! - Reading again ([`Browse`], [`History`]) changes nothing.
 //! - The lock of the engine is taken once per batch and once per fetch, never for a disk access.
 //!
 //! Elsewhere: the journal, its index and its recovery (`engine`, `shard`, `recovery`).
@@ -15,6 +15,7 @@ mod definition;
 mod delivery;
 mod error;
 mod fetch;
+mod history;
 mod hub;
 mod message;
 mod names;
@@ -30,16 +31,20 @@ pub use browse::{Browse, Entry, EntryState, From};
 pub use delivery::Delivery;
 pub use error::{Amount, CommitError, FetchError, QueueError, TryCommitError};
 pub use fetch::Fetch;
+pub use history::History;
 pub use message::Message;
 pub use options::{Overflow, QueueOptions};
 pub use queue::Queue;
-pub use read_only::{ReadOnlyBrowse, ReadOnlyQueue, ReadOnlyStore, ViewError};
+pub use read_only::{ReadOnlyBrowse, ReadOnlyHistory, ReadOnlyQueue, ReadOnlyStore, ViewError};
 pub use store::{Store, StoreStats};
 pub use ticket::Ticket;
 
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod crash_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod history_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod model_tests;

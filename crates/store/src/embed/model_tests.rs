@@ -3,7 +3,7 @@
 //! The model is the list of what was done, in order. After a crash the store must be what some beginning of that list
 //! makes, and at least everything that was reported as durable must be in it.
 
-use super::{Batch, Delivery, Message, Queue, QueueOptions, Store};
+use super::{Batch, Delivery, EntryState, From, Message, Queue, QueueOptions, Store};
 use crate::Options;
 use crate::disk::sim::{Rng, SimDisk};
 use proptest::prelude::*;
@@ -39,6 +39,29 @@ impl Model {
             messages.retain(|(seq, _)| !event.acked.contains(&(queue, *seq)));
         }
         messages
+    }
+
+    /// All that was ever published to a queue, in the order of their seqs.
+    fn published(&self, queue: usize) -> Vec<&[u8]> {
+        let published = self.events.iter().flat_map(|event| &event.published);
+        let of_queue = published.filter(|(to, _)| *to == queue);
+        of_queue.map(|(_, body)| body.as_slice()).collect()
+    }
+
+    fn is_acked(&self, queue: usize, seq: u64) -> bool {
+        self.events
+            .iter()
+            .any(|event| event.acked.contains(&(queue, seq)))
+    }
+
+    /// Whether a beginning of the events, with all that is durable in it, makes these messages.
+    fn is_moment(&self, found: &[Vec<(u64, Vec<u8>)>]) -> bool {
+        let mut copy = Self {
+            events: self.events.clone(),
+            synced: self.synced,
+            ..Self::default()
+        };
+        copy.recovered(found)
     }
 
     fn ready(&self, queue: usize) -> Vec<(u64, &[u8])> {
@@ -90,6 +113,12 @@ enum Operation {
         is_synced: bool,
     },
     Step,
+    /// Reads all that the store still has of a queue.
+    LookBack {
+        queue: usize,
+        from: u64,
+    },
+    Snapshot,
     Crash {
         calls: u64,
         seed: u64,
@@ -108,6 +137,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => Just(Operation::DropAll),
         2 => (any::<usize>(), any::<bool>()).prop_map(|(at, is_synced)| Operation::Forward { at, is_synced }),
         3 => Just(Operation::Step),
+        2 => (0..2_usize, prop_oneof![Just(0), 0..30_u64])
+            .prop_map(|(queue, from)| Operation::LookBack { queue, from }),
+        1 => Just(Operation::Snapshot),
         2 => (1..12_u64, any::<u64>()).prop_map(|(calls, seed)| Operation::Crash { calls, seed }),
         1 => Just(Operation::Reopen),
     ]
@@ -119,6 +151,8 @@ struct World {
     queues: Vec<Queue<SimDisk>>,
     held: Vec<Delivery<SimDisk>>,
     model: Model,
+    /// Taken so far.
+    snapshots: usize,
     /// The machine goes off within some calls; the seed says what it loses.
     crash_seed: Option<u64>,
 }
@@ -139,6 +173,7 @@ impl World {
             queues,
             held,
             model,
+            snapshots: 0,
             crash_seed: None,
         }
     }
@@ -204,6 +239,8 @@ impl World {
                 self.store.engine().step();
                 Ok(())
             }
+            Operation::LookBack { queue, from } => self.look_back(*queue, *from),
+            Operation::Snapshot => self.snapshot(),
             Operation::Crash { calls, seed } => {
                 self.disk.crash_at(*calls);
                 self.crash_seed = Some(*seed);
@@ -248,6 +285,46 @@ impl World {
         self.model.leased.extend(&places);
         self.model.seen.extend(&places);
         self.held.extend(fetched);
+        Ok(())
+    }
+
+    /// The history of a queue holds each message that lives, and dead ones as they were published.
+    fn look_back(&self, queue: usize, from: u64) -> Result<(), Off> {
+        let from = From::Seq(crate::Seq::new(from));
+        let read = |entries: Vec<_>| entries.into_iter().collect::<Result<Vec<super::Entry>, _>>();
+        let living = read(self.queues[queue].replay(from).collect()).map_err(|_| Off)?;
+        let all = read(self.queues[queue].history(from).collect()).map_err(|_| Off)?;
+        assert!(
+            all.windows(2).all(|pair| pair[0].seq < pair[1].seq),
+            "in the order of the queue, each once"
+        );
+        let published = self.model.published(queue);
+        for entry in &all {
+            let seq = entry.seq.get();
+            assert_eq!(entry.body, published[usize::try_from(seq).unwrap()]);
+            let is_dead = entry.state == EntryState::Acknowledged;
+            assert!(!is_dead || self.model.is_acked(queue, seq), "{seq} of {queue}");
+        }
+        let still_living: Vec<_> = all
+            .into_iter()
+            .filter(|entry| entry.state != EntryState::Acknowledged)
+            .collect();
+        assert_eq!(still_living, living);
+        Ok(())
+    }
+
+    /// A snapshot opens as the store at a moment.
+    fn snapshot(&mut self) -> Result<(), Off> {
+        self.snapshots += 1;
+        let target = self.disk.directory(&format!("snapshot-{}", self.snapshots));
+        let target = target.map_err(|_| Off)?;
+        self.store.snapshot_on(&target).map_err(|_| Off)?;
+        let opened = open(&target.fork());
+        let (_store, queues) = opened
+            .map_err(|error| assert!(self.disk.is_off(), "{error}"))
+            .map_err(|()| Off)?;
+        let found: Vec<_> = queues.iter().map(all).collect();
+        assert!(self.model.is_moment(&found), "{found:?}");
         Ok(())
     }
 

@@ -1,7 +1,9 @@
 //! A named queue, as its users hold it.
 
 use super::names::Named;
-use super::{Browse, CommitError, Delivery, Fetch, FetchError, From, QueueError, QueueOptions, Store, park};
+use super::{
+    Browse, CommitError, Delivery, Fetch, FetchError, From, History, QueueError, QueueOptions, Store, park,
+};
 use crate::disk::{Disk, RealDisk};
 use crate::ids::QueueId;
 use crate::queue::Counts;
@@ -100,6 +102,16 @@ impl<D: Disk> Queue<D> {
     /// among them. Messages are read as the iterator goes; what is published or acknowledged meanwhile may be seen or not.
     pub fn replay(&self, from: From) -> Browse<D> {
         Browse::new(self, from)
+    }
+
+    /// All durable messages from `from` on that the store still has, without taking any: those that are not acknowledged, and of
+    /// the others those whose segments were not recycled yet. [`EntryState`](super::EntryState) tells which are which.
+    ///
+    /// Reads the journal from its oldest segment on, so that the first messages may take a while to be found. What is
+    /// published or acknowledged meanwhile may be seen or not, and an entry's state is that of the moment at which it was
+    /// looked up.
+    pub fn history(&self, from: From) -> History<D> {
+        History::new(self, from)
     }
 
     /// Ends the life of all messages that are ready; those that consumers hold stay. Returns how many there were. Durable on

@@ -10,7 +10,7 @@
 //! - A message that is shown has passed its checksums at its place. Where the running store has used the room again
 //!   since, the entry is [`ViewError::Overtaken`].
 
-use super::{Browse, Entry, FetchError, From, Queue, QueueOptions, Store};
+use super::{Browse, Entry, FetchError, From, History, Queue, QueueOptions, Store};
 use crate::disk::{Disk, FileKind, Overlay, RealDisk};
 use crate::error::OpenError;
 use crate::ids::{QueueId, SegmentNumber, Seq};
@@ -40,6 +40,13 @@ pub struct ReadOnlyQueue<D: Disk = RealDisk> {
 pub struct ReadOnlyBrowse<D: Disk = RealDisk> {
     disk: D,
     browse: Browse<Overlay<D>>,
+}
+
+/// An iterator over all messages of a [`ReadOnlyQueue`] that its segments still hold.
+#[must_use = "an iterator does nothing unless it is asked"]
+pub struct ReadOnlyHistory<D: Disk = RealDisk> {
+    disk: D,
+    history: History<Overlay<D>>,
 }
 
 /// Why a message of a [`ReadOnlyQueue`] is not shown.
@@ -182,13 +189,26 @@ impl<D: Disk> ReadOnlyQueue<D> {
         let (disk, browse) = (self.disk.clone(), self.queue.replay(from));
         ReadOnlyBrowse { disk, browse }
     }
+
+    /// All messages from `from` on, acknowledged ones included as far as their segments are there: see [`Queue::history`].
+    pub fn history(&self, from: From) -> ReadOnlyHistory<D> {
+        let (disk, history) = (self.disk.clone(), self.queue.history(from));
+        ReadOnlyHistory { disk, history }
+    }
 }
 
-impl<D: Disk> ReadOnlyBrowse<D> {
-    /// A segment that was recycled has lost its name before its room was used again, and no name is used twice.
-    fn is_gone(&self, segment: SegmentNumber) -> bool {
-        let opened = self.disk.open(&segment_path(segment), FileKind::Journal);
-        opened.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+/// A segment that was recycled has lost its name before its room was used again, and no name is used twice.
+fn is_gone<D: Disk>(disk: &D, segment: SegmentNumber) -> bool {
+    let opened = disk.open(&segment_path(segment), FileKind::Journal);
+    opened.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+fn view_error<D: Disk>(disk: &D, error: FetchError) -> ViewError {
+    match error {
+        FetchError::Damaged {
+            queue, seq, segment, ..
+        } if is_gone(disk, segment) => ViewError::Overtaken { queue, seq },
+        error => error.into(),
     }
 }
 
@@ -197,12 +217,16 @@ impl<D: Disk> Iterator for ReadOnlyBrowse<D> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let read = self.browse.next()?;
-        Some(read.map_err(|error| match error {
-            FetchError::Damaged {
-                queue, seq, segment, ..
-            } if self.is_gone(segment) => ViewError::Overtaken { queue, seq },
-            error => error.into(),
-        }))
+        Some(read.map_err(|error| view_error(&self.disk, error)))
+    }
+}
+
+impl<D: Disk> Iterator for ReadOnlyHistory<D> {
+    type Item = Result<Entry, ViewError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let read = self.history.next()?;
+        Some(read.map_err(|error| view_error(&self.disk, error)))
     }
 }
 

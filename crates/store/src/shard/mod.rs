@@ -12,6 +12,7 @@ mod dead_letters;
 mod evacuation;
 mod expiry;
 mod footers;
+mod history;
 mod housekeeping;
 mod lease;
 mod limits;
@@ -38,6 +39,7 @@ use dead_letters::Holders;
 pub use dead_letters::{DeadLetter, DeadLetters};
 pub(crate) use evacuation::{EvacuationJob, Evacuator, Move, Survivor};
 pub(crate) use footers::{FooterJob, Footers};
+pub(crate) use history::Fate;
 pub(crate) use housekeeping::{
     CheckpointJob, CheckpointWish, Chores, Done, Failed, Job, Retained, write_header,
 };
