@@ -25,6 +25,7 @@ mod outbox;
 mod properties;
 mod queue;
 mod registry;
+mod replies;
 mod resource;
 mod routes;
 mod session;

@@ -6,6 +6,10 @@ pub const OUTBOX_MESSAGES_MAX: usize = 4096;
 pub const OUTBOX_BYTES_MAX: u64 = 4 << 20;
 /// Blocks of the journal that one session's outbox keeps in memory.
 pub const OUTBOX_BLOCKS_MAX: usize = 16;
+/// Direct replies that wait for one session. As many again may be in the hands of its `poll`.
+pub const REPLIES_MAX: usize = 65_536;
+/// Bytes of the direct replies that wait for one session (one larger reply is still taken).
+pub const REPLIES_BYTES_MAX: usize = 32 << 20;
 /// Routes that one session remembers before it forgets all of them.
 pub const ROUTES_MAX: usize = 1024;
 /// Largest number of properties' bytes (flags, list, exchange and key) that a message may have.

@@ -15,6 +15,7 @@ use crate::command::ChannelId;
 use crate::consumer::{AckMode, ConsumerKey};
 use crate::limits::{OUTBOX_BLOCKS_MAX, OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX};
 use crate::registry::Key;
+use crate::replies::ReplyBox;
 
 /// Names a session, also after it went.
 pub(crate) type SessionKey = Key<SessionState>;
@@ -124,6 +125,7 @@ pub(crate) struct SessionState {
     woken: bool,
     pub outbox: Outbox,
     pub notices: Vec<Notice>,
+    pub replies: ReplyBox,
     /// Queues with messages for this session that did not fit into its outbox, longest waiting first.
     pub stalled: VecDeque<QueueId>,
     /// The first block whose durability the session waits for.
@@ -141,6 +143,7 @@ impl SessionState {
             woken: false,
             outbox: Outbox::default(),
             notices: Vec::new(),
+            replies: ReplyBox::default(),
             stalled: VecDeque::new(),
             confirm_block: None,
             waits_for_room: false,

@@ -15,6 +15,10 @@ pub(crate) struct Properties<'a> {
     pub delivery_mode: Option<u8>,
     /// As sent.
     pub priority: Option<u8>,
+    /// Where replies are expected.
+    pub reply_to: Option<&'a [u8]>,
+    /// Where that begins; its length stands in the byte in front.
+    reply_to_at: usize,
     /// Milliseconds, as text.
     pub expiration: Option<&'a [u8]>,
     /// Who claims to have sent it.
@@ -62,7 +66,11 @@ impl<'a> Properties<'a> {
             found.priority = Some(cursor.octet()?);
         }
         cursor.skip_string_if(flags & CORRELATION_ID != 0)?;
-        cursor.skip_string_if(flags & REPLY_TO != 0)?;
+        if flags & REPLY_TO != 0 {
+            let reply_to = cursor.short_string()?;
+            found.reply_to_at = raw.len() - cursor.0.len() - reply_to.len();
+            found.reply_to = Some(reply_to);
+        }
         if flags & EXPIRATION != 0 {
             found.expiration = Some(cursor.short_string()?);
         }
@@ -94,6 +102,19 @@ impl<'a> Properties<'a> {
             &raw[self.headers_at + before.len()..],
         );
         [front, &len.to_be_bytes(), headers, back].concat()
+    }
+
+    /// `raw`, of which these are the properties, with another `reply-to` in place of the one that it has.
+    pub(crate) fn with_reply_to(&self, raw: &[u8], reply_to: &str) -> Vec<u8> {
+        let Some(before) = self.reply_to else {
+            return raw.to_vec();
+        };
+        let len = u8::try_from(reply_to.len()).expect("names of consumers of replies are short");
+        let (front, back) = (
+            &raw[..self.reply_to_at - 1],
+            &raw[self.reply_to_at + before.len()..],
+        );
+        [front, &[len], reply_to.as_bytes(), back].concat()
     }
 
     /// Whether the client asked for persistence.
@@ -217,6 +238,21 @@ mod tests {
         assert_eq!((read.headers, read.priority), (Some(&b""[..]), Some(7)));
         let bare = Properties::parse(&[0, 0]).unwrap();
         assert_eq!(bare.with_headers(&[0, 0], b"x"), [0, 0]);
+    }
+
+    #[test]
+    fn the_name_for_replies_is_replaced_in_place() {
+        let raw = [
+            &(PRIORITY | REPLY_TO | KIND).to_be_bytes()[..],
+            b"\x07",
+            b"\x02me",
+            b"\x01k",
+        ]
+        .concat();
+        let found = Properties::parse(&raw).unwrap();
+        assert_eq!(found.reply_to, Some(&b"me"[..]));
+        let other = found.with_reply_to(&raw, "you");
+        assert_eq!(other[2..], *b"\x07\x03you\x01k");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::consumer::{Consumer, ConsumerKey};
 use crate::outbox::{Notice, SessionKey, SessionState};
 use crate::queue::Queue;
 use crate::registry::Registry;
+use crate::replies::ReplyConsumers;
 
 /// The broker's part of a shard's state.
 #[derive(Default)]
@@ -23,6 +24,7 @@ pub(crate) struct BrokerState {
     pub queues: HashMap<QueueId, Queue, FixedState>,
     pub consumers: Registry<Consumer>,
     pub sessions: Registry<SessionState>,
+    pub reply_consumers: ReplyConsumers,
     pub wakers: Vec<Waker>,
     /// Queues whose delivery waits for a block.
     pub waiting_queues: Vec<(BlockNumber, QueueId)>,

@@ -18,6 +18,7 @@ use crate::errors::{
 };
 use crate::outbox::SessionKey;
 use crate::queue::{Queue, QueueKind, QueueSpec};
+use crate::replies::REPLY_TO;
 use crate::resource::{Resource, without_line_breaks};
 use crate::session::QueueDeclared;
 use crate::state::BrokerState;
@@ -57,6 +58,9 @@ impl<D: Disk> Broker<D> {
         authorise: impl FnOnce(&str) -> Answer<()>,
     ) -> Answer<QueueDeclared> {
         let name = without_line_breaks(request.name);
+        if name.starts_with(REPLY_TO) {
+            return self.declared_reply_name(vhost, &name);
+        }
         if request.passive {
             return self.declared_passively(vhost, &name, asking);
         }
@@ -96,6 +100,20 @@ impl<D: Disk> Broker<D> {
             arguments: request.arguments.clone(),
         };
         self.create(vhost, spec, owner, now)
+    }
+
+    /// Every declaration of a name for replies is a passive one. What exists has one consumer.
+    fn declared_reply_name(&self, vhost: &Vhost, name: &str) -> Answer<QueueDeclared> {
+        let mut guard = self.store.lock();
+        let (_, state) = guard.parts();
+        if name != REPLY_TO && state.reply_consumers.find(&vhost.name, name.as_bytes()).is_none() {
+            return Err(not_found(Resource::queue(name, &vhost.name)));
+        }
+        Ok(QueueDeclared {
+            name: name.into(),
+            message_count: 0,
+            consumer_count: 1,
+        })
     }
 
     fn declared_passively(

@@ -10,6 +10,7 @@ use crate::admin::{ALTERNATE_EXCHANGE, BindingRequest, Deletion, Endpoint, count
 use crate::auth::Action;
 use crate::command::{Binding, ChannelId, ExchangeDeclare, QueueDeclare, QueueDelete};
 use crate::errors::{Answer, access_refused, not_found, storage_failed};
+use crate::replies::REPLY_TO_PREFIX;
 
 /// What is to be done with a binding.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -202,6 +203,11 @@ impl<D: Disk> Session<D> {
         } else {
             binding.routing_key
         };
+        if queue.starts_with(REPLY_TO_PREFIX) {
+            return Err(access_refused(
+                "cannot bind or unbind to a volatile (direct reply-to) queue",
+            ));
+        }
         if binding.source.is_empty() {
             return Err(default_exchange());
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use super::reply::ReplyTo;
 use super::transaction::Transaction;
 use crate::command::ChannelId;
 use crate::confirms::Confirms;
@@ -29,6 +30,8 @@ pub(super) struct Channel {
     pub prefetch: Option<u32>,
     pub consumers: HashMap<Arc<str>, ConsumerKey, FixedState>,
     pub last_queue: Arc<str>,
+    /// Its consumer of direct replies.
+    pub reply_to: Option<ReplyTo>,
     next_delivery_tag: u64,
 }
 
@@ -40,6 +43,7 @@ impl Default for Channel {
             prefetch: None,
             consumers: HashMap::default(),
             last_queue: "".into(),
+            reply_to: None,
             next_delivery_tag: 1,
         }
     }

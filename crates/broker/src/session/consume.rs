@@ -10,9 +10,8 @@ use crate::auth::Action;
 use crate::command::{ChannelId, Consume, Qos};
 use crate::consumer::{AckMode, Consumer};
 use crate::errors::{AmqpError, Answer, ReplyCode, access_refused, precondition_failed};
-
-/// The pseudo-queue of direct replies.
-const REPLY_TO: &str = "amq.rabbitmq.reply-to";
+use crate::replies::{REPLY_TO, is_reply_name};
+use crate::resource::Resource;
 
 impl<D: Disk> Session<D> {
     /// `basic.consume`: the consumer's tag. Deliveries come through [`Session::poll`] only.
@@ -28,10 +27,13 @@ impl<D: Disk> Session<D> {
     fn start_consumer(&mut self, channel: ChannelId, request: &Consume<'_>, now: Now) -> Answer<Arc<str>> {
         let queue = self.named_queue(channel, request.queue)?;
         if &*queue == REPLY_TO {
-            if !request.no_ack {
-                return Err(precondition_failed("reply consumer cannot acknowledge"));
-            }
-            return Err(AmqpError::not_implemented(REPLY_TO));
+            return self.start_reply_consumer(channel, request, now);
+        }
+        if is_reply_name(queue.as_bytes()) {
+            let resource = Resource::queue(&queue, &self.core.vhost.name);
+            return Err(precondition_failed(format_args!(
+                "only creator channel may consume from {resource}"
+            )));
         }
         if let Some(priority) = request.arguments.get("x-priority") {
             let priority = priority.as_integer().ok_or_else(|| {
@@ -47,7 +49,7 @@ impl<D: Disk> Session<D> {
             tag => tag.into(),
         };
         let open = self.core.channel(channel)?;
-        if open.consumers.contains_key(&tag) {
+        if open.has_consumer(&tag) {
             let text = format_args!("attempt to reuse consumer tag '{tag}'");
             return Err(AmqpError::connection(ReplyCode::NotAllowed, text));
         }
@@ -65,7 +67,14 @@ impl<D: Disk> Session<D> {
     /// 504 when the channel is not open.
     pub fn cancel(&mut self, channel: ChannelId, tag: &str, now: Now) -> Answer<()> {
         self.on_channel(channel, now, |session| {
-            let Some(key) = session.core.channel(channel)?.consumers.remove(tag) else {
+            let open = session.core.channel(channel)?;
+            if let Some(reply_to) = open.reply_to.take_if(|reply_to| *reply_to.tag == *tag) {
+                let mut locked = Locked::new(&session.broker, &mut session.core, now);
+                locked.end_reply_consumer(&reply_to);
+                locked.release(0, now);
+                return Ok(());
+            }
+            let Some(key) = open.consumers.remove(tag) else {
                 return Ok(());
             };
             let mut locked = Locked::new(&session.broker, &mut session.core, now);

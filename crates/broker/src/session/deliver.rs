@@ -16,6 +16,7 @@ use crate::effect::{Confirm, Delivery, EffectSink, Flow, Polled};
 use crate::envelope::Envelope;
 use crate::errors::storage_failed;
 use crate::outbox::{Notice, OutRun, Outbox, Position};
+use crate::replies::ReplyBox;
 use crate::unacked::Run;
 
 /// What was fetched from the outbox and is being encoded.
@@ -29,10 +30,16 @@ pub(super) struct Inbox {
     pub damaged: Vec<Run>,
     /// Messages that were purged or deleted on their way.
     pub gone: Vec<Run>,
+    /// Direct replies.
+    pub replies: ReplyBox,
     notices: Vec<Notice>,
 }
 
 impl Inbox {
+    fn is_empty(&mut self) -> bool {
+        self.replies.is_empty() && self.current().is_none()
+    }
+
     /// The run to go on with.
     fn current(&mut self) -> Option<OutRun> {
         loop {
@@ -60,11 +67,12 @@ impl<D: Disk> Session<D> {
         let mut written = 0;
         loop {
             let flow = self.fetch(sink, now);
-            if self.core.state != Life::Open || self.core.inbox.current().is_none() {
+            if self.core.state != Life::Open || self.core.inbox.is_empty() {
                 return Polled { more: false, flow };
             }
+            self.encode_replies(bytes_max, &mut written, sink);
             self.encode(bytes_max, &mut written, sink);
-            if self.core.inbox.current().is_some() {
+            if !self.core.inbox.is_empty() {
                 return Polled { more: true, flow };
             }
         }
@@ -226,6 +234,9 @@ impl<D: Disk> Locked<'_, D> {
         };
         session.has_looked();
         core.inbox.notices.append(&mut session.notices);
+        if core.inbox.replies.is_empty() {
+            std::mem::swap(&mut core.inbox.replies, &mut session.replies);
+        }
         if core.inbox.current().is_some() {
             return false;
         }

@@ -11,8 +11,10 @@ use crate::command::ChannelId;
 use crate::consumer::AckMode;
 use crate::effect::Delivery;
 use crate::envelope::Envelope;
-use crate::errors::{Answer, storage_failed};
+use crate::errors::{AmqpError, Answer, storage_failed};
 use crate::queue::QueueSpec;
+use crate::replies::is_reply_name;
+use crate::resource::Resource;
 use crate::unacked::Run;
 
 /// What was taken off the queue.
@@ -44,6 +46,11 @@ impl<D: Disk> Session<D> {
         self.on_channel(channel, now, |session| {
             let queue = session.named_queue(channel, queue)?;
             session.authorise(Action::Get(&queue))?;
+            if is_reply_name(queue.as_bytes()) {
+                let resource = Resource::queue(&queue, &session.core.vhost.name);
+                let text = format_args!("basic.get not supported by volatile {resource}");
+                return Err(AmqpError::not_implemented(text));
+            }
             loop {
                 let (spec, taken) = session.take(&queue, now)?;
                 let Some(taken) = taken else { return Ok(false) };

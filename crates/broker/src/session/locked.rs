@@ -140,6 +140,9 @@ impl<'a, D: Disk> Locked<'a, D> {
             self.state().remove_consumer(key);
         }
         channel.unacked.take_all(|run| self.requeue(run));
+        if let Some(reply_to) = &channel.reply_to {
+            self.end_reply_consumer(reply_to);
+        }
         if let Mode::Transactional(transaction) = channel.mode {
             transaction.settled.iter().for_each(|(run, _)| self.requeue(*run));
         }

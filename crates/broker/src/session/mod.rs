@@ -6,7 +6,7 @@
 //! - When a session ends, however it ends, everything unacknowledged is back in its queues, and what
 //!   belonged to it alone is deleted.
 //!
-//! Elsewhere: `publish`, `settle` (acknowledgements), `deliver` (what comes out), `get`, `consume`, `admin`
+//! Elsewhere: `publish`, `reply` (direct reply-to), `settle` (acknowledgements), `deliver` (what comes out), `get`, `consume`, `admin`
 //! (declarations), `transaction`.
 
 mod admin;
@@ -16,6 +16,7 @@ mod deliver;
 mod get;
 mod locked;
 mod publish;
+mod reply;
 mod settle;
 mod transaction;
 

@@ -9,6 +9,7 @@ use logpond_store::{AppendError, BlockNumber, NewMessage, Persistence, QueueId, 
 
 use super::channel::Mode;
 use super::locked::Locked;
+use super::reply::Answered;
 use super::transaction::PendingPublish;
 use super::{Body, authorise};
 use crate::auth::Action;
@@ -121,19 +122,23 @@ impl<D: Disk> Locked<'_, D> {
         let keys = further.as_ref().ok().and_then(Option::as_ref);
         let keys = keys.map_or(&[][..], |further| &further.keys);
         let at = self.route(publish.exchange, publish.routing_key, keys, properties.headers)?;
+        let Some(channel) = self.core.channels.get(publish.channel) else {
+            return Ok(());
+        };
+        let named = channel.with_reply_name(&properties, publish.properties)?;
         self.check_properties(&properties)?;
         let further =
             further.map_err(|problem| precondition_failed(format_args!("invalid message: {problem}")))?;
         let further = further.unwrap_or_default();
         let shown;
-        let raw_properties = match properties.headers {
+        let raw_properties: &[u8] = match properties.headers {
             Some(headers) if further.has_hidden => {
-                shown = properties.with_headers(publish.properties, &table::without_hidden(headers));
+                // The name for replies stands behind the headers, so their place is the same.
+                shown = properties.with_headers(&named, &table::without_hidden(headers));
                 &shown
             }
-            _ => publish.properties,
+            _ => &named,
         };
-        let (shard, _) = self.guard.parts();
         let core = &mut *self.core;
         let Some(channel) = core.channels.get_mut(publish.channel) else {
             return Ok(());
@@ -148,9 +153,24 @@ impl<D: Disk> Locked<'_, D> {
                 body: body.concat().into(),
             });
         }
+        // Replies are for names that are no queue's.
+        let may_be_reply = core.routes.route(at).queues.is_empty() || !further.keys.is_empty();
+        let is_reply = may_be_reply
+            && publish.exchange.is_empty()
+            && self.reply(Answered {
+                routing_key: publish.routing_key,
+                further_keys: &further.keys,
+                properties: raw_properties,
+                body,
+            });
+        let (shard, _) = self.guard.parts();
+        let core = &mut *self.core;
+        let Some(channel) = core.channels.get_mut(publish.channel) else {
+            return Ok(());
+        };
         let route = core.routes.route(at);
         let block = if route.queues.is_empty() {
-            if publish.mandatory {
+            if publish.mandatory && !is_reply {
                 returned(&Returned {
                     channel: publish.channel,
                     exchange: publish.exchange,
@@ -185,7 +205,7 @@ impl<D: Disk> Locked<'_, D> {
     /// Finds queues and persistence for a message of a transaction.
     pub(super) fn address(&mut self, publish: &PendingPublish) -> Answer<Address> {
         let properties = parse(&publish.properties)?;
-        let further: Vec<&[u8]> = publish.further_keys.iter().map(|key| &**key).collect();
+        let further = publish.further_keys();
         let at = self.route(
             &publish.exchange,
             &publish.routing_key,

@@ -9,9 +9,11 @@ use logpond_store::{AckReason, BlockNumber};
 
 use super::channel::Mode;
 use super::locked::{Locked, Outcome};
+use super::reply::Answered;
 use super::{Body, ChannelId, Returned, Session};
 use crate::errors::{AmqpError, Answer, precondition_failed};
 use crate::limits::{TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX};
+use crate::replies::is_reply_name;
 use crate::unacked::Run;
 
 /// What an acknowledged range takes in the journal.
@@ -28,6 +30,18 @@ pub(super) struct PendingPublish {
     pub mandatory: bool,
     pub properties: Box<[u8]>,
     pub body: Box<[u8]>,
+}
+
+impl PendingPublish {
+    pub(super) fn further_keys(&self) -> Vec<&[u8]> {
+        self.further_keys.iter().map(|key| &**key).collect()
+    }
+
+    /// Whether it goes to a consumer of replies.
+    fn is_reply(&self) -> bool {
+        self.exchange.is_empty()
+            && (is_reply_name(&self.routing_key) || self.further_keys.iter().any(|key| is_reply_name(key)))
+    }
 }
 
 /// The collected commands of a transactional channel.
@@ -151,13 +165,15 @@ impl<D: Disk> Locked<'_, D> {
     fn commit(&mut self, transaction: &Transaction, now: Now) -> Result<Committed, AmqpError> {
         let mut unroutable = Vec::new();
         let mut routed = Vec::with_capacity(transaction.publishes.len());
+        let mut replies = Vec::new();
         for (at, publish) in transaction.publishes.iter().enumerate() {
             let address = self.address(publish)?;
-            if address.queues.is_empty() {
-                if publish.mandatory {
-                    unroutable.push(at);
-                }
-            } else {
+            if publish.is_reply() {
+                replies.push(publish);
+            } else if address.queues.is_empty() && publish.mandatory {
+                unroutable.push(at);
+            }
+            if !address.queues.is_empty() {
                 routed.push((publish, address));
             }
         }
@@ -203,6 +219,14 @@ impl<D: Disk> Locked<'_, D> {
             }
         }
         outcome?;
+        for publish in replies {
+            self.reply(Answered {
+                routing_key: &publish.routing_key,
+                further_keys: &publish.further_keys(),
+                properties: &publish.properties,
+                body: &[&publish.body],
+            });
+        }
         Ok(Committed {
             block: writes.then_some(block),
             unroutable,

@@ -6,6 +6,7 @@ mod declaring;
 mod importing;
 mod model;
 mod publishing;
+mod replying;
 mod restart;
 mod settling;
 mod transactions;
@@ -74,6 +75,8 @@ struct Seen {
     deliveries: Vec<Got>,
     cancelled: Vec<String>,
     closed: Vec<AmqpError>,
+    /// Where the sender of each delivery expects replies.
+    reply_to: Vec<Option<String>>,
 }
 
 impl EffectSink for Seen {
@@ -83,6 +86,11 @@ impl EffectSink for Seen {
     }
 
     fn deliver(&mut self, delivery: &Delivery<'_>) -> usize {
+        let properties = crate::properties::Properties::parse(delivery.properties).unwrap();
+        let reply_to = properties
+            .reply_to
+            .map(|name| String::from_utf8(name.to_vec()).unwrap());
+        self.reply_to.push(reply_to);
         self.deliveries.push(Got {
             consumer: delivery.consumer_tag.to_owned(),
             tag: delivery.delivery_tag,
@@ -122,10 +130,14 @@ struct Client {
 
 impl Client {
     fn new(broker: &Arc<Broker<SimDisk>>) -> Self {
+        Self::in_vhost(broker, "/")
+    }
+
+    fn in_vhost(broker: &Arc<Broker<SimDisk>>, vhost: &str) -> Self {
         let login = broker.authenticate("guest", b"guest", Peer::Loopback).unwrap();
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
-        let mut session = broker.connect(&login, "/", waker).unwrap();
+        let mut session = broker.connect(&login, vhost, waker).unwrap();
         session.open_channel(ONE).unwrap();
         Self {
             broker: Arc::clone(broker),
