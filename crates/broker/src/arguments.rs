@@ -30,6 +30,9 @@ const COMPARED: &[&str] = &[
     "x-queue-leader-locator",
 ];
 
+/// A consumer's argument.
+const PRIORITY: &str = "x-priority";
+
 /// How a known argument is checked.
 #[derive(Clone, Copy)]
 enum Check {
@@ -62,6 +65,9 @@ const KNOWN: &[(&str, Check)] = &[
     ("x-max-age", Check::Text),
     ("x-stream-max-segment-size-bytes", Check::NotNegative),
 ];
+
+/// Those of them whose feature exists.
+const OBEYED: &[&str] = &["x-single-active-consumer"];
 
 /// Those of them that only classic queues have.
 const CLASSIC_ONLY: &[&str] = &["x-max-priority", "x-queue-mode"];
@@ -116,12 +122,25 @@ pub(crate) fn check(resource: &impl fmt::Display, kind: QueueKind, arguments: &A
             "routing_key_but_no_dlx_defined",
         ));
     }
-    for (name, _) in KNOWN {
+    for (name, _) in KNOWN.iter().filter(|(name, _)| !OBEYED.contains(name)) {
         if arguments.get(name).is_some_and(|value| !is_default(name, value)) {
             return Err(AmqpError::not_implemented(name));
         }
     }
     Ok(())
+}
+
+/// The priority that a consumer asks for.
+///
+/// # Errors
+/// 406 if it is no integer.
+pub(crate) fn consumer_priority(resource: &impl fmt::Display, arguments: &Arguments) -> Answer<i64> {
+    let Some(value) = arguments.get(PRIORITY) else {
+        return Ok(0);
+    };
+    value
+        .as_integer()
+        .ok_or_else(|| invalid(PRIORITY, resource, &wrong_type("integer", value)))
 }
 
 /// Compares the arguments of a declaration with those of the queue that exists.
@@ -138,7 +157,6 @@ pub(crate) fn same(resource: &impl fmt::Display, received: &Arguments, current: 
 fn is_default(name: &str, value: &Value) -> bool {
     match name {
         "x-overflow" => value.as_str_bytes() == Some(b"drop-head"),
-        "x-single-active-consumer" => *value == Value::Bool(false),
         "x-delivery-limit" => value.as_integer() == Some(-1),
         _ => false,
     }
@@ -153,7 +171,7 @@ impl Check {
                 .ok_or_else(|| format!("{{unacceptable_type,{}}}", value.type_name())),
             Self::Flag => match value {
                 Value::Bool(_) => Ok(()),
-                _ => Err(wrong_type("boolean", value)),
+                other => Err(format!("{{unacceptable_type,{}}}", other.type_name())),
             },
             Self::Overflow => match value.as_str_bytes() {
                 Some(b"drop-head" | b"reject-publish" | b"reject-publish-dlx") => Ok(()),
@@ -236,7 +254,6 @@ mod tests {
     #[case("x-max-length", Value::I32(10))]
     #[case("x-message-ttl", Value::I64(1000))]
     #[case("x-dead-letter-exchange", Value::str(""))]
-    #[case("x-single-active-consumer", Value::Bool(true))]
     fn an_argument_whose_feature_is_missing_is_refused_by_name(#[case] name: &str, #[case] value: Value) {
         let error = checked(name, value).unwrap_err();
         assert_eq!(
@@ -251,7 +268,8 @@ mod tests {
     #[case("x-queue-type", Value::str("quorum"))]
     #[case("x-queue-mode", Value::str("lazy"))]
     #[case("x-overflow", Value::str("drop-head"))]
-    fn what_changes_nothing_is_accepted(#[case] name: &str, #[case] value: Value) {
+    #[case("x-single-active-consumer", Value::Bool(true))]
+    fn what_changes_nothing_or_is_obeyed_is_accepted(#[case] name: &str, #[case] value: Value) {
         assert_eq!(checked(name, value), Ok(()));
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Consumer {
     /// How many it may hold; `None` for any number.
     pub prefetch: Option<u32>,
     pub held: u32,
+    /// Another is to become the active consumer once it holds nothing.
+    pub yields: bool,
     /// Its queue waits in the session's `stalled` list.
     pub stalled: bool,
 }
@@ -64,6 +66,6 @@ impl Consumer {
         assert!(count <= self.held, "a consumer settles only what it holds");
         let had_none = self.credit() == 0;
         self.held -= count;
-        had_none && self.credit() > 0
+        (had_none && self.credit() > 0) || (self.yields && self.held == 0)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - Messages of a queue are leased in order, whoever gets them.
-//! - Among consumers with credit the turns go round message by message, so none gets more than one ahead.
+//! - Among consumers of one priority with credit the turns go round message by message, so none gets more than one ahead.
 //! - A consumer whose session's outbox is full stands in that session's `stalled` list, once.
 
 use std::task::Waker;
@@ -38,23 +38,33 @@ impl BrokerState {
             ..
         } = self;
         let Some(queue) = queues.get_mut(&id) else { return };
-        let all = if queue.consumers.len() == 1 { u32::MAX } else { 1 };
-        let mut refused = 0;
-        while refused < queue.consumers.len() {
-            let key = queue.consumers[queue.turn];
-            match give(shard, consumers, sessions, wakers, key, all) {
-                Given::Messages => refused = 0,
-                Given::Refused => refused += 1,
-                Given::Nothing => return,
-                Given::Until(block) => {
-                    if queue.waits.is_none_or(|waits| block > waits) {
-                        queue.waits = Some(block);
-                        waiting_queues.push((block, id));
-                    }
-                    return;
-                }
+        if let Some(successor) = queue.rota.successor() {
+            // Whoever is active keeps what it holds, and gets no more.
+            if hold_back(consumers, queue.rota.active()) {
+                return;
             }
-            queue.turn = (queue.turn + 1) % queue.consumers.len();
+            debug_assert!(
+                consumers.get(successor).is_some(),
+                "a rota holds living consumers"
+            );
+            queue.rota.succeed();
+        }
+        let mut give = |key, count| give(shard, consumers, sessions, wakers, key, count);
+        let end = match queue.rota.active() {
+            Some(active) => serve(&[active], &mut 0, &mut give),
+            None => queue
+                .rota
+                .levels_mut()
+                .iter_mut()
+                .map(|level| serve(&level.consumers, &mut level.turn, &mut give))
+                .find(|end| !matches!(end, Given::Refused))
+                .unwrap_or(Given::Refused),
+        };
+        if let Given::Until(block) = end
+            && queue.waits.is_none_or(|waits| block > waits)
+        {
+            queue.waits = Some(block);
+            waiting_queues.push((block, id));
         }
     }
 
@@ -96,7 +106,12 @@ impl BrokerState {
             let Some(id) = session.stalled.pop_front() else {
                 return;
             };
-            for &consumer in self.queues.get(&id).map_or(&[][..], |queue| &queue.consumers) {
+            for consumer in self
+                .queues
+                .get(&id)
+                .into_iter()
+                .flat_map(|queue| queue.rota.iter())
+            {
                 if let Some(consumer) = self.consumers.get_mut(consumer)
                     && consumer.session == key
                 {
@@ -106,6 +121,34 @@ impl BrokerState {
             self.dispatch(shard, id);
         }
     }
+}
+
+/// Gives the consumers of one level messages in turns, until nobody takes any more or there are none; says what ended it.
+fn serve(
+    consumers: &[ConsumerKey],
+    turn: &mut usize,
+    give: &mut impl FnMut(ConsumerKey, u32) -> Given,
+) -> Given {
+    let all = if consumers.len() == 1 { u32::MAX } else { 1 };
+    let mut refused = 0;
+    while refused < consumers.len() {
+        match give(consumers[*turn], all) {
+            Given::Messages => refused = 0,
+            Given::Refused => refused += 1,
+            end => return end,
+        }
+        *turn = (*turn + 1) % consumers.len();
+    }
+    Given::Refused
+}
+
+/// Whether the active consumer still holds something. Then its queue is looked at again once it does not.
+fn hold_back(consumers: &mut Registry<Consumer>, active: Option<ConsumerKey>) -> bool {
+    let Some(active) = active.and_then(|key| consumers.get_mut(key)) else {
+        return false;
+    };
+    active.yields = active.held > 0;
+    active.yields
 }
 
 fn give<D: Disk>(

@@ -27,6 +27,7 @@ mod queue;
 mod registry;
 mod replies;
 mod resource;
+mod rota;
 mod routes;
 mod session;
 mod startup;

@@ -5,12 +5,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use logpond_routing::Arguments;
+use logpond_routing::{Arguments, Value};
 use logpond_store::{BlockNumber, QueueId};
 use serde::{Deserialize, Serialize};
 
-use crate::consumer::ConsumerKey;
 use crate::outbox::SessionKey;
+use crate::rota::{Rota, Sharing};
 
 /// The kinds of queues that can be declared. Both are served by the same journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,16 @@ impl QueueSpec {
         self.durable && !self.exclusive
     }
 
+    /// Whether its consumers share its messages.
+    fn sharing(&self) -> Sharing {
+        let is_single = self.arguments.get("x-single-active-consumer") == Some(&Value::Bool(true));
+        match (is_single, self.kind) {
+            (false, _) => Sharing::Competing,
+            (true, QueueKind::Classic) => Sharing::Single,
+            (true, QueueKind::Quorum) => Sharing::SingleYielding,
+        }
+    }
+
     /// What the journal keeps beside the queue, so that it can be told even without the catalog.
     pub(crate) fn meta(&self) -> Vec<u8> {
         serde_json::to_vec(&(&*self.vhost, &*self.name, &self.arguments))
@@ -69,34 +79,19 @@ pub(crate) struct Queue {
     pub spec: Arc<QueueSpec>,
     /// The session that it belongs to alone.
     pub owner: Option<SessionKey>,
-    pub consumers: Vec<ConsumerKey>,
-    /// Whose turn it is.
-    pub turn: usize,
+    pub rota: Rota,
     /// A delivery waits for this block.
     pub waits: Option<BlockNumber>,
 }
 
 impl Queue {
     pub(crate) fn new(spec: Arc<QueueSpec>, owner: Option<SessionKey>) -> Self {
+        let rota = Rota::new(spec.sharing());
         Self {
             spec,
             owner,
-            consumers: Vec::new(),
-            turn: 0,
+            rota,
             waits: None,
-        }
-    }
-
-    /// Removes a consumer; the turn stays with whom it was.
-    pub(crate) fn remove_consumer(&mut self, key: ConsumerKey) {
-        if let Some(at) = self.consumers.iter().position(|&other| other == key) {
-            self.consumers.remove(at);
-            if at < self.turn {
-                self.turn -= 1;
-            }
-        }
-        if self.turn >= self.consumers.len() {
-            self.turn = 0;
         }
     }
 }

@@ -111,6 +111,18 @@ impl<T> fmt::Debug for Key<T> {
 }
 
 #[cfg(test)]
+impl<T> Key<T> {
+    /// A key for another kind of things, for tests that need only keys.
+    pub(crate) fn of_same_place<U>(self) -> Key<U> {
+        Key {
+            index: self.index,
+            generation: self.generation,
+            of: PhantomData,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::Registry;
 

@@ -17,6 +17,7 @@ use crate::outbox::{Notice, SessionKey, SessionState};
 use crate::queue::Queue;
 use crate::registry::Registry;
 use crate::replies::ReplyConsumers;
+use crate::rota::Sharing;
 
 /// The broker's part of a shard's state.
 #[derive(Default)]
@@ -97,9 +98,13 @@ impl BrokerState {
     pub(crate) fn remove_consumer(&mut self, key: ConsumerKey) -> Option<Consumer> {
         let consumer = self.consumers.remove(key)?;
         if let Some(queue) = self.queues.get_mut(&consumer.queue) {
-            queue.remove_consumer(key);
-            if queue.consumers.is_empty() && queue.spec.auto_delete {
+            queue.rota.remove(key);
+            if queue.rota.is_empty() && queue.spec.auto_delete {
                 self.abandoned.push(consumer.queue);
+            }
+            if queue.rota.sharing() != Sharing::Competing {
+                // Another may be the active one now, and has been given nothing yet.
+                self.touch(consumer.queue);
             }
         }
         Some(consumer)
@@ -110,7 +115,7 @@ impl BrokerState {
         let Some(queue) = self.queues.remove(&id) else {
             return;
         };
-        for key in queue.consumers {
+        for key in queue.rota.iter() {
             let Some(consumer) = self.consumers.remove(key) else {
                 continue;
             };

@@ -189,7 +189,7 @@ impl<D: Disk> Broker<D> {
             check_owner(queue, asking, Strictness::Lax)?;
         }
         let counts = shard.counts(queue.spec.id).unwrap_or_default();
-        if deletion.if_unused && !queue.consumers.is_empty() {
+        if deletion.if_unused && !queue.rota.is_empty() {
             return Err(precondition_failed(format_args!("{} in use", queue.spec)));
         }
         if deletion.if_empty && counts.ready > 0 {
@@ -205,7 +205,7 @@ impl<D: Disk> Broker<D> {
         let _administration = self.administer();
         let mut guard = self.store.lock();
         let (_, state) = guard.parts();
-        let Some(queue) = state.queues.get(&id).filter(|queue| queue.consumers.is_empty()) else {
+        let Some(queue) = state.queues.get(&id).filter(|queue| queue.rota.is_empty()) else {
             return;
         };
         let spec = Arc::clone(&queue.spec);
@@ -323,7 +323,7 @@ fn declared(queue: &Queue, counts: Option<Counts>) -> QueueDeclared {
     QueueDeclared {
         name: Arc::clone(&queue.spec.name),
         message_count: count(counts.unwrap_or_default().ready),
-        consumer_count: u32::try_from(queue.consumers.len()).unwrap_or(u32::MAX),
+        consumer_count: u32::try_from(queue.rota.len()).unwrap_or(u32::MAX),
     }
 }
 

@@ -6,12 +6,14 @@ use logpond_store::disk::{Disk, Now};
 
 use super::Session;
 use super::locked::Locked;
+use crate::arguments;
 use crate::auth::Action;
 use crate::command::{ChannelId, Consume, Qos};
 use crate::consumer::{AckMode, Consumer};
 use crate::errors::{AmqpError, Answer, ReplyCode, access_refused, precondition_failed};
 use crate::replies::{REPLY_TO, is_reply_name};
 use crate::resource::Resource;
+use crate::rota::Sharing;
 
 impl<D: Disk> Session<D> {
     /// `basic.consume`: the consumer's tag. Deliveries come through [`Session::poll`] only.
@@ -34,14 +36,6 @@ impl<D: Disk> Session<D> {
             return Err(precondition_failed(format_args!(
                 "only creator channel may consume from {resource}"
             )));
-        }
-        if let Some(priority) = request.arguments.get("x-priority") {
-            let priority = priority.as_integer().ok_or_else(|| {
-                precondition_failed(format_args!("invalid arg 'x-priority': {}", priority.type_name()))
-            })?;
-            if priority != 0 {
-                return Err(AmqpError::not_implemented("x-priority"));
-            }
         }
         self.authorise(Action::Consume(&queue))?;
         let tag: Arc<str> = match request.tag {
@@ -114,17 +108,16 @@ impl<D: Disk> Locked<'_, D> {
         let (session, vhost) = (self.core.key, Arc::clone(&self.core.vhost));
         let (_, state) = self.guard.parts();
         let spec = self.broker.find_queue(&vhost, state, queue, session)?;
+        let priority = arguments::consumer_priority(&spec, request.arguments)?;
         let taken = state.queues.get(&spec.id).is_some_and(|queue| {
+            let is_single = queue.rota.sharing() == Sharing::Single;
             let exclusive = |key| {
                 state
                     .consumers
                     .get(key)
                     .is_some_and(|consumer| consumer.exclusive)
             };
-            queue
-                .consumers
-                .iter()
-                .any(|&key| request.exclusive || exclusive(key))
+            (request.exclusive && (is_single || !queue.rota.is_empty())) || queue.rota.iter().any(exclusive)
         });
         if taken {
             return Err(access_refused(format_args!("{spec} in exclusive use")));
@@ -142,10 +135,11 @@ impl<D: Disk> Locked<'_, D> {
             exclusive: request.exclusive,
             prefetch,
             held: 0,
+            yields: false,
             stalled: false,
         });
         if let Some(queue) = state.queues.get_mut(&spec.id) {
-            queue.consumers.push(key);
+            queue.rota.add(key, priority);
         }
         state.touch(spec.id);
         self.core.tags.insert(key, Arc::clone(&tag));

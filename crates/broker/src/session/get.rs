@@ -11,10 +11,11 @@ use crate::command::ChannelId;
 use crate::consumer::AckMode;
 use crate::effect::Delivery;
 use crate::envelope::Envelope;
-use crate::errors::{AmqpError, Answer, storage_failed};
+use crate::errors::{AmqpError, Answer, ReplyCode, storage_failed};
 use crate::queue::QueueSpec;
 use crate::replies::is_reply_name;
 use crate::resource::Resource;
+use crate::rota::Sharing;
 use crate::unacked::Run;
 
 /// What was taken off the queue.
@@ -69,6 +70,19 @@ impl<D: Disk> Session<D> {
             let vhost = std::sync::Arc::clone(&locked.core.vhost);
             let (shard, state) = locked.guard.parts();
             let spec = self.broker.find_queue(&vhost, state, queue, key)?;
+            if state
+                .queues
+                .get(&spec.id)
+                .is_some_and(|queue| queue.rota.sharing() == Sharing::SingleYielding)
+            {
+                return Err(AmqpError::channel(
+                    ReplyCode::ResourceLocked,
+                    format_args!(
+                        "cannot obtain access to locked {spec}. basic.get operations are not supported by quorum \
+                         queues with single active consumer"
+                    ),
+                ));
+            }
             let outcome = shard
                 .lease(spec.id, 1, u64::MAX, &mut leases, &mut sources)
                 .map_err(storage_failed)?;

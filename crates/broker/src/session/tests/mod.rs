@@ -5,6 +5,7 @@ mod copies;
 mod declaring;
 mod importing;
 mod model;
+mod precedence;
 mod publishing;
 mod replying;
 mod restart;
@@ -234,15 +235,31 @@ impl Client {
         auto_delete: bool,
     ) -> Answer<QueueDeclared> {
         let arguments = &Arguments::new();
-        let request = QueueDeclare {
+        self.declare_request(&QueueDeclare {
             name,
             passive: false,
             durable,
             exclusive,
             auto_delete,
             arguments,
-        };
-        self.session.queue_declare(ONE, &request, NOW)
+        })
+    }
+
+    /// A durable queue with arguments.
+    fn declare_with(&mut self, name: &str, arguments: &[(&str, Value)]) -> Answer<QueueDeclared> {
+        let arguments = &arguments.iter().cloned().collect();
+        self.declare_request(&QueueDeclare {
+            name,
+            passive: false,
+            durable: true,
+            exclusive: false,
+            auto_delete: false,
+            arguments,
+        })
+    }
+
+    fn declare_request(&mut self, request: &QueueDeclare<'_>) -> Answer<QueueDeclared> {
+        self.session.queue_declare(ONE, request, NOW)
     }
 
     fn declare_passively(&mut self, name: &str) -> Answer<QueueDeclared> {
@@ -296,7 +313,17 @@ impl Client {
     }
 
     fn consume_as(&mut self, queue: &str, tag: &str, no_ack: bool, exclusive: bool) -> Answer<Arc<str>> {
-        let arguments = &Arguments::new();
+        self.consume_with(queue, tag, no_ack, exclusive, &Arguments::new())
+    }
+
+    fn consume_with(
+        &mut self,
+        queue: &str,
+        tag: &str,
+        no_ack: bool,
+        exclusive: bool,
+        arguments: &Arguments,
+    ) -> Answer<Arc<str>> {
         self.session.consume(
             ONE,
             &Consume {
