@@ -4,6 +4,8 @@
 //!
 //! Elsewhere: values of a header table (`table`).
 
+use logpond_routing::MessageProperty;
+
 /// The properties that decide something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Properties<'a> {
@@ -123,6 +125,44 @@ impl<'a> Properties<'a> {
     }
 }
 
+/// The bytes of a property that exchanges may hash.
+pub(crate) fn hashed(raw: &[u8], property: MessageProperty) -> Option<Vec<u8>> {
+    let wanted = match property {
+        MessageProperty::CorrelationId => CORRELATION_ID,
+        MessageProperty::MessageId => MESSAGE_ID,
+        MessageProperty::Timestamp => TIMESTAMP,
+    };
+    let mut cursor = Cursor(raw);
+    let flags = cursor.flags().ok()?;
+    if flags & wanted == 0 {
+        return None;
+    }
+    for before in [
+        CONTENT_TYPE,
+        CONTENT_ENCODING,
+        HEADERS,
+        DELIVERY_MODE,
+        PRIORITY,
+        CORRELATION_ID,
+    ]
+    .into_iter()
+    .chain([REPLY_TO, EXPIRATION, MESSAGE_ID, TIMESTAMP])
+    .filter(|flag| flags & flag != 0)
+    {
+        let value = match before {
+            HEADERS => cursor.long_string(),
+            DELIVERY_MODE | PRIORITY => cursor.take(1),
+            TIMESTAMP => cursor.take(8),
+            _ => cursor.short_string(),
+        };
+        if before == wanted {
+            return value.ok().map(<[u8]>::to_vec);
+        }
+        value.ok()?;
+    }
+    None
+}
+
 struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
@@ -238,6 +278,30 @@ mod tests {
         assert_eq!((read.headers, read.priority), (Some(&b""[..]), Some(7)));
         let bare = Properties::parse(&[0, 0]).unwrap();
         assert_eq!(bare.with_headers(&[0, 0], b"x"), [0, 0]);
+    }
+
+    #[test]
+    fn what_exchanges_hash_is_found_behind_the_rest() {
+        let raw = [
+            &(CONTENT_TYPE | HEADERS | PRIORITY | CORRELATION_ID | MESSAGE_ID | TIMESTAMP).to_be_bytes()[..],
+            b"\x01t",
+            b"\0\0\0\x03\x01at",
+            b"\x07",
+            b"\x02co",
+            b"\x02me",
+            &9_u64.to_be_bytes(),
+        ]
+        .concat();
+        assert_eq!(hashed(&raw, MessageProperty::CorrelationId).unwrap(), b"co");
+        assert_eq!(hashed(&raw, MessageProperty::MessageId).unwrap(), b"me");
+        assert_eq!(
+            hashed(&raw, MessageProperty::Timestamp).unwrap(),
+            9_u64.to_be_bytes()
+        );
+        for len in 0..raw.len() {
+            assert_eq!(hashed(&raw[..len], MessageProperty::Timestamp), None);
+        }
+        assert_eq!(hashed(&[0, 0], MessageProperty::MessageId), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - A remembered route is used only with the topology and permissions it was found with.
-//! - Routes that depend on a message's headers are found anew each time.
+//! - Routes that depend on more of a message than its keys are found anew each time.
 //! - At most `ROUTES_MAX` routes are remembered.
 
 use std::cell::Cell;
@@ -10,10 +10,11 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use logpond_routing::{Arguments, HeaderSource, NoExchange, QueueRef, Routed, Scratch};
+use logpond_routing::{Arguments, MessageProperty, MessageSource, NoExchange, QueueRef, Routed, Scratch};
 use logpond_store::QueueId;
 
 use crate::limits::ROUTES_MAX;
+use crate::properties::{self, Properties};
 use crate::table;
 use crate::topology::{Topology, queue_id};
 
@@ -42,6 +43,8 @@ pub(crate) struct RouteCache {
     passing: Route,
     scratch: Scratch,
     found: Vec<QueueRef>,
+    /// How many random numbers were drawn; begins at another place in each session.
+    drawn: Cell<u64>,
 }
 
 impl RouteCache {
@@ -55,6 +58,7 @@ impl RouteCache {
             passing: Route::default(),
             scratch: Scratch::default(),
             found: Vec::new(),
+            drawn: Cell::new(seed << 32),
         }
     }
 
@@ -86,12 +90,13 @@ impl RouteCache {
         exchange: &[u8],
         key: &[u8],
         further: &[&[u8]],
-        headers: Option<&[u8]>,
+        properties: &[u8],
         is_kept: impl Fn(QueueId) -> bool,
     ) -> Result<usize, NoExchange> {
-        let headers = WatchedHeaders {
-            table: headers,
+        let message = WatchedMessage {
+            properties,
             read: Cell::new(false),
+            drawn: &self.drawn,
         };
         let all;
         let keys = if further.is_empty() {
@@ -102,7 +107,8 @@ impl RouteCache {
         };
         let routed = topology
             .routes
-            .route(exchange, keys, &headers, &mut self.scratch, &mut self.found)?;
+            .route(exchange, keys, &message, &mut self.scratch, &mut self.found)?;
+        let is_for_all = !message.read.get() && further.is_empty();
         self.passing.queues.clear();
         if routed == Routed::ToQueues {
             self.passing
@@ -110,7 +116,7 @@ impl RouteCache {
                 .extend(self.found.iter().map(|&queue| queue_id(queue)));
         }
         self.passing.durable = self.passing.queues.iter().any(|&queue| is_kept(queue));
-        if headers.read.get() || !further.is_empty() {
+        if !is_for_all {
             return Ok(PASSING);
         }
         Ok(self.remember(exchange, key))
@@ -164,15 +170,33 @@ fn address_hash(hasher: &FixedState, exchange: &[u8], key: &[u8]) -> u64 {
     state.finish()
 }
 
-/// Headers that tell whether routing looked at them.
-struct WatchedHeaders<'a> {
-    table: Option<&'a [u8]>,
+/// A message that tells whether routing looked at more than its keys.
+struct WatchedMessage<'a> {
+    /// Property flags and list.
+    properties: &'a [u8],
     read: Cell<bool>,
+    drawn: &'a Cell<u64>,
 }
 
-impl HeaderSource for WatchedHeaders<'_> {
+impl MessageSource for WatchedMessage<'_> {
     fn headers(&self) -> Arguments {
         self.read.set(true);
-        self.table.map(table::arguments).unwrap_or_default()
+        let properties = Properties::parse(self.properties).unwrap_or_default();
+        properties.headers.map(table::arguments).unwrap_or_default()
+    }
+
+    fn property(&self, property: MessageProperty) -> Option<Vec<u8>> {
+        self.read.set(true);
+        properties::hashed(self.properties, property)
+    }
+
+    fn draw(&self) -> u64 {
+        self.read.set(true);
+        let drawn = self.drawn.get().wrapping_add(1);
+        self.drawn.set(drawn);
+        // A counter, hashed: as even as randomness, and the same in each run of a simulation.
+        let mut state = FixedState::with_seed(0).build_hasher();
+        state.write_u64(drawn);
+        state.finish()
     }
 }

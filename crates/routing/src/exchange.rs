@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::matcher::Matcher;
 use crate::share_map::{Seed, ShareMap};
-use crate::{Arguments, BindError, Binding, Name};
+use crate::spread::HashOn;
+use crate::{Arguments, BindError, Binding, HashArgumentError, Name};
 
 /// How an exchange chooses. Further kinds are added here together with their matcher; a kind that is not
 /// here cannot be declared.
@@ -21,6 +22,12 @@ pub enum ExchangeKind {
     Topic,
     /// The binding's arguments are matched with the message's headers.
     Headers,
+    /// One destination, by a hash of key, header or property; binding keys are weights.
+    ConsistentHash,
+    /// One destination, by a hash of the routing keys modulo their number.
+    ModulusHash,
+    /// One destination, at random.
+    Random,
 }
 
 impl ExchangeKind {
@@ -32,6 +39,9 @@ impl ExchangeKind {
             b"fanout" => Self::Fanout,
             b"topic" => Self::Topic,
             b"headers" => Self::Headers,
+            b"x-consistent-hash" => Self::ConsistentHash,
+            b"x-modulus-hash" => Self::ModulusHash,
+            b"x-random" => Self::Random,
             _ => return None,
         })
     }
@@ -44,6 +54,9 @@ impl ExchangeKind {
             Self::Fanout => "fanout",
             Self::Topic => "topic",
             Self::Headers => "headers",
+            Self::ConsistentHash => "x-consistent-hash",
+            Self::ModulusHash => "x-modulus-hash",
+            Self::Random => "x-random",
         }
     }
 }
@@ -66,6 +79,17 @@ pub struct ExchangeSpec {
 }
 
 impl ExchangeSpec {
+    /// Checks the arguments that belong to the kind.
+    ///
+    /// # Errors
+    /// When they contradict themselves.
+    pub fn check(&self) -> Result<(), HashArgumentError> {
+        match self.kind {
+            ExchangeKind::ConsistentHash => HashOn::of(&self.arguments).map(drop),
+            _ => Ok(()),
+        }
+    }
+
     /// A durable exchange of this kind without anything special.
     #[must_use]
     pub const fn durable(kind: ExchangeKind) -> Self {
@@ -93,7 +117,7 @@ pub struct Exchange {
 
 impl Exchange {
     pub(crate) fn new(name: Name, spec: ExchangeSpec, seed: Seed) -> Self {
-        let matcher = Matcher::new(spec.kind, seed);
+        let matcher = Matcher::new(&spec, seed);
         Self {
             name,
             spec: Arc::new(spec),

@@ -105,7 +105,7 @@ fn float(value: &Value) -> Option<f64> {
 }
 
 /// A value as RabbitMQ prints it in error texts.
-fn erlang_term(value: &Value) -> String {
+pub(crate) fn erlang_term(value: &Value) -> String {
     match value {
         Value::Bool(v) => v.to_string(),
         Value::F32(v) => format!("{v:?}"),

@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use crate::headers::MatchRule;
 use crate::share_map::{Seed, ShareMap};
+use crate::spread::{ConsistentHash, HashOn, Pool, hash_keys};
 use crate::targets::Targets;
 use crate::topic::{TopicScratch, Trie, words};
-use crate::{Arguments, BindError, Binding, Destination, ExchangeKind, Name, limits};
+use crate::{
+    Arguments, BindError, Binding, Destination, ExchangeKind, ExchangeSpec, MessageSource, Name, limits,
+};
 
 /// The bindings from one exchange, arranged for its kind.
 #[derive(Clone, Debug)]
@@ -18,6 +21,9 @@ pub(crate) enum Matcher {
     Fanout(Targets),
     Topic(Trie),
     Headers(ShareMap<Arc<Binding>, MatchRule>),
+    ConsistentHash(ConsistentHash),
+    ModulusHash(Pool),
+    Random(Pool),
 }
 
 /// A set of destinations that matched; the destinations of one set differ from each other.
@@ -27,19 +33,27 @@ pub(crate) enum Hit<'a> {
 }
 
 impl Matcher {
-    pub(crate) const fn new(kind: ExchangeKind, seed: Seed) -> Self {
-        match kind {
+    /// What a damaged definition says of hashing counts as nothing said.
+    pub(crate) fn new(spec: &ExchangeSpec, seed: Seed) -> Self {
+        match spec.kind {
             ExchangeKind::Direct => Self::Direct(ShareMap::new(seed)),
             ExchangeKind::Fanout => Self::Fanout(Targets::new()),
             ExchangeKind::Topic => Self::Topic(Trie::new(seed)),
             ExchangeKind::Headers => Self::Headers(ShareMap::new(seed)),
+            ExchangeKind::ConsistentHash => {
+                let on = HashOn::of(&spec.arguments).unwrap_or(HashOn::RoutingKey);
+                Self::ConsistentHash(ConsistentHash::new(on, seed))
+            }
+            ExchangeKind::ModulusHash => Self::ModulusHash(Pool::default()),
+            ExchangeKind::Random => Self::Random(Pool::default()),
         }
     }
 
     /// Whether a binding like this can be added.
     pub(crate) fn accepts(&self, binding: &Binding) -> Result<(), BindError> {
         match self {
-            Self::Direct(_) | Self::Fanout(_) => Ok(()),
+            Self::Direct(_) | Self::Fanout(_) | Self::ModulusHash(_) | Self::Random(_) => Ok(()),
+            Self::ConsistentHash(_) => ConsistentHash::weight(&binding.key).map(drop),
             Self::Topic(_) => {
                 let (words, limit) = (words(binding.key.as_bytes()).count(), limits::PATTERN_WORDS_MAX);
                 if words > limit {
@@ -64,6 +78,8 @@ impl Matcher {
             Self::Headers(rules) => {
                 rules.insert(Arc::clone(binding), MatchRule::of(&binding.arguments)?);
             }
+            Self::ConsistentHash(hash) => hash.add(binding)?,
+            Self::ModulusHash(pool) | Self::Random(pool) => pool.add(&binding.destination),
         }
         Ok(())
     }
@@ -82,6 +98,8 @@ impl Matcher {
             Self::Fanout(targets) => targets.remove(&binding.destination),
             Self::Topic(trie) => trie.remove(binding.key.as_bytes(), &binding.destination),
             Self::Headers(rules) => drop(rules.remove(binding)),
+            Self::ConsistentHash(hash) => hash.remove(binding),
+            Self::ModulusHash(pool) | Self::Random(pool) => pool.remove(&binding.destination),
         }
     }
 
@@ -90,6 +108,7 @@ impl Matcher {
     pub(crate) fn for_each_match<'a, 'h>(
         &'a self,
         keys: &[&[u8]],
+        source: &dyn MessageSource,
         headers: impl FnOnce() -> &'h Arguments,
         scratch: &mut TopicScratch,
         mut hit: impl FnMut(Hit<'a>),
@@ -120,6 +139,22 @@ impl Matcher {
                             hit(Hit::One(&binding.destination));
                         }
                     });
+                }
+            }
+            Self::ConsistentHash(hash) => {
+                if let Some(destination) = hash.choose(keys, source, headers) {
+                    hit(Hit::One(destination));
+                }
+            }
+            Self::ModulusHash(pool) => {
+                if let Some(destination) = pool.pick(hash_keys(keys)) {
+                    hit(Hit::One(destination));
+                }
+            }
+            Self::Random(pool) if pool.is_empty() => {}
+            Self::Random(pool) => {
+                if let Some(destination) = pool.pick(source.draw()) {
+                    hit(Hit::One(destination));
                 }
             }
         }

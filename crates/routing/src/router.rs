@@ -13,23 +13,46 @@ use crate::matcher::Hit;
 use crate::topic::TopicScratch;
 use crate::{Arguments, Destination, Exchange, Name, QueueRef, Routes};
 
-/// The headers of a message, parsed only if a headers exchange is reached, and then once.
-pub trait HeaderSource {
-    /// The headers; what cannot be parsed is left out.
+/// A property that a hash exchange may be told to hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageProperty {
+    /// `correlation-id`
+    CorrelationId,
+    /// `message-id`
+    MessageId,
+    /// `timestamp`
+    Timestamp,
+}
+
+/// What an exchange may ask of a message beside its keys. What is never asked for need not be parsed; a route that did ask
+/// holds for this message only.
+pub trait MessageSource {
+    /// The headers; what cannot be parsed is left out. Asked for once.
     fn headers(&self) -> Arguments;
+
+    /// A property's bytes, if the message has it.
+    fn property(&self, property: MessageProperty) -> Option<Vec<u8>> {
+        let _none = property;
+        None
+    }
+
+    /// A random number, another each time.
+    fn draw(&self) -> u64 {
+        0
+    }
 }
 
 /// Of a message without headers.
 #[derive(Clone, Copy, Debug)]
 pub struct NoHeaders;
 
-impl HeaderSource for NoHeaders {
+impl MessageSource for NoHeaders {
     fn headers(&self) -> Arguments {
         Arguments::new()
     }
 }
 
-impl<F: Fn() -> Arguments> HeaderSource for F {
+impl<F: Fn() -> Arguments> MessageSource for F {
     fn headers(&self) -> Arguments {
         self()
     }
@@ -71,7 +94,7 @@ impl Routes {
         &self,
         exchange: &[u8],
         keys: &[&[u8]],
-        headers: &dyn HeaderSource,
+        headers: &dyn MessageSource,
         scratch: &mut Scratch,
         out: &mut Vec<QueueRef>,
     ) -> Result<Routed, NoExchange> {
@@ -91,7 +114,7 @@ impl Routes {
         &self,
         exchange: &Exchange,
         keys: &[&[u8]],
-        headers: &dyn HeaderSource,
+        headers: &dyn MessageSource,
         scratch: &mut Scratch,
         out: &mut Vec<QueueRef>,
     ) -> Routed {
@@ -127,7 +150,7 @@ impl Routes {
 struct Walk<'r, 'c> {
     routes: &'r Routes,
     keys: &'c [&'c [u8]],
-    source: &'c dyn HeaderSource,
+    source: &'c dyn MessageSource,
     headers: OnceCell<Arguments>,
     scratch: &'c mut Scratch,
     out: &'c mut Vec<QueueRef>,
@@ -158,14 +181,16 @@ impl Walk<'_, '_> {
             Destination::Exchange(next) => push_unseen(next, exchange, seen, pending),
         };
         let headers = || headers.get_or_init(|| source.headers());
-        exchange.matcher().for_each_match(keys, headers, topic, |hit| {
-            matched = true;
-            *sets += 1;
-            match hit {
-                Hit::Set(targets) => targets.for_each(&mut follow),
-                Hit::One(destination) => follow(destination),
-            }
-        });
+        exchange
+            .matcher()
+            .for_each_match(keys, *source, headers, topic, |hit| {
+                matched = true;
+                *sets += 1;
+                match hit {
+                    Hit::Set(targets) => targets.for_each(&mut follow),
+                    Hit::One(destination) => follow(destination),
+                }
+            });
         if let (false, Some(alternate)) = (matched, &exchange.spec().alternate) {
             push_unseen(alternate, exchange, seen, pending);
         }

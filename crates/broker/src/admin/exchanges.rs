@@ -102,14 +102,16 @@ fn spec(request: &ExchangeDeclare<'_>, resource: &Resource<'_>) -> Answer<Exchan
             ))
         })?),
     };
-    Ok(ExchangeSpec {
+    let spec = ExchangeSpec {
         kind,
         durable: request.durable,
         auto_delete: request.auto_delete,
         internal: request.internal,
         arguments: request.arguments.clone(),
         alternate,
-    })
+    };
+    spec.check().map_err(precondition_failed)?;
+    Ok(spec)
 }
 
 fn same(resource: &Resource<'_>, received: &ExchangeSpec, current: &ExchangeSpec) -> Answer<()> {

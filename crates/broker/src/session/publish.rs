@@ -121,7 +121,7 @@ impl<D: Disk> Locked<'_, D> {
         let further = properties.headers.map(table::further_keys).transpose();
         let keys = further.as_ref().ok().and_then(Option::as_ref);
         let keys = keys.map_or(&[][..], |further| &further.keys);
-        let at = self.route(publish.exchange, publish.routing_key, keys, properties.headers)?;
+        let at = self.route(publish.exchange, publish.routing_key, keys, publish.properties)?;
         let Some(channel) = self.core.channels.get(publish.channel) else {
             return Ok(());
         };
@@ -210,7 +210,7 @@ impl<D: Disk> Locked<'_, D> {
             &publish.exchange,
             &publish.routing_key,
             &further,
-            properties.headers,
+            &publish.properties,
         )?;
         let route = self.core.routes.route(at);
         Ok(Address {
@@ -232,13 +232,7 @@ impl<D: Disk> Locked<'_, D> {
     }
 
     /// The place of the route in the cache, found and authorised if it is new.
-    fn route(
-        &mut self,
-        exchange: &[u8],
-        key: &[u8],
-        further: &[&[u8]],
-        headers: Option<&[u8]>,
-    ) -> Answer<usize> {
+    fn route(&mut self, exchange: &[u8], key: &[u8], further: &[&[u8]], properties: &[u8]) -> Answer<usize> {
         if further.is_empty()
             && let Some(at) = self.core.routes.recall(exchange, key)
         {
@@ -260,7 +254,7 @@ impl<D: Disk> Locked<'_, D> {
         let is_kept = |queue| state.queues.get(&queue).is_some_and(|queue| queue.spec.is_kept());
         self.core
             .routes
-            .find(&self.topology, exchange, key, further, headers, is_kept)
+            .find(&self.topology, exchange, key, further, properties, is_kept)
             .map_err(|_| not_found(Resource::exchange(exchange, vhost)))
     }
 

@@ -10,6 +10,7 @@ mod publishing;
 mod replying;
 mod restart;
 mod settling;
+mod spreading;
 mod transactions;
 
 use std::sync::Arc;
