@@ -67,7 +67,7 @@ const KNOWN: &[(&str, Check)] = &[
 ];
 
 /// Those of them whose feature exists.
-const OBEYED: &[&str] = &["x-single-active-consumer"];
+const OBEYED: &[&str] = &["x-expires", "x-single-active-consumer"];
 
 /// Those of them that only classic queues have.
 const CLASSIC_ONLY: &[&str] = &["x-max-priority", "x-queue-mode"];

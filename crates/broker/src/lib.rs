@@ -19,6 +19,7 @@ mod entries;
 mod envelope;
 mod equivalence;
 mod errors;
+mod expiration;
 mod limits;
 mod options;
 mod outbox;

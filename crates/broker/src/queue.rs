@@ -9,6 +9,7 @@ use logpond_routing::{Arguments, Value};
 use logpond_store::{BlockNumber, QueueId};
 use serde::{Deserialize, Serialize};
 
+use crate::expiration::Expiry;
 use crate::outbox::SessionKey;
 use crate::rota::{Rota, Sharing};
 
@@ -49,6 +50,12 @@ impl QueueSpec {
         self.durable && !self.exclusive
     }
 
+    /// After which time without use it goes, in milliseconds.
+    pub(crate) fn expires_ms(&self) -> Option<u64> {
+        let after = self.arguments.get("x-expires")?.as_integer()?;
+        u64::try_from(after).ok()
+    }
+
     /// Whether its consumers share its messages.
     fn sharing(&self) -> Sharing {
         let is_single = self.arguments.get("x-single-active-consumer") == Some(&Value::Bool(true));
@@ -80,6 +87,8 @@ pub(crate) struct Queue {
     /// The session that it belongs to alone.
     pub owner: Option<SessionKey>,
     pub rota: Rota,
+    /// When it goes for want of use.
+    pub expiry: Option<Expiry>,
     /// A delivery waits for this block.
     pub waits: Option<BlockNumber>,
 }
@@ -91,6 +100,7 @@ impl Queue {
             spec,
             owner,
             rota,
+            expiry: None,
             waits: None,
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use logpond_routing::{ExchangeSpec, Name};
 use logpond_store::catalog::Catalog;
-use logpond_store::disk::Disk;
+use logpond_store::disk::{Disk, Now};
 use logpond_store::{Engine, QueueDurability, QueueId, RecoveryReport};
 use serde::de::DeserializeOwned;
 
@@ -61,6 +61,7 @@ pub(crate) fn start<D: Disk>(disk: &D, options: &BrokerOptions) -> Result<Starte
     let (store, recovery) = Engine::open(disk.clone(), options.store.clone(), BrokerState::default())?;
     let mut restored = Restored {
         seed: seed(disk),
+        now: disk.now(),
         vhosts: BTreeMap::new(),
         warnings: Vec::new(),
     };
@@ -175,6 +176,7 @@ fn decode<D: Disk, T: DeserializeOwned>(key: &[u8], value: &[u8], warnings: &mut
 
 struct Restored {
     seed: u64,
+    now: Now,
     vhosts: BTreeMap<Arc<str>, Arc<Vhost>>,
     warnings: Vec<String>,
 }
@@ -240,7 +242,9 @@ impl Restored {
         }
         let id = spec.id;
         let name = Name::from(spec.name.as_ref());
+        let expires_ms = spec.expires_ms();
         state.queues.insert(id, Queue::new(Arc::new(spec), None));
+        state.set_expiry(id, expires_ms, self.now);
         let added: Result<_, std::convert::Infallible> =
             vhost.change(|routes| Ok(routes.add_queue(name, queue_ref(id))));
         if let Ok(Some(other)) = added {

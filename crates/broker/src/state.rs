@@ -9,10 +9,11 @@ use std::task::Waker;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use logpond_store::disk::Disk;
+use logpond_store::disk::{Disk, Now};
 use logpond_store::{Applied, BlockNumber, Durable, Follower, PoisonCause, QueueId, Shard};
 
 use crate::consumer::{Consumer, ConsumerKey};
+use crate::expiration::Expirations;
 use crate::outbox::{Notice, SessionKey, SessionState};
 use crate::queue::Queue;
 use crate::registry::Registry;
@@ -36,6 +37,7 @@ pub(crate) struct BrokerState {
     dirty: Vec<QueueId>,
     /// Auto-delete queues whose last consumer went: to be deleted when the lock is released.
     pub abandoned: Vec<QueueId>,
+    pub expirations: Expirations,
     pub poisoned: Option<PoisonCause>,
 }
 
@@ -95,14 +97,18 @@ impl BrokerState {
     }
 
     /// Ends a consumer; says whether there was one. Its undelivered messages are the session's to give back.
-    pub(crate) fn remove_consumer(&mut self, key: ConsumerKey) -> Option<Consumer> {
+    pub(crate) fn remove_consumer(&mut self, key: ConsumerKey, now: Now) -> Option<Consumer> {
         let consumer = self.consumers.remove(key)?;
         if let Some(queue) = self.queues.get_mut(&consumer.queue) {
             queue.rota.remove(key);
             if queue.rota.is_empty() && queue.spec.auto_delete {
                 self.abandoned.push(consumer.queue);
             }
-            if queue.rota.sharing() != Sharing::Competing {
+            let (is_alone, sharing) = (queue.rota.is_empty(), queue.rota.sharing());
+            if is_alone {
+                self.left_alone(consumer.queue, now);
+            }
+            if sharing != Sharing::Competing {
                 // Another may be the active one now, and has been given nothing yet.
                 self.touch(consumer.queue);
             }

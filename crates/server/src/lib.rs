@@ -17,6 +17,7 @@ mod peer;
 mod recovery_log;
 mod server;
 mod stop;
+mod upkeep;
 
 pub use connection::RABBITMQ_VERSION;
 pub use definitions::DefinitionsError;

@@ -23,6 +23,7 @@ use crate::limits::{DRAIN_TIME, SHUTDOWN_TIMEOUT};
 use crate::listener::{self, ListenError};
 use crate::recovery_log;
 use crate::stop::{Phase, Stopper};
+use crate::upkeep;
 
 /// How often we look whether the store still lives.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
@@ -139,6 +140,7 @@ impl Server {
             .collect();
         let stopper = Stopper::new();
         let (alive, ended) = mpsc::channel(1);
+        tokio::spawn(upkeep::keep_up(Arc::clone(&shared), stopper.subscribe()));
         for listener in listeners {
             tokio::spawn(listener::accept(
                 listener,

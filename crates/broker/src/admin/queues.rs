@@ -62,7 +62,7 @@ impl<D: Disk> Broker<D> {
             return self.declared_reply_name(vhost, &name);
         }
         if request.passive {
-            return self.declared_passively(vhost, &name, asking);
+            return self.declared_passively(vhost, &name, asking, now);
         }
         if name.starts_with("amq.") {
             return Err(access_refused(format_args!(
@@ -85,7 +85,9 @@ impl<D: Disk> Broker<D> {
             let queue = state.queues.get(&id).ok_or_else(|| not_found(resource))?;
             check_owner(queue, owner, Strictness::Strict)?;
             check_same(&resource, request, kind, &queue.spec)?;
-            return Ok(declared(queue, shard.counts(id)));
+            let answer = declared(queue, shard.counts(id));
+            state.used(id, now);
+            return Ok(answer);
         }
         check_kind(&resource, request, kind)?;
         arguments::check(&resource, kind, request.arguments)?;
@@ -121,13 +123,17 @@ impl<D: Disk> Broker<D> {
         vhost: &Vhost,
         name: &str,
         asking: Option<SessionKey>,
+        now: Now,
     ) -> Answer<QueueDeclared> {
         let mut guard = self.store.lock();
         let (shard, state) = guard.parts();
         let queue = vhost.topology().queue(name).and_then(|id| state.queues.get(&id));
         let queue = queue.ok_or_else(|| not_found(Resource::queue(name, &vhost.name)))?;
         check_owner(queue, asking, Strictness::Lax)?;
-        Ok(declared(queue, shard.counts(queue.spec.id)))
+        let id = queue.spec.id;
+        let answer = declared(queue, shard.counts(id));
+        state.used(id, now);
+        Ok(answer)
     }
 
     fn create(
@@ -156,6 +162,7 @@ impl<D: Disk> Broker<D> {
         let queue = Queue::new(Arc::clone(&spec), owner);
         let answer = declared(&queue, None);
         state.queues.insert(spec.id, queue);
+        state.set_expiry(spec.id, spec.expires_ms(), now);
         if let Some(session) = owner.and_then(|owner| state.sessions.get_mut(owner)) {
             session.owned.push(spec.id);
         }
@@ -202,10 +209,15 @@ impl<D: Disk> Broker<D> {
 
     /// Deletes an auto-delete queue whose last consumer went, unless a new one came meanwhile.
     pub(crate) fn delete_abandoned(&self, id: QueueId, now: Now) {
+        self.delete_unused(id, now, |queue| queue.rota.is_empty());
+    }
+
+    /// Deletes a queue, if it still is as the caller saw it.
+    pub(crate) fn delete_unused(&self, id: QueueId, now: Now, is_unused: impl FnOnce(&Queue) -> bool) {
         let _administration = self.administer();
         let mut guard = self.store.lock();
         let (_, state) = guard.parts();
-        let Some(queue) = state.queues.get(&id).filter(|queue| queue.rota.is_empty()) else {
+        let Some(queue) = state.queues.get(&id).filter(|queue| is_unused(queue)) else {
             return;
         };
         let spec = Arc::clone(&queue.spec);

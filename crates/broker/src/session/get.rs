@@ -70,6 +70,7 @@ impl<D: Disk> Session<D> {
             let vhost = std::sync::Arc::clone(&locked.core.vhost);
             let (shard, state) = locked.guard.parts();
             let spec = self.broker.find_queue(&vhost, state, queue, key)?;
+            state.used(spec.id, now);
             if state
                 .queues
                 .get(&spec.id)

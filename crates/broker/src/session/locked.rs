@@ -125,7 +125,8 @@ impl<'a, D: Disk> Locked<'a, D> {
     pub(super) fn end_consumer(&mut self, key: ConsumerKey) {
         self.core.tags.remove(&key);
         self.recall(|run| run.consumer == key);
-        self.state().remove_consumer(key);
+        let now = self.now;
+        self.state().remove_consumer(key, now);
     }
 
     /// Ends a channel: its consumers, its outstanding messages, its unfinished transaction.
@@ -137,7 +138,8 @@ impl<'a, D: Disk> Locked<'a, D> {
         self.recall(|run| run.channel == id);
         for &key in channel.consumers.values() {
             self.core.tags.remove(&key);
-            self.state().remove_consumer(key);
+            let now = self.now;
+            self.state().remove_consumer(key, now);
         }
         channel.unacked.take_all(|run| self.requeue(run));
         if let Some(reply_to) = &channel.reply_to {

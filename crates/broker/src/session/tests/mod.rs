@@ -3,6 +3,7 @@
 mod consuming;
 mod copies;
 mod declaring;
+mod expiring;
 mod importing;
 mod model;
 mod precedence;
