@@ -1,7 +1,7 @@
 //! The broker: everything that outlives a connection.
 //!
 //! Invariants:
-//! - Locks are taken in one order: administration, virtual hosts, catalog, shard; and nobody waits for the
+//! - Locks are taken in one order: administration, virtual hosts, catalog, shard, census; and nobody waits for the
 //!   disk while holding the shard.
 //! - Wakers are fired, and abandoned queues deleted, after the shard's lock was released.
 //!
@@ -16,6 +16,7 @@ use logpond_store::disk::{Disk, Now};
 use logpond_store::{BlockNumber, Engine, Guard, PoisonCause};
 
 use crate::auth::{Accounts, AuthError, Login, Peer};
+use crate::census::{Census, ConnectionLimits, Full};
 use crate::errors::{Answer, storage_failed};
 use crate::options::BrokerOptions;
 use crate::session::Session;
@@ -38,6 +39,26 @@ pub enum ConnectError {
         /// The user.
         user: String,
     },
+    /// The virtual host has as many connections as it may. To the client: 530.
+    #[error(
+        "NOT_ALLOWED - access to vhost '{vhost}' refused for user '{user}': connection limit ({limit}) is reached"
+    )]
+    VhostFull {
+        /// The virtual host.
+        vhost: String,
+        /// The user.
+        user: String,
+        /// How many it may have.
+        limit: u64,
+    },
+    /// The user has as many connections as they may. To the client: 530.
+    #[error("NOT_ALLOWED - connection refused for user '{user}': user connection limit ({limit}) is reached")]
+    UserFull {
+        /// The user.
+        user: String,
+        /// How many they may have.
+        limit: u64,
+    },
 }
 
 /// The broker: virtual hosts, exchanges and queues on one store.
@@ -46,6 +67,7 @@ pub struct Broker<D: Disk> {
     pub(crate) store: Engine<D, BrokerState>,
     pub(crate) options: BrokerOptions,
     pub(crate) accounts: Accounts,
+    pub(crate) census: Arc<Census>,
     pub(crate) vhosts: RwLock<BTreeMap<Arc<str>, Arc<Vhost>>>,
     administration: Mutex<()>,
 }
@@ -62,6 +84,7 @@ impl<D: Disk> Broker<D> {
             store: started.store,
             options,
             accounts: started.accounts,
+            census: Arc::default(),
             vhosts: RwLock::new(started.vhosts),
             administration: Mutex::new(()),
         };
@@ -132,11 +155,33 @@ impl<D: Disk> Broker<D> {
         let found = self
             .vhost(vhost)
             .ok_or_else(|| ConnectError::UnknownVhost(vhost.to_owned()))?;
+        let limits = ConnectionLimits {
+            of_vhost: found.limits().max_connections,
+            of_user: self.accounts.limits(login.user()).max_connections,
+        };
+        let admitted = self.census.admit(&found.name, login.user(), limits);
+        let admission = admitted.map_err(|full| {
+            let user = login.user().as_ref().to_owned();
+            match full {
+                Full::Vhost(limit) => ConnectError::VhostFull {
+                    vhost: vhost.to_owned(),
+                    user,
+                    limit,
+                },
+                Full::User(limit) => ConnectError::UserFull { user, limit },
+            }
+        })?;
         if !self.accounts.may_enter(login.user(), vhost) {
             let (vhost, user) = (vhost.to_owned(), login.user().as_ref().to_owned());
             return Err(ConnectError::Refused { vhost, user });
         }
-        Ok(Session::new(Arc::clone(self), found, login.clone(), waker))
+        Ok(Session::new(
+            Arc::clone(self),
+            found,
+            login.clone(),
+            admission,
+            waker,
+        ))
     }
 
     pub(crate) fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {

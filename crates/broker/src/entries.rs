@@ -5,7 +5,9 @@
 use logpond_routing::{Arguments, Binding, ExchangeSpec};
 use serde::{Deserialize, Serialize};
 
+use crate::policy::PolicyKind;
 use crate::queue::{QueueKind, QueueSpec};
+use crate::topology::VhostLimits;
 
 /// First byte of a virtual host's key.
 pub(crate) const VHOST: u8 = b'v';
@@ -16,10 +18,22 @@ pub(crate) const QUEUE: u8 = b'q';
 /// First byte of a binding's key.
 pub(crate) const BINDING: u8 = b'b';
 
+/// First byte of the key of a virtual host's limits.
+pub(crate) const VHOST_LIMITS: u8 = b'l';
+/// First byte of a policy's key.
+pub(crate) const POLICY: u8 = b'y';
+
 /// A virtual host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct VhostEntry {
     pub name: String,
+}
+
+/// How much a virtual host may have.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct VhostLimitsEntry {
+    pub vhost: String,
+    pub limits: VhostLimits,
 }
 
 /// A durable exchange.
@@ -66,6 +80,11 @@ pub(crate) fn vhost_key(name: &str) -> Vec<u8> {
     key(VHOST, &[name.as_bytes()])
 }
 
+/// Key of a virtual host's limits.
+pub(crate) fn vhost_limits_key(name: &str) -> Vec<u8> {
+    key(VHOST_LIMITS, &[name.as_bytes()])
+}
+
 /// Key of an exchange.
 pub(crate) fn exchange_key(vhost: &str, name: &[u8]) -> Vec<u8> {
     key(EXCHANGE, &[vhost.as_bytes(), name])
@@ -74,6 +93,15 @@ pub(crate) fn exchange_key(vhost: &str, name: &[u8]) -> Vec<u8> {
 /// Key of a queue.
 pub(crate) fn queue_key(vhost: &str, name: &str) -> Vec<u8> {
     key(QUEUE, &[vhost.as_bytes(), name.as_bytes()])
+}
+
+/// Key of a policy.
+pub(crate) fn policy_key(vhost: &str, kind: PolicyKind, name: &str) -> Vec<u8> {
+    let kind: &[u8] = match kind {
+        PolicyKind::User => b"user",
+        PolicyKind::Operator => b"operator",
+    };
+    key(POLICY, &[vhost.as_bytes(), kind, name.as_bytes()])
 }
 
 /// Key of a binding: its four parts.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::expiration::Expiry;
 use crate::outbox::SessionKey;
+use crate::policy::Applied;
 use crate::rota::{Rota, Sharing};
 
 /// The kinds of queues that can be declared. Both are served by the same journal.
@@ -50,12 +51,6 @@ impl QueueSpec {
         self.durable && !self.exclusive
     }
 
-    /// After which time without use it goes, in milliseconds.
-    pub(crate) fn expires_ms(&self) -> Option<u64> {
-        let after = self.arguments.get("x-expires")?.as_integer()?;
-        u64::try_from(after).ok()
-    }
-
     /// Whether its consumers share its messages.
     fn sharing(&self) -> Sharing {
         let is_single = self.arguments.get("x-single-active-consumer") == Some(&Value::Bool(true));
@@ -89,6 +84,8 @@ pub(crate) struct Queue {
     pub rota: Rota,
     /// When it goes for want of use.
     pub expiry: Option<Expiry>,
+    /// The policies that hold for it.
+    pub policy: Applied,
     /// A delivery waits for this block.
     pub waits: Option<BlockNumber>,
 }
@@ -101,6 +98,7 @@ impl Queue {
             owner,
             rota,
             expiry: None,
+            policy: Applied::default(),
             waits: None,
         }
     }

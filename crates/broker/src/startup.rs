@@ -10,15 +10,17 @@ use std::sync::Arc;
 
 use logpond_routing::{ExchangeSpec, Name};
 use logpond_store::catalog::Catalog;
-use logpond_store::disk::{Disk, Now};
+use logpond_store::disk::Disk;
 use logpond_store::{Engine, QueueDurability, QueueId, RecoveryReport};
 use serde::de::DeserializeOwned;
 
 use crate::auth::{Accounts, FirstUser};
 use crate::entries::{
-    BINDING, BindingEntry, EXCHANGE, ExchangeEntry, QUEUE, QueueEntry, VHOST, VhostEntry, vhost_key,
+    BINDING, BindingEntry, EXCHANGE, ExchangeEntry, POLICY, QUEUE, QueueEntry, VHOST, VHOST_LIMITS,
+    VhostEntry, VhostLimitsEntry, vhost_key,
 };
 use crate::options::BrokerOptions;
+use crate::policy::{self, Policy};
 use crate::queue::{Queue, QueueSpec};
 use crate::state::BrokerState;
 use crate::topology::{Vhost, queue_ref};
@@ -61,7 +63,6 @@ pub(crate) fn start<D: Disk>(disk: &D, options: &BrokerOptions) -> Result<Starte
     let (store, recovery) = Engine::open(disk.clone(), options.store.clone(), BrokerState::default())?;
     let mut restored = Restored {
         seed: seed(disk),
-        now: disk.now(),
         vhosts: BTreeMap::new(),
         warnings: Vec::new(),
     };
@@ -101,6 +102,17 @@ pub(crate) fn start<D: Disk>(disk: &D, options: &BrokerOptions) -> Result<Starte
     }
     for entry in entries.bindings {
         restored.add_binding(entry, &kept);
+    }
+    for entry in entries.limits {
+        restored.vhost(&entry.vhost).set_limits(entry.limits);
+    }
+    for policy in entries.policies {
+        restored
+            .vhost(&policy.vhost)
+            .change_policies(|policies| policies.put(policy));
+    }
+    for vhost in restored.vhosts.values() {
+        policy::apply(&store, vhost, disk.now());
     }
     for queue in recovery.queues.iter().filter(|queue| !kept.contains(&queue.id)) {
         restored.warnings.push(format!(
@@ -142,6 +154,8 @@ struct Entries {
     exchanges: Vec<ExchangeEntry>,
     queues: Vec<QueueEntry>,
     bindings: Vec<BindingEntry>,
+    policies: Vec<Policy>,
+    limits: Vec<VhostLimitsEntry>,
 }
 
 impl Entries {
@@ -152,6 +166,8 @@ impl Entries {
                 Some(&VHOST) => entries.vhosts.extend(decode::<D, _>(key, value, warnings)),
                 Some(&EXCHANGE) => entries.exchanges.extend(decode::<D, _>(key, value, warnings)),
                 Some(&QUEUE) => entries.queues.extend(decode::<D, _>(key, value, warnings)),
+                Some(&VHOST_LIMITS) => entries.limits.extend(decode::<D, _>(key, value, warnings)),
+                Some(&POLICY) => entries.policies.extend(decode::<D, _>(key, value, warnings)),
                 Some(&BINDING) => entries.bindings.extend(decode::<D, _>(key, value, warnings)),
                 // Users, permissions and what later versions add have readers of their own.
                 _ => {}
@@ -176,7 +192,6 @@ fn decode<D: Disk, T: DeserializeOwned>(key: &[u8], value: &[u8], warnings: &mut
 
 struct Restored {
     seed: u64,
-    now: Now,
     vhosts: BTreeMap<Arc<str>, Arc<Vhost>>,
     warnings: Vec<String>,
 }
@@ -242,9 +257,7 @@ impl Restored {
         }
         let id = spec.id;
         let name = Name::from(spec.name.as_ref());
-        let expires_ms = spec.expires_ms();
         state.queues.insert(id, Queue::new(Arc::new(spec), None));
-        state.set_expiry(id, expires_ms, self.now);
         let added: Result<_, std::convert::Infallible> =
             vhost.change(|routes| Ok(routes.add_queue(name, queue_ref(id))));
         if let Ok(Some(other)) = added {

@@ -10,6 +10,9 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use logpond_routing::{Binding, Exchange, ExchangeSpec, Name, QueueRef, Removed, Routes};
 use logpond_store::QueueId;
+use serde::{Deserialize, Serialize};
+
+use crate::policy::Policies;
 
 /// One state of a virtual host's topology.
 #[derive(Clone, Debug)]
@@ -35,10 +38,21 @@ impl Topology {
     }
 }
 
+/// How much a virtual host may have at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VhostLimits {
+    /// Connections; `None` for any number.
+    pub max_connections: Option<u64>,
+    /// Queues; `None` for any number.
+    pub max_queues: Option<u64>,
+}
+
 /// A virtual host.
 pub(crate) struct Vhost {
     pub name: Arc<str>,
     topology: ArcSwap<Topology>,
+    policies: ArcSwap<Policies>,
+    limits: ArcSwap<VhostLimits>,
 }
 
 impl Vhost {
@@ -51,12 +65,36 @@ impl Vhost {
         Self {
             name: name.into(),
             topology: ArcSwap::from_pointee(topology),
+            policies: ArcSwap::default(),
+            limits: ArcSwap::default(),
         }
     }
 
     /// The topology of now.
     pub(crate) fn topology(&self) -> Guard<Arc<Topology>> {
         self.topology.load()
+    }
+
+    /// How much it may have.
+    pub(crate) fn limits(&self) -> VhostLimits {
+        **self.limits.load()
+    }
+
+    /// Sets how much it may have.
+    pub(crate) fn set_limits(&self, limits: VhostLimits) {
+        self.limits.store(Arc::new(limits));
+    }
+
+    /// The policies of now.
+    pub(crate) fn policies(&self) -> Guard<Arc<Policies>> {
+        self.policies.load()
+    }
+
+    /// Changes the policies. Hold the administration lock, and apply them after.
+    pub(crate) fn change_policies(&self, change: impl FnOnce(&mut Policies)) {
+        let mut next = Policies::clone(&self.policies.load());
+        change(&mut next);
+        self.policies.store(Arc::new(next));
     }
 
     /// Replaces the topology by one that `change` made of a copy.

@@ -181,6 +181,12 @@ impl Routes {
         self.queues.iter().map(|(name, queue)| (name, *queue))
     }
 
+    /// How many queues there are.
+    #[must_use]
+    pub const fn queue_count(&self) -> usize {
+        self.queues.len()
+    }
+
     /// All bindings that were made, in no order.
     pub fn bindings(&self) -> impl Iterator<Item = &Arc<Binding>> {
         self.exchanges().flat_map(Exchange::bindings)

@@ -49,6 +49,11 @@ impl<D: Disk> Broker<D> {
             let key = exchange_key(&vhost.name, name.as_bytes());
             self.store.catalog().put(&key, &entry).map_err(storage_failed)?;
         }
+        // The catalog has what was declared; what a policy adds is found again at each start.
+        let policy = vhost.policies().for_exchange(name.as_bytes());
+        let alternate = policy.text(&spec.arguments, ALTERNATE_EXCHANGE, ALTERNATE_EXCHANGE);
+        let alternate = alternate.map(Name::from);
+        let spec = ExchangeSpec { alternate, ..spec };
         vhost
             .change(|routes| routes.declare_exchange(Name::from(name.as_ref()), spec))
             .map_err(storage_failed)

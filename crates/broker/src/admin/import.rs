@@ -10,16 +10,16 @@ use std::sync::{Arc, PoisonError};
 use logpond_store::disk::{Disk, Now};
 
 use super::bindings::{BindingRequest, Endpoint};
-use crate::auth::DraftError;
+use crate::auth::{DraftError, UserLimits};
 use crate::broker::Broker;
 use crate::command::{ExchangeDeclare, QueueDeclare};
 use crate::definitions::{
     BindingDefinition, Definitions, DefinitionsError, DestinationName, ExchangeDefinition, QueueDefinition,
 };
-use crate::entries::{VhostEntry, vhost_key};
+use crate::entries::{VhostEntry, VhostLimitsEntry, vhost_key, vhost_limits_key};
 use crate::errors::{AmqpError, Answer, not_found, storage_failed};
 use crate::resource::Resource;
-use crate::topology::Vhost;
+use crate::topology::{Vhost, VhostLimits};
 
 /// What an import did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Imported {
     pub users: usize,
     /// Virtual hosts in the document.
     pub vhosts: usize,
+    /// Policies in the document, operator policies among them.
+    pub policies: usize,
     /// Exchanges in the document.
     pub exchanges: usize,
     /// Queues in the document.
@@ -68,6 +70,7 @@ impl<D: Disk> Broker<D> {
         let summary = Imported {
             users: definitions.users.len(),
             vhosts: definitions.vhosts.len(),
+            policies: definitions.policies.len(),
             exchanges: definitions.exchanges.len(),
             queues: definitions.queues.len(),
             bindings: definitions.bindings.len(),
@@ -80,6 +83,16 @@ impl<D: Disk> Broker<D> {
             )?;
         }
         self.import_accounts(&definitions)?;
+        for (vhost, limits) in &definitions.vhost_limits {
+            refused(
+                &format!("limits of vhost '{vhost}'"),
+                self.set_vhost_limits(vhost, *limits),
+            )?;
+        }
+        for policy in &definitions.policies {
+            let item = format!("policy '{}' in vhost '{}'", policy.name, policy.vhost);
+            refused(&item, self.put_policy(policy.clone(), now))?;
+        }
         for exchange in &definitions.exchanges {
             let item = Resource::exchange(exchange.name.as_bytes(), &exchange.vhost).to_string();
             refused(&item, self.import_exchange(exchange))?;
@@ -119,14 +132,37 @@ impl<D: Disk> Broker<D> {
         Ok(())
     }
 
+    /// Sets how much a virtual host may have at once.
+    ///
+    /// # Errors
+    /// 404 without the virtual host.
+    pub fn set_vhost_limits(&self, name: &str, limits: VhostLimits) -> Answer<()> {
+        let vhost = self.known_vhost(name)?;
+        let _administration = self.administer();
+        let entry = VhostLimitsEntry {
+            vhost: name.to_owned(),
+            limits,
+        };
+        let key = vhost_limits_key(name);
+        self.store.catalog().put(&key, &entry).map_err(storage_failed)?;
+        vhost.set_limits(limits);
+        Ok(())
+    }
+
     fn import_accounts(&self, definitions: &Definitions) -> Result<(), DraftError> {
         let _administration = self.administer();
         let mut draft = self.accounts.draft();
         for user in &definitions.users {
             draft.put_user(user.clone().into_user(self.salt())?)?;
+            if user.limits != UserLimits::default() {
+                draft.put_limits(user.limits.clone())?;
+            }
         }
         for permission in &definitions.permissions {
             draft.put_permission(permission.clone())?;
+        }
+        for permission in &definitions.topic_permissions {
+            draft.put_topic_permission(permission.clone())?;
         }
         let (directory, changes) = draft.into_parts();
         if !changes.is_empty() {
@@ -185,7 +221,7 @@ impl<D: Disk> Broker<D> {
         self.bind(&vhost, &request)
     }
 
-    fn known_vhost(&self, name: &str) -> Answer<Arc<Vhost>> {
+    pub(crate) fn known_vhost(&self, name: &str) -> Answer<Arc<Vhost>> {
         self.vhost(name)
             .ok_or_else(|| not_found(format_args!("vhost '{name}'")))
     }

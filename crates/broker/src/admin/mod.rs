@@ -25,7 +25,7 @@ use crate::topology::{Gone, Vhost};
 
 impl<D: Disk> Broker<D> {
     /// Makes changes of the catalog durable, if there are any.
-    pub(super) fn commit_definitions(&self, changes: Changes) -> Answer<()> {
+    pub(crate) fn commit_definitions(&self, changes: Changes) -> Answer<()> {
         if changes.is_empty() {
             return Ok(());
         }

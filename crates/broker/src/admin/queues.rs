@@ -90,6 +90,14 @@ impl<D: Disk> Broker<D> {
             return Ok(answer);
         }
         check_kind(&resource, request, kind)?;
+        if let Some(limit) = vhost.limits().max_queues
+            && u64::try_from(vhost.topology().routes.queue_count()).is_ok_and(|count| count >= limit)
+        {
+            return Err(precondition_failed(format_args!(
+                "cannot declare queue '{name}': queue limit in vhost '{}' ({limit}) is reached",
+                vhost.name
+            )));
+        }
         arguments::check(&resource, kind, request.arguments)?;
         let spec = QueueSpec {
             id: self.store.next_queue_id(),
@@ -162,7 +170,7 @@ impl<D: Disk> Broker<D> {
         let queue = Queue::new(Arc::clone(&spec), owner);
         let answer = declared(&queue, None);
         state.queues.insert(spec.id, queue);
-        state.set_expiry(spec.id, spec.expires_ms(), now);
+        state.set_policy(&spec, vhost.policies().for_queue(spec.kind, &spec.name), now);
         if let Some(session) = owner.and_then(|owner| state.sessions.get_mut(owner)) {
             session.owned.push(spec.id);
         }

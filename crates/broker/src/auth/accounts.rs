@@ -13,10 +13,11 @@ use logpond_store::catalog::Catalog;
 use logpond_store::disk::Disk;
 use serde::de::DeserializeOwned;
 
-use super::records::{PERMISSION, USER};
+use super::records::{PERMISSION, TOPIC_PERMISSION, USER, USER_LIMITS};
+use super::topic::Compiled;
 use super::{
     Action, AuthError, Denied, Directory, Draft, DraftError, FirstUser, Login, Operation, Peer, Permission,
-    Target, User,
+    Target, TopicPermission, User, UserLimits,
 };
 
 /// All users and permissions. There is no empty default: nobody could log in.
@@ -95,6 +96,11 @@ impl Accounts {
         self.current.load().check(user, vhost, action)
     }
 
+    /// How much the user may have at once.
+    pub fn limits(&self, user: &str) -> UserLimits {
+        self.current.load().limits(user)
+    }
+
     /// One cell of the table, for those who cannot name an [`Action`].
     pub fn allows(&self, user: &str, vhost: &str, operation: Operation, target: Target<'_>) -> bool {
         self.current.load().allows(user, vhost, operation, target)
@@ -105,6 +111,21 @@ fn read<D: Disk>(catalog: &Catalog<D>, warnings: &mut Vec<String>) -> Directory 
     let mut directory = Directory::default();
     for user in entries::<D, User>(catalog, USER, warnings) {
         directory.put_user(user);
+    }
+    for limits in entries::<D, UserLimits>(catalog, USER_LIMITS, warnings) {
+        let user = limits.user.clone();
+        if !directory.put_limits(limits) {
+            warnings.push(format!("user '{user}' is missing in the catalog, but has limits"));
+        }
+    }
+    for permission in entries::<D, TopicPermission>(catalog, TOPIC_PERMISSION, warnings) {
+        let known = Compiled::new(&permission).is_ok_and(|topic| directory.put_topic_permission(topic));
+        if !known {
+            warnings.push(format!(
+                "a topic permission of user '{}' fits no user, or its pattern cannot be used",
+                permission.user
+            ));
+        }
     }
     for permission in entries::<D, Permission>(catalog, PERMISSION, warnings) {
         let (user, vhost) = (permission.user.clone(), permission.vhost.clone());

@@ -10,6 +10,8 @@
 //! | bind or unbind an exchange | | destination | source |
 //! | publish | | exchange | |
 //! | get, consume, purge | | | queue |
+//! | publish to a topic exchange, besides | | key | |
+//! | bind or unbind at a topic exchange, besides | | | key |
 //!
 //! Invariant: names are compared without line breaks, and the default exchange as `amq.default`.
 
@@ -34,6 +36,13 @@ pub enum Target<'a> {
     Exchange(&'a [u8]),
     /// A queue.
     Queue(&'a str),
+    /// A routing key at a topic exchange.
+    Topic {
+        /// The exchange.
+        exchange: &'a [u8],
+        /// The key.
+        key: &'a [u8],
+    },
 }
 
 /// What a client wants to do.
@@ -75,6 +84,20 @@ pub enum Action<'a> {
     },
     /// `basic.publish`
     Publish(&'a [u8]),
+    /// `basic.publish` with this key to a topic exchange, beside [`Publish`](Self::Publish)
+    PublishTopic {
+        /// The exchange.
+        exchange: &'a [u8],
+        /// The key.
+        key: &'a [u8],
+    },
+    /// Binding and unbinding with this key at a topic exchange, beside the permissions on both ends
+    BindTopic {
+        /// The exchange.
+        exchange: &'a [u8],
+        /// The key.
+        key: &'a [u8],
+    },
     /// `basic.get`
     Get(&'a str),
     /// `basic.consume`
@@ -87,7 +110,7 @@ impl<'a> Action<'a> {
     /// The permissions that are needed, all of them, in the order in which RabbitMQ asks.
     pub fn requirements(self) -> impl Iterator<Item = (Operation, Target<'a>)> {
         use Operation::{Configure, Read, Write};
-        use Target::{Exchange, Queue};
+        use Target::{Exchange, Queue, Topic};
         let needed = match self {
             Self::DeclareExchange { exchange, alternate } => [
                 Some((Configure, Exchange(exchange))),
@@ -112,6 +135,8 @@ impl<'a> Action<'a> {
                 Some((Read, Exchange(source))),
                 None,
             ],
+            Self::PublishTopic { exchange, key } => [Some((Write, Topic { exchange, key })), None, None],
+            Self::BindTopic { exchange, key } => [Some((Read, Topic { exchange, key })), None, None],
             Self::Publish(exchange) => [Some((Write, Exchange(exchange))), None, None],
             Self::Get(queue) | Self::Consume(queue) | Self::Purge(queue) => {
                 [Some((Read, Queue(queue))), None, None]
@@ -128,6 +153,7 @@ impl<'a> Target<'a> {
             Self::Exchange(b"") => b"amq.default",
             Self::Exchange(name) => name,
             Self::Queue(name) => name.as_bytes(),
+            Self::Topic { key, .. } => return Cow::Borrowed(key),
         };
         let is_break = |byte: &u8| matches!(byte, b'\r' | b'\n');
         if name.iter().any(is_break) {
@@ -150,11 +176,18 @@ pub struct Denied {
 
 impl Denied {
     pub(super) fn new(operation: Operation, target: Target<'_>, vhost: &str, user: &str) -> Self {
-        let kind = match target {
-            Target::Exchange(_) => "exchange",
-            Target::Queue(_) => "queue",
+        let name = target.checked_name();
+        let name = String::from_utf8_lossy(&name);
+        let target = match target {
+            Target::Exchange(_) => format!("exchange '{name}'"),
+            Target::Queue(_) => format!("queue '{name}'"),
+            Target::Topic { exchange, .. } => {
+                format!(
+                    "topic '{name}' in exchange '{}'",
+                    String::from_utf8_lossy(exchange)
+                )
+            }
         };
-        let target = format!("{kind} '{}'", String::from_utf8_lossy(&target.checked_name()));
         Self {
             operation,
             target,

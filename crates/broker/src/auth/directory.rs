@@ -5,7 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Action, AuthError, Denied, Login, Operation, PasswordHash, Peer, Permission, Target, User};
+use super::topic::Compiled;
+use super::{
+    Action, AuthError, Denied, Login, Operation, PasswordHash, Peer, Permission, Target, TopicPermission,
+    User, UserLimits,
+};
 
 /// Users that may only come from this machine: their password is known to everybody.
 const LOOPBACK_ONLY: &[&str] = &["guest"];
@@ -21,6 +25,9 @@ struct Account {
     user: User,
     tags: Arc<[String]>,
     permissions: BTreeMap<Arc<str>, Arc<Permission>>,
+    /// By virtual host and exchange.
+    topics: BTreeMap<(String, String), Arc<Compiled>>,
+    limits: UserLimits,
 }
 
 impl Directory {
@@ -62,6 +69,9 @@ impl Directory {
 
     /// One cell of the table: whether the user has this permission on this target.
     pub fn allows(&self, user: &str, vhost: &str, operation: Operation, target: Target<'_>) -> bool {
+        if let Target::Topic { exchange, key } = target {
+            return self.allows_topic(user, vhost, operation, exchange, key);
+        }
         let Some(permission) = self.permission(user, vhost) else {
             return false;
         };
@@ -71,6 +81,47 @@ impl Directory {
             Operation::Read => &permission.read,
         };
         pattern.matches(&target.checked_name())
+    }
+
+    /// Who has no topic permission for the exchange is not bound by any.
+    fn allows_topic(
+        &self,
+        user: &str,
+        vhost: &str,
+        operation: Operation,
+        exchange: &[u8],
+        key: &[u8],
+    ) -> bool {
+        let (Some(account), Ok(exchange)) = (self.users.get(user), std::str::from_utf8(exchange)) else {
+            return false;
+        };
+        if account.topics.is_empty() {
+            return true;
+        }
+        let Some(topic) = account.topics.get(&(vhost.to_owned(), exchange.to_owned())) else {
+            return true;
+        };
+        match operation {
+            Operation::Configure => false,
+            Operation::Write => topic.write.matches(key),
+            Operation::Read => topic.read.matches(key),
+        }
+    }
+
+    /// How much the user may have at once.
+    pub fn limits(&self, user: &str) -> UserLimits {
+        self.users
+            .get(user)
+            .map(|account| account.limits.clone())
+            .unwrap_or_default()
+    }
+
+    /// All topic permissions, by user, virtual host and exchange.
+    pub fn topic_permissions(&self) -> impl Iterator<Item = &TopicPermission> {
+        self.users
+            .values()
+            .flat_map(|account| account.topics.values())
+            .map(|topic| &topic.record)
     }
 
     /// The user of this name.
@@ -116,6 +167,8 @@ impl Directory {
                         user,
                         tags,
                         permissions: BTreeMap::new(),
+                        topics: BTreeMap::new(),
+                        limits: UserLimits::default(),
                     },
                 );
             }
@@ -136,6 +189,30 @@ impl Directory {
             .permissions
             .insert(permission.vhost.as_str().into(), Arc::new(permission));
         true
+    }
+
+    /// Sets how much a user may have; false if there is no such user.
+    pub(super) fn put_limits(&mut self, limits: UserLimits) -> bool {
+        let account = self.users.get_mut(limits.user.as_str());
+        account.map(|account| account.limits = limits).is_some()
+    }
+
+    /// Sets a topic permission; false if there is no such user.
+    pub(super) fn put_topic_permission(&mut self, topic: Compiled) -> bool {
+        let Some(account) = self.users.get_mut(topic.record.user.as_str()) else {
+            return false;
+        };
+        let place = (topic.record.vhost.clone(), topic.record.exchange.clone());
+        account.topics.insert(place, Arc::new(topic));
+        true
+    }
+
+    /// Removes a topic permission.
+    pub(super) fn delete_topic_permission(&mut self, permission: &TopicPermission) {
+        if let Some(account) = self.users.get_mut(permission.user.as_str()) {
+            let place = (permission.vhost.clone(), permission.exchange.clone());
+            account.topics.remove(&place);
+        }
     }
 
     /// Removes a permission.

@@ -4,8 +4,11 @@
 
 use logpond_store::catalog::{CatalogError, Changes};
 
-use super::records::{permission_key, user_key};
-use super::{Directory, PasswordError, PasswordHash, Permission, User};
+use super::records::{permission_key, topic_permission_key, user_key, user_limits_key};
+use super::topic::Compiled;
+use super::{
+    Directory, PasswordError, PasswordHash, PatternError, Permission, TopicPermission, User, UserLimits,
+};
 
 /// Why a draft cannot take a change. It is unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +17,9 @@ pub enum DraftError {
     /// Create the user first.
     #[error("user '{0}' not found")]
     UnknownUser(String),
+    /// A pattern of a topic permission cannot be used.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
     /// The password cannot be stored.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -78,6 +84,14 @@ impl Draft {
             self.changes
                 .delete(&permission_key(&permission.user, &permission.vhost));
         }
+        for permission in self
+            .directory
+            .topic_permissions()
+            .filter(|topic| topic.user == name)
+        {
+            self.changes.delete(&topic_permission_key(permission));
+        }
+        self.changes.delete(&user_limits_key(name));
         self.changes.delete(&user_key(name));
         self.directory.delete_user(name);
     }
@@ -97,6 +111,43 @@ impl Draft {
         Ok(())
     }
 
+    /// Sets how much a user may have at once.
+    ///
+    /// # Errors
+    /// If there is no such user, or it cannot be encoded.
+    pub fn put_limits(&mut self, limits: UserLimits) -> Result<(), DraftError> {
+        if self.directory.user(&limits.user).is_none() {
+            return Err(DraftError::UnknownUser(limits.user));
+        }
+        let key = user_limits_key(&limits.user);
+        self.changes.put(&key, &limits).map_err(CatalogError::from)?;
+        let known = self.directory.put_limits(limits);
+        assert!(known, "the user was there a moment ago");
+        Ok(())
+    }
+
+    /// Sets what a user may do with the keys of a topic exchange.
+    ///
+    /// # Errors
+    /// If there is no such user, a pattern cannot be used, or it cannot be encoded.
+    pub fn put_topic_permission(&mut self, permission: TopicPermission) -> Result<(), DraftError> {
+        if self.directory.user(&permission.user).is_none() {
+            return Err(DraftError::UnknownUser(permission.user));
+        }
+        let compiled = Compiled::new(&permission)?;
+        let key = topic_permission_key(&permission);
+        self.changes.put(&key, &permission).map_err(CatalogError::from)?;
+        let known = self.directory.put_topic_permission(compiled);
+        assert!(known, "the user was there a moment ago");
+        Ok(())
+    }
+
+    /// Takes a topic permission away.
+    pub fn delete_topic_permission(&mut self, permission: &TopicPermission) {
+        self.changes.delete(&topic_permission_key(permission));
+        self.directory.delete_topic_permission(permission);
+    }
+
     /// Takes a user's permissions in a virtual host away.
     pub fn delete_permission(&mut self, user: &str, vhost: &str) {
         self.changes.delete(&permission_key(user, vhost));
@@ -112,6 +163,15 @@ impl Draft {
         let users: Vec<String> = in_vhost.map(|permission| permission.user.clone()).collect();
         for user in users {
             self.delete_permission(&user, vhost);
+        }
+        let topics: Vec<_> = self
+            .directory
+            .topic_permissions()
+            .filter(|topic| topic.vhost == vhost)
+            .cloned()
+            .collect();
+        for topic in topics {
+            self.delete_topic_permission(&topic);
         }
     }
 

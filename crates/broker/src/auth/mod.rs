@@ -16,6 +16,7 @@ mod login;
 mod password;
 mod pattern;
 mod records;
+mod topic;
 
 pub use accounts::Accounts;
 pub use action::{Action, Denied, Operation, Target};
@@ -24,4 +25,5 @@ pub use draft::{Draft, DraftError, FirstUser};
 pub use login::{AuthError, Login, Peer};
 pub use password::{HashAlgorithm, PasswordError, PasswordHash};
 pub use pattern::{Pattern, PatternError};
-pub use records::{IMPERSONATOR, Permission, User};
+pub use records::{IMPERSONATOR, Permission, User, UserLimits};
+pub use topic::TopicPermission;

@@ -9,8 +9,13 @@ use super::item::{Item, Path, kind};
 
 /// The arguments of an item; none if it has none.
 pub(super) fn arguments(item: &Item<'_>) -> Result<Arguments, DefinitionsError> {
-    let path = Path::Key(&item.path, "arguments");
-    match item.get("arguments") {
+    object(item, "arguments")
+}
+
+/// The object under `key`, with the types of arguments; none if it is missing.
+pub(super) fn object(item: &Item<'_>, key: &str) -> Result<Arguments, DefinitionsError> {
+    let path = Path::Key(&item.path, key);
+    match item.get(key) {
         None => Ok(Arguments::new()),
         // Erlang writes an empty table as an empty list.
         Some(Json::Array(list)) if list.is_empty() => Ok(Arguments::new()),

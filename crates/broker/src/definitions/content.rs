@@ -4,7 +4,9 @@ use std::fmt;
 
 use logpond_routing::{Arguments, ExchangeSpec};
 
-use crate::auth::{PasswordError, PasswordHash, Permission, User};
+use crate::auth::{PasswordError, PasswordHash, Permission, TopicPermission, User, UserLimits};
+use crate::policy::Policy;
+use crate::topology::VhostLimits;
 
 /// Everything that is to be created. Apply it in the order of the fields: each may refer to those before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +17,12 @@ pub struct Definitions {
     pub vhosts: Vec<VhostDefinition>,
     /// Permissions; a virtual host or user may exist already instead of standing in the document.
     pub permissions: Vec<Permission>,
+    /// Topic permissions.
+    pub topic_permissions: Vec<TopicPermission>,
+    /// How much virtual hosts may have.
+    pub vhost_limits: Vec<(String, VhostLimits)>,
+    /// Policies and operator policies.
+    pub policies: Vec<Policy>,
     /// Exchanges, without those that every virtual host has.
     pub exchanges: Vec<ExchangeDefinition>,
     /// Queues.
@@ -34,6 +42,8 @@ pub struct UserDefinition {
     pub credential: Credential,
     /// The tags.
     pub tags: Vec<String>,
+    /// How much the user may have.
+    pub limits: UserLimits,
 }
 
 impl UserDefinition {

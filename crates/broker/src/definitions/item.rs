@@ -78,6 +78,15 @@ impl<'a> Item<'a> {
         }
     }
 
+    pub(super) fn integer(&self, key: &str, default: i64) -> Result<i64, DefinitionsError> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(value) => value
+                .as_i64()
+                .ok_or_else(|| self.error(key, format_args!("expected an integer, found {}", kind(value)))),
+        }
+    }
+
     pub(super) fn flag(&self, key: &str, default: bool) -> Result<bool, DefinitionsError> {
         match self.get(key) {
             None => Ok(default),

@@ -3,7 +3,7 @@
 use logpond_routing::{Arguments, ExchangeKind, ExchangeSpec, LOG_EXCHANGE, Name, Value, predeclared};
 use serde_json::Value as Json;
 
-use super::arguments::arguments;
+use super::arguments::{arguments, object};
 use super::content::{
     BindingDefinition, Credential, Definitions, DestinationName, ExchangeDefinition, Ignored,
     QueueDefinition, UserDefinition, VhostDefinition,
@@ -11,7 +11,9 @@ use super::content::{
 use super::error::DefinitionsError;
 use super::item::{Item, Path};
 use super::limits::DOCUMENT_BYTES_MAX;
-use crate::auth::{HashAlgorithm, PasswordHash, Pattern, Permission};
+use crate::auth::{HashAlgorithm, PasswordHash, Pattern, Permission, TopicPermission, UserLimits};
+use crate::policy::{ApplyTo, Policy, PolicyKind};
+use crate::topology::VhostLimits;
 
 /// Top-level entries that only say where the document comes from.
 const ABOUT: &[&str] = &[
@@ -30,6 +32,9 @@ const SECTIONS: &[&str] = &[
     "users",
     "vhosts",
     "permissions",
+    "topic_permissions",
+    "policies",
+    "parameters",
     "exchanges",
     "queues",
     "bindings",
@@ -93,6 +98,9 @@ impl Reader<'_> {
         root.for_each("users", |item| self.user(&item))?;
         root.for_each("vhosts", |item| self.vhost(&item))?;
         root.for_each("permissions", |item| self.permission(&item))?;
+        root.for_each("topic_permissions", |item| self.topic_permission(&item))?;
+        root.for_each("policies", |item| self.policy(&item, PolicyKind::User))?;
+        root.for_each("parameters", |item| self.parameter(&item))?;
         root.for_each("exchanges", |item| self.exchange(&item))?;
         root.for_each("queues", |item| self.queue(&item))?;
         root.for_each("bindings", |item| self.binding(&item))
@@ -108,10 +116,19 @@ impl Reader<'_> {
             "limits",
         ];
         self.ignore_others(item, KNOWN);
-        self.ignore_content(item, "limits");
         let name = item.text("name")?.to_owned();
+        let [max_connections, max_channels] = self.limits(item, ["max-connections", "max-channels"])?;
+        let limits = match (max_connections, max_channels) {
+            (None, None) => UserLimits::default(),
+            _ => UserLimits {
+                user: name.clone(),
+                max_connections,
+                max_channels,
+            },
+        };
         let user = UserDefinition {
             name,
+            limits,
             credential: credential(item)?,
             tags: item.tags("tags")?,
         };
@@ -131,7 +148,7 @@ impl Reader<'_> {
 
     /// Older documents have the details directly in the item, newer ones in `metadata`, or both.
     fn vhost_details(&mut self, item: &Item<'_>, name: &str) -> Read<VhostDefinition> {
-        self.ignore_content(item, "limits");
+        self.vhost_limits(item, name)?;
         let mut vhost = VhostDefinition {
             name: name.to_owned(),
             description: String::new(),
@@ -161,6 +178,51 @@ impl Reader<'_> {
         Ok(vhost)
     }
 
+    fn vhost_limits(&mut self, item: &Item<'_>, name: &str) -> Read {
+        let [max_connections, max_queues] = self.limits(item, ["max-connections", "max-queues"])?;
+        let limits = VhostLimits {
+            max_connections,
+            max_queues,
+        };
+        if limits != VhostLimits::default() {
+            self.definitions.vhost_limits.push((name.to_owned(), limits));
+        }
+        Ok(())
+    }
+
+    /// The numbers of these names in the object `limits`. A negative one means no limit.
+    fn limits(&mut self, item: &Item<'_>, names: [&str; 2]) -> Read<[Option<u64>; 2]> {
+        let Some(limits @ Json::Object(_)) = item.get("limits") else {
+            // Erlang writes an empty table as an empty list.
+            self.ignore_content(item, "limits");
+            return Ok([None; 2]);
+        };
+        self.numbers(&Item::new(limits, Path::Key(&item.path, "limits"))?, names)
+    }
+
+    fn numbers(&mut self, limits: &Item<'_>, names: [&str; 2]) -> Read<[Option<u64>; 2]> {
+        self.ignore_others(limits, &names);
+        let mut found = [None; 2];
+        for (found, name) in found.iter_mut().zip(names) {
+            *found = u64::try_from(limits.integer(name, -1)?).ok();
+        }
+        Ok(found)
+    }
+
+    fn topic_permission(&mut self, item: &Item<'_>) -> Read {
+        self.ignore_others(item, &["user", "vhost", "exchange", "write", "read"]);
+        let permission = TopicPermission {
+            user: item.text("user")?.to_owned(),
+            vhost: self.vhost_of(item)?,
+            exchange: name(item, "exchange")?,
+            write: item.text("write")?.to_owned(),
+            read: item.text("read")?.to_owned(),
+        };
+        permission.check().map_err(|error| item.path.error(error))?;
+        self.definitions.topic_permissions.push(permission);
+        Ok(())
+    }
+
     fn permission(&mut self, item: &Item<'_>) -> Read {
         self.ignore_others(item, &["user", "vhost", "configure", "write", "read"]);
         let pattern = |key| Pattern::new(item.text(key)?).map_err(|error| item.error(key, error));
@@ -172,6 +234,43 @@ impl Reader<'_> {
             read: pattern("read")?,
         };
         self.definitions.permissions.push(permission);
+        Ok(())
+    }
+
+    fn policy(&mut self, item: &Item<'_>, kind: PolicyKind) -> Read {
+        const KNOWN: &[&str] = &["vhost", "name", "pattern", "apply-to", "definition", "priority"];
+        self.ignore_others(item, KNOWN);
+        let (vhost, name) = (self.vhost_of(item)?, item.text("name")?.to_owned());
+        let policy = read_policy(item, kind, vhost, name)?;
+        self.definitions.policies.push(policy);
+        Ok(())
+    }
+
+    /// Operator policies and limits of virtual hosts stand among the parameters, with their name and virtual host beside the value.
+    fn parameter(&mut self, item: &Item<'_>) -> Read {
+        let path = Path::Key(&item.path, "value");
+        let value = item
+            .get("value")
+            .map(|value| Item::new(value, path))
+            .transpose()?;
+        match (item.text("component")?, value) {
+            ("operator_policy", Some(value)) => {
+                let (vhost, name) = (self.vhost_of(item)?, item.text("name")?.to_owned());
+                let policy = read_policy(&value, PolicyKind::Operator, vhost, name)?;
+                self.definitions.policies.push(policy);
+            }
+            ("vhost-limits", Some(value)) => {
+                let vhost = self.vhost_of(item)?;
+                let [max_connections, max_queues] =
+                    self.numbers(&value, ["max-connections", "max-queues"])?;
+                let limits = VhostLimits {
+                    max_connections,
+                    max_queues,
+                };
+                self.definitions.vhost_limits.push((vhost, limits));
+            }
+            _ => self.ignore(&item.path, NOT_SUPPORTED),
+        }
         Ok(())
     }
 
@@ -317,6 +416,30 @@ impl Reader<'_> {
             Some(_) => self.ignore(&path, NOT_SUPPORTED),
         }
     }
+}
+
+fn read_policy(item: &Item<'_>, kind: PolicyKind, vhost: String, name: String) -> Read<Policy> {
+    let apply_to = item.optional_text("apply-to")?.unwrap_or("all");
+    let definition = object(item, "definition")?;
+    let policy = Policy {
+        vhost,
+        name,
+        kind,
+        pattern: Pattern::new(item.text("pattern")?).map_err(|error| item.error("pattern", error))?,
+        apply_to: ApplyTo::parse(apply_to).ok_or_else(|| {
+            item.error(
+                "apply-to",
+                format_args!("'{apply_to}' is nothing that policies apply to"),
+            )
+        })?,
+        priority: item.integer("priority", 0)?,
+        definition: definition
+            .iter()
+            .map(|(key, value)| (key.to_text(), value.clone()))
+            .collect(),
+    };
+    policy.check().map_err(|error| item.error("definition", error))?;
+    Ok(policy)
 }
 
 /// A name or key, which AMQP sends with a length of one byte.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use logpond_routing::ExchangeKind;
 use logpond_store::disk::{Disk, Now};
 
 use super::locked::Locked;
@@ -215,6 +216,7 @@ impl<D: Disk> Session<D> {
             queue: &queue,
             exchange: binding.source.as_bytes(),
         })?;
+        self.authorise_topic(binding.source, routing_key)?;
         let found = {
             let mut guard = self.broker.store.lock();
             let (_, state) = guard.parts();
@@ -244,6 +246,7 @@ impl<D: Disk> Session<D> {
             destination: binding.destination.as_bytes(),
             source: binding.source.as_bytes(),
         })?;
+        self.authorise_topic(binding.source, binding.routing_key)?;
         let request = BindingRequest {
             source: binding.source,
             destination: Endpoint::Exchange(binding.destination),
@@ -251,6 +254,18 @@ impl<D: Disk> Session<D> {
             arguments: binding.arguments,
         };
         self.change_binding(&request, change)
+    }
+
+    /// Whether the user may bind with this key, if the exchange is a topic exchange.
+    fn authorise_topic(&self, exchange: &str, key: &[u8]) -> Answer<()> {
+        let exchange = exchange.as_bytes();
+        let topology = self.core.vhost.topology();
+        match topology.exchange(exchange) {
+            Some(found) if found.spec().kind == ExchangeKind::Topic => {
+                self.authorise(Action::BindTopic { exchange, key })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn change_binding(&mut self, request: &BindingRequest<'_>, change: Change) -> Answer<()> {

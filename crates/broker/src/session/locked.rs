@@ -134,6 +134,7 @@ impl<'a, D: Disk> Locked<'a, D> {
         let Some(mut channel) = self.core.channels.remove(id) else {
             return;
         };
+        self.core.admission.close_channel();
         self.flush();
         self.recall(|run| run.channel == id);
         for &key in channel.consumers.values() {

@@ -36,6 +36,7 @@ use self::deliver::Inbox;
 use self::locked::{Locked, Outcome};
 use crate::auth::{Action, Login};
 use crate::broker::Broker;
+use crate::census::Admission;
 use crate::command::{Body, ChannelId, Command, GiveBack};
 use crate::consumer::ConsumerKey;
 use crate::effect::{Flow, Returned};
@@ -68,6 +69,7 @@ pub struct Session<D: Disk> {
 struct Core {
     vhost: Arc<Vhost>,
     login: Login,
+    admission: Admission,
     key: SessionKey,
     channels: Channels,
     /// The tags of the consumers, by key.
@@ -106,7 +108,13 @@ fn not_open() -> AmqpError {
 }
 
 impl<D: Disk> Session<D> {
-    pub(crate) fn new(broker: Arc<Broker<D>>, vhost: Arc<Vhost>, login: Login, waker: Waker) -> Self {
+    pub(crate) fn new(
+        broker: Arc<Broker<D>>,
+        vhost: Arc<Vhost>,
+        login: Login,
+        admission: Admission,
+        waker: Waker,
+    ) -> Self {
         let key = broker
             .store
             .lock()
@@ -117,6 +125,7 @@ impl<D: Disk> Session<D> {
         let core = Core {
             vhost,
             login,
+            admission,
             key,
             channels: Channels::default(),
             tags: HashMap::default(),
@@ -140,10 +149,18 @@ impl<D: Disk> Session<D> {
     /// `channel.open`.
     ///
     /// # Errors
-    /// 504 when it is open already.
+    /// 504 when it is open already, 530 when the user has too many.
     pub fn open_channel(&mut self, channel: ChannelId) -> Answer<()> {
         if self.core.channels.open(channel) {
-            return Ok(());
+            let limit = self.broker.accounts.limits(self.core.login.user()).max_channels;
+            return self.core.admission.open_channel(limit).map_err(|limit| {
+                self.core.channels.remove(channel);
+                let user = self.core.login.user();
+                let text = format!(
+                    "number of channels opened for user '{user}' has reached the maximum allowed user limit of {limit}"
+                );
+                self.fail(AmqpError::connection(ReplyCode::NotAllowed, text))
+            });
         }
         Err(self.fail(AmqpError::connection(
             ReplyCode::ChannelError,

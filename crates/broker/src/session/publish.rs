@@ -4,6 +4,7 @@
 //! - A body is copied once, into the block, however many queues it goes to.
 //! - A returned message is handed out before its confirm can be.
 
+use logpond_routing::ExchangeKind;
 use logpond_store::disk::{Disk, Now};
 use logpond_store::{AppendError, BlockNumber, NewMessage, Persistence, QueueId, Shard};
 
@@ -249,6 +250,11 @@ impl<D: Disk> Locked<'_, D> {
             return Err(access_refused(format_args!(
                 "cannot publish to internal {resource}"
             )));
+        }
+        if found.spec().kind == ExchangeKind::Topic {
+            for key in std::iter::once(&key).chain(further) {
+                authorise(self.broker, self.core, Action::PublishTopic { exchange, key })?;
+            }
         }
         let (_, state) = self.guard.parts();
         let is_kept = |queue| state.queues.get(&queue).is_some_and(|queue| queue.spec.is_kept());

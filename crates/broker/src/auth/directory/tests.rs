@@ -6,7 +6,7 @@ use rstest::rstest;
 
 use super::super::{Draft, FirstUser, Pattern};
 use super::Operation::{Configure, Read, Write};
-use super::Target::{Exchange, Queue};
+use super::Target::{Exchange, Queue, Topic};
 use super::*;
 
 /// A user with this password and these patterns.
@@ -42,6 +42,7 @@ fn with_exactly(cells: &BTreeSet<(Operation, Target<'_>)>) -> Directory {
             .map(|(_, target)| match target {
                 Exchange(name) => format!("^{}$", String::from_utf8_lossy(name)),
                 Queue(name) => format!("^{name}$"),
+                Topic { .. } => unreachable!("topics have permissions of their own"),
             })
             .collect();
         names.join("|")
