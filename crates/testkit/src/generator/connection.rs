@@ -6,8 +6,10 @@
 use anyhow::{Context, bail};
 use logpond_amqp::method::{basic, channel, confirm, connection, queue};
 use logpond_amqp::{ChannelId, Frame, FrameKind, Method, PROTOCOL_HEADER, ShortStr, Table, parse_frame};
-use std::io::{Read, Write};
+use rustix::event::{PollFd, PollFlags};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 /// The one channel.
@@ -212,12 +214,7 @@ impl Connection {
 
     /// Reads once from the socket.
     pub fn fill(&mut self) -> anyhow::Result<()> {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-        } else if self.buffer.len() - self.end < READ_BYTES_MIN {
-            self.buffer.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-        }
+        self.make_room();
         let read = self
             .socket
             .read(&mut self.buffer[self.end..])
@@ -227,8 +224,66 @@ impl Connection {
         Ok(())
     }
 
+    fn make_room(&mut self) {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.buffer.len() - self.end < READ_BYTES_MIN {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+    }
+
+    /// Reads once, and waits no longer than [`Connection::set_patience`] says, or not at all after
+    /// [`Connection::stop_waiting`].
+    pub fn try_fill(&mut self) -> anyhow::Result<Filled> {
+        self.make_room();
+        match self.socket.read(&mut self.buffer[self.end..]) {
+            Ok(0) => bail!("the broker closed the connection"),
+            Ok(read) => {
+                self.end += read;
+                Ok(Filled::Some)
+            }
+            Err(error) if is_nothing(&error) => Ok(Filled::Nothing),
+            Err(error) => Err(error).context("nothing comes from the broker"),
+        }
+    }
+
+    /// Writes what the socket takes without waiting, after [`Connection::stop_waiting`]; says how many bytes.
+    pub fn try_send(&mut self, frames: &[u8]) -> anyhow::Result<usize> {
+        match self.socket.write(frames) {
+            Ok(written) => Ok(written),
+            Err(error) if is_nothing(&error) => Ok(0),
+            Err(error) => Err(error).context("the broker does not take what we send"),
+        }
+    }
+
+    /// Whether there is something to read, now or within a time.
+    pub fn is_readable_within(&self, patience: Duration) -> anyhow::Result<bool> {
+        let mut sockets = [PollFd::new(&self.socket, PollFlags::IN)];
+        match rustix::event::poll(&mut sockets, Some(&patience.try_into()?)) {
+            Ok(count) => Ok(count > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// How long a read waits.
+    pub fn set_patience(&mut self, patience: Duration) -> anyhow::Result<()> {
+        Ok(self.socket.set_read_timeout(Some(patience))?)
+    }
+
+    /// As it was when the connection was opened.
+    pub fn restore_patience(&mut self) -> anyhow::Result<()> {
+        self.set_patience(PATIENCE)
+    }
+
+    /// From now on neither reads nor writes wait.
+    pub fn stop_waiting(&mut self) -> anyhow::Result<()> {
+        Ok(self.socket.set_nonblocking(true)?)
+    }
+
     /// Reads until a method is what `pick` looks for; others are skipped, a close is an error.
-    fn expect<T>(&mut self, pick: impl Fn(&Method<'_>) -> Option<T>) -> anyhow::Result<T> {
+    pub(super) fn expect<T>(&mut self, pick: impl Fn(&Method<'_>) -> Option<T>) -> anyhow::Result<T> {
         loop {
             while let Some(frame) = self.frame_here()? {
                 if frame.kind == FrameKind::Method {
@@ -241,6 +296,28 @@ impl Connection {
             }
             self.fill()?;
         }
+    }
+}
+
+/// What a read that may not wait for long came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filled {
+    /// Bytes came.
+    Some,
+    /// None came.
+    Nothing,
+}
+
+fn is_nothing(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+    )
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
