@@ -37,7 +37,7 @@ fn publishes(body: &[u8]) -> Vec<u8> {
 fn parse(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parse");
     group.throughput(Throughput::Elements(BATCH));
-    for len in [16, 1024] {
+    for len in [16, 1024, 65_536] {
         let bytes = publishes(&vec![7; len]);
         group.bench_function(format!("publish {len} B, fast path"), |bencher| {
             bencher.iter(|| {
@@ -108,9 +108,9 @@ fn properties(criterion: &mut Criterion) {
 fn encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
     group.throughput(Throughput::Elements(BATCH));
-    for len in [16, 1024] {
+    for len in [16, 1024, 65_536] {
         let body = vec![7; len];
-        let mut out = Vec::with_capacity(2 << 20);
+        let mut out = Vec::with_capacity(80 << 20);
         group.bench_function(format!("delivery {len} B"), |bencher| {
             bencher.iter(|| {
                 out.clear();

@@ -180,5 +180,53 @@ fn fetches(c: &mut Criterion) {
     }
 }
 
-criterion_group!(embed, appends, fan_out, fetches);
+/// More than the store keeps of recent blocks: nearly all of it has to be read again.
+const LOG_BYTES: usize = 128 << 20;
+/// What a stored message takes beside its body, roughly.
+const MESSAGE_BYTES: usize = 64;
+
+/// Fetches a backlog that lies in the log, and acknowledges it.
+fn fetches_from_log(c: &mut Criterion) {
+    for (size, bytes) in SIZES {
+        let body = vec![7; bytes];
+        let (_dir, store, queues) = open("log", 1);
+        let messages = LOG_BYTES / (bytes + MESSAGE_BYTES);
+        let at_once = (1 << 20) / (bytes + MESSAGE_BYTES);
+        let mut group = c.benchmark_group(format!("embed/fetch_and_ack_from_log/{size}"));
+        group.sample_size(10).measurement_time(Duration::from_secs(2));
+        group.throughput(elements(messages));
+        group.bench_function("backlog", |b| {
+            b.iter_custom(|rounds| {
+                (0..rounds)
+                    .map(|_| fetch_backlog(&store, &queues[0], &body, messages, at_once))
+                    .sum()
+            });
+        });
+        drop(group);
+        store.close().expect("the disk works");
+    }
+}
+
+fn fetch_backlog(store: &Store, queue: &Queue, body: &[u8], messages: usize, at_once: usize) -> Duration {
+    let mut published = 0;
+    while published < messages {
+        let now = at_once.min(messages - published);
+        commit(store, batch(&[queue.id()], body, now), Durability::Synced);
+        published += now;
+    }
+    let before = Instant::now();
+    let mut fetched = 0;
+    while fetched < messages {
+        let mut done = Batch::new();
+        let most = u32::try_from(at_once).unwrap_or(u32::MAX);
+        for delivery in queue.fetch(most).expect("the disk works") {
+            fetched += 1;
+            done.ack(delivery);
+        }
+        commit(store, done, Durability::Buffered);
+    }
+    before.elapsed()
+}
+
+criterion_group!(embed, appends, fan_out, fetches, fetches_from_log);
 criterion_main!(embed);

@@ -7,23 +7,35 @@ use logpond_store::{
     QueueId, Sources,
 };
 
-const BATCH: u64 = 1000;
+/// Name, length of a body, messages handed over under one hold of the lock.
+const SIZES: [(&str, usize, u64); 3] = [
+    ("16B", 16, 1000),
+    ("1KiB", 1 << 10, 1000),
+    ("64KiB", 64 << 10, 16),
+];
+const FAN: usize = 10;
 
-fn open(dir: &std::path::Path) -> (Engine<RealDisk>, QueueId) {
+fn open(dir: &std::path::Path, queues: usize) -> (Engine<RealDisk>, Vec<QueueId>) {
     let disk = RealDisk::open(dir, WriteMode::DirectDsync).expect("the directory is ours");
     let (store, _) = Engine::open(disk, Options::default(), ()).expect("the directory is empty");
     store.start().expect("threads can be had");
-    let id = store.next_queue_id();
-    let block = store
-        .lock()
-        .shard()
-        .create_queue(id, QueueDurability::Durable, b"")
-        .expect("the id is new");
-    store.wait_durable(block).expect("the disk works");
-    (store, id)
+    let ids = (0..queues).map(|_| create(&store)).collect();
+    (store, ids)
 }
 
-fn publish(store: &Engine<RealDisk>, queue: QueueId, body: &[u8]) -> BlockNumber {
+fn create(store: &Engine<RealDisk>) -> QueueId {
+    let id = store.next_queue_id();
+    let created = store
+        .lock()
+        .shard()
+        .create_queue(id, QueueDurability::Durable, b"");
+    store
+        .wait_durable(created.expect("the id is new"))
+        .expect("the disk works");
+    id
+}
+
+fn publish(store: &Engine<RealDisk>, queues: &[QueueId], body: &[u8], messages: u64) -> BlockNumber {
     let mut last = BlockNumber::new(0);
     let mut guard = store.lock();
     while !guard.shard().has_room() {
@@ -32,9 +44,9 @@ fn publish(store: &Engine<RealDisk>, queue: QueueId, body: &[u8]) -> BlockNumber
         store.wait_durable(building).expect("the disk works");
         guard = store.lock();
     }
-    for _ in 0..BATCH {
+    for _ in 0..messages {
         let message = NewMessage {
-            queues: &[queue],
+            queues,
             properties: &[b"\x00\x05queue", b"\x10\x00\x02"],
             body: &[body],
             persistence: Persistence::Persistent,
@@ -45,7 +57,7 @@ fn publish(store: &Engine<RealDisk>, queue: QueueId, body: &[u8]) -> BlockNumber
         last = guard.shard().publish(&message).expect("the message fits");
     }
     drop(guard);
-    store.commit(1000);
+    store.commit(usize::try_from(messages).unwrap_or(usize::MAX));
     last
 }
 
@@ -82,31 +94,42 @@ fn drain(
     }
 }
 
-fn benches(c: &mut Criterion) {
-    for (name, size) in [("16B", 16), ("1KiB", 1024)] {
+fn one_queue(c: &mut Criterion) {
+    for (name, len, batch) in SIZES {
         let dir = tempfile::tempdir_in(".").expect("a directory can be made here");
-        let (store, queue) = open(dir.path());
-        let body = vec![7; size];
+        let (store, queues) = open(dir.path(), 1);
+        let body = vec![7; len];
         let mut group = c.benchmark_group(format!("store/{name}"));
-        group.throughput(Throughput::Elements(BATCH)).sample_size(20);
+        group.throughput(Throughput::Elements(batch)).sample_size(20);
         let (mut leases, mut sources) = (Vec::new(), Sources::default());
-        let mut since_drain = 0_u64;
         group.bench_function("publish", |b| {
-            b.iter(|| {
-                publish(&store, queue, &body);
-                since_drain += BATCH;
-            });
+            b.iter(|| publish(&store, &queues, &body, batch));
         });
         group.bench_function("publish_lease_acknowledge", |b| {
             b.iter(|| {
-                let block = publish(&store, queue, &body);
+                let block = publish(&store, &queues, &body, batch);
                 store.wait_durable(block).expect("the disk works");
-                drain(&store, queue, &mut leases, &mut sources);
+                drain(&store, queues[0], &mut leases, &mut sources);
             });
         });
         store.close().expect("the disk works");
     }
 }
 
-criterion_group!(store, benches);
+/// One body, and a reference to it for each queue.
+fn fan_out(c: &mut Criterion) {
+    for (name, len, batch) in SIZES {
+        let dir = tempfile::tempdir_in(".").expect("a directory can be made here");
+        let (store, queues) = open(dir.path(), FAN);
+        let body = vec![7; len];
+        let mut group = c.benchmark_group(format!("store/{name}"));
+        group.throughput(Throughput::Elements(batch)).sample_size(20);
+        group.bench_function("publish_to_10_queues", |b| {
+            b.iter(|| publish(&store, &queues, &body, batch));
+        });
+        store.close().expect("the disk works");
+    }
+}
+
+criterion_group!(store, one_queue, fan_out);
 criterion_main!(store);
