@@ -3,12 +3,10 @@
 //!
 //! Invariant: the page cache is dropped before each start, or the report says that it could not be.
 
-mod memory;
-
 use crate::broker_process::{BrokerProcess, Launch};
+use crate::footprint::{Resident, disk_bytes, drop_page_cache};
 use crate::generator::{Connection, Drain, DrainOptions, PublishOptions, Target, publish};
 use crate::report::{Finding, Report};
-use memory::{Resident, drop_page_cache};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -196,20 +194,4 @@ fn resident(when: &str, broker: &BrokerProcess, options: &BacklogOptions) -> any
 
 fn per_second(count: u64, elapsed: Duration) -> u128 {
     u128::from(count) * 1_000_000 / elapsed.as_micros().max(1)
-}
-
-/// Bytes of all files below a folder, as they are allocated.
-fn disk_bytes(folder: &Path) -> anyhow::Result<u64> {
-    use std::os::unix::fs::MetadataExt;
-    let mut sum = 0;
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let metadata = entry.metadata()?;
-        sum += if metadata.is_dir() {
-            disk_bytes(&entry.path())?
-        } else {
-            metadata.blocks() * 512
-        };
-    }
-    Ok(sum)
 }

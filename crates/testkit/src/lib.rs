@@ -2,10 +2,12 @@
 #![forbid(unsafe_code)]
 
 pub mod backlog;
+pub mod bench;
 pub mod broker_process;
 pub mod crash;
 pub mod fault;
 pub mod flips;
+pub mod footprint;
 pub mod generator;
 pub mod interop;
 pub mod interrupt;

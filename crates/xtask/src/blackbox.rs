@@ -1,6 +1,6 @@
-//! Runs the testkit's tool that drives a real broker, and reads what it found.
+//! Runs the testkit's tools that drive a real broker, and reads what they found.
 //!
-//! The agreement with the tool: progress on stderr; with `--output json` one JSON object on stdout, with
+//! The agreement with a tool: progress on stderr; with `--output json` one JSON object on stdout, with
 //! at least `passed`, `failed` and `detail`; exit code 0 when nothing failed, 1 when something did.
 
 use crate::outcome::Tally;
@@ -11,14 +11,24 @@ use anyhow::Context;
 
 /// What to look at, with its arguments.
 pub struct Call {
+    tool: &'static str,
     arguments: Vec<String>,
 }
 
 impl Call {
-    /// A command of the tool.
+    /// A command of the tool that tests.
     pub fn of(arguments: &[&str]) -> Self {
         Self {
+            tool: "blackbox",
             arguments: arguments.iter().map(|&a| a.to_owned()).collect(),
+        }
+    }
+
+    /// The tool that measures.
+    pub fn of_bench() -> Self {
+        Self {
+            tool: "bench-broker",
+            arguments: Vec::new(),
         }
     }
 
@@ -31,7 +41,7 @@ impl Call {
     /// Builds what is needed, runs the tool and returns what it found.
     pub fn run(&self, workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<Tally> {
         let broker = artifacts::broker(workspace, arguments)?;
-        let tool = artifacts::testkit(workspace)?.join("blackbox");
+        let tool = artifacts::testkit(workspace)?.join(self.tool);
         let mut command = std::process::Command::new(tool);
         command
             .current_dir(workspace.root())
@@ -42,7 +52,8 @@ impl Call {
         let (status, text) = process::capture(&mut command)?;
         let mut tally: Tally = serde_json::from_str(&text).with_context(|| {
             format!(
-                "blackbox {} ended with {status} and without a result",
+                "{} {} ended with {status} and without a result",
+                self.tool,
                 self.arguments.join(" ")
             )
         })?;

@@ -116,6 +116,13 @@ pub enum Command {
         #[arg(last = true)]
         rest: Vec<String>,
     },
+    /// Measure the broker and its peers, row by row in interleaved rounds, and write `benches/record/<date>.md`. See
+    /// `docs/performance.md`; `-- --help` names rows, peers and lengths that can be chosen.
+    BenchBroker {
+        /// Arguments for the tool.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
     /// Generate code from the tables of the specification.
     Codegen {
         /// Only say whether the checked-in code is up to date.

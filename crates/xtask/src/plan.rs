@@ -84,6 +84,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
             let backlog = Call::of(&["backlog", "--messages", &messages.to_string()]);
             vec![call("backlog", backlog.with(rest))]
         }
+        Command::BenchBroker { rest } => vec![call("brokers measured", Call::of_bench().with(rest))],
         Command::Codegen { check } => vec![generated_code(*check)],
     })
 }

@@ -1,7 +1,9 @@
-//! What a process holds in memory, and how to make the kernel forget what it cached.
+//! What a process holds in memory and what a folder takes on disk, and how to make the kernel forget what it cached.
 
 use anyhow::Context;
 use std::fmt;
+use std::io::ErrorKind;
+use std::path::Path;
 
 /// Resident memory of a process, by what it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +58,22 @@ impl fmt::Display for Resident {
 pub fn drop_page_cache() -> std::io::Result<()> {
     rustix::fs::sync();
     std::fs::write("/proc/sys/vm/drop_caches", "3")
+}
+
+/// Bytes of all files below a folder, as they are allocated. What goes while it is looked at counts as nothing.
+pub fn disk_bytes(folder: &Path) -> anyhow::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let mut sum = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        sum += match path.symlink_metadata() {
+            Ok(metadata) if metadata.is_dir() => disk_bytes(&path)?,
+            Ok(metadata) => metadata.blocks() * 512,
+            Err(error) if error.kind() == ErrorKind::NotFound => 0,
+            Err(error) => return Err(error.into()),
+        };
+    }
+    Ok(sum)
 }
 
 #[cfg(test)]

@@ -1,0 +1,145 @@
+//! What the disk itself can do, measured beside the brokers.
+//!
+//! Invariants:
+//! - The file was written once before it is measured, as a recycled segment was: no block is allocated in the measured time.
+//! - Every transfer passes the page cache by.
+
+use super::figures::median;
+use crate::generator::{Clock, Histogram};
+use anyhow::Context;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::ReadWriteFlags;
+use serde::Serialize;
+use std::io::IoSlice;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const ALIGNMENT: usize = 4096;
+const MIB: usize = 1 << 20;
+/// The part of the disk that is written and read.
+const FILE_MIB: u64 = 512;
+/// Length of each of the four measurements.
+const PART: Duration = Duration::from_millis(750);
+
+/// What the disk did.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct DiskFigures {
+    /// Sequential writes of 1 MiB, each synced.
+    pub write_1mib_bytes_per_second: u64,
+    /// A synced write of 4 KiB.
+    pub write_4kib_p50_ns: u64,
+    /// 99 of 100.
+    pub write_4kib_p99_ns: u64,
+    /// A synced write of 64 KiB.
+    pub write_64kib_p50_ns: u64,
+    /// 99 of 100.
+    pub write_64kib_p99_ns: u64,
+    /// Sequential reads of 1 MiB, one at a time.
+    pub read_1mib_bytes_per_second: u64,
+}
+
+impl DiskFigures {
+    /// The medians of several.
+    pub fn median(all: &[Self]) -> Self {
+        let of = |field: fn(&Self) -> u64| median(all.iter().map(field).collect()).unwrap_or(0);
+        Self {
+            write_1mib_bytes_per_second: of(|disk| disk.write_1mib_bytes_per_second),
+            write_4kib_p50_ns: of(|disk| disk.write_4kib_p50_ns),
+            write_4kib_p99_ns: of(|disk| disk.write_4kib_p99_ns),
+            write_64kib_p50_ns: of(|disk| disk.write_64kib_p50_ns),
+            write_64kib_p99_ns: of(|disk| disk.write_64kib_p99_ns),
+            read_1mib_bytes_per_second: of(|disk| disk.read_1mib_bytes_per_second),
+        }
+    }
+}
+
+/// Measures the disk on which a folder lies.
+pub fn measure(folder: &Path) -> anyhow::Result<DiskFigures> {
+    let path = folder.join("disk-probe");
+    let result = Probe::open(&path).and_then(|mut probe| probe.run());
+    // What is left behind is in the way of the brokers, but no reason to lose what was measured.
+    let _ = std::fs::remove_file(&path);
+    result.context("the disk cannot be measured with O_DIRECT and RWF_DSYNC")
+}
+
+struct Probe {
+    file: OwnedFd,
+    memory: Vec<u8>,
+    start: usize,
+}
+
+impl Probe {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::DIRECT | OFlags::CLOEXEC;
+        let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?;
+        // Not zeros: a disk may treat those as nothing.
+        let memory = vec![0xA5; MIB + ALIGNMENT];
+        let start = memory.as_ptr().align_offset(ALIGNMENT);
+        let mut probe = Self { file, memory, start };
+        for at in 0..FILE_MIB {
+            probe.write(MIB, at << 20, ReadWriteFlags::empty())?;
+        }
+        rustix::fs::fsync(&probe.file)?;
+        Ok(probe)
+    }
+
+    fn run(&mut self) -> anyhow::Result<DiskFigures> {
+        let synced = ReadWriteFlags::DSYNC;
+        let small = self.repeat(4 << 10, |probe, at| probe.write(4 << 10, at, synced))?;
+        let middle = self.repeat(64 << 10, |probe, at| probe.write(64 << 10, at, synced))?;
+        let large = self.repeat(MIB, |probe, at| probe.write(MIB, at, synced))?;
+        let read = self.repeat(MIB, Self::read)?;
+        Ok(DiskFigures {
+            write_1mib_bytes_per_second: large.bytes_per_second,
+            write_4kib_p50_ns: small.latency.permille(500),
+            write_4kib_p99_ns: small.latency.permille(990),
+            write_64kib_p50_ns: middle.latency.permille(500),
+            write_64kib_p99_ns: middle.latency.permille(990),
+            read_1mib_bytes_per_second: read.bytes_per_second,
+        })
+    }
+
+    /// One after the other, from the front of the file on, and again.
+    fn repeat(
+        &mut self,
+        len: usize,
+        mut transfer: impl FnMut(&mut Self, u64) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Part> {
+        let len = u64::try_from(len)?;
+        let (clock, start) = (Clock::start(), Instant::now());
+        let mut latency = Histogram::default();
+        let mut at = 0;
+        while start.elapsed() < PART {
+            let before = clock.now();
+            transfer(self, at)?;
+            latency.record(clock.now() - before);
+            at = (at + len) % (FILE_MIB << 20);
+        }
+        let bytes = u128::from(latency.count()) * u128::from(len);
+        let per_second = bytes * 1_000_000 / start.elapsed().as_micros().max(1);
+        Ok(Part {
+            latency,
+            bytes_per_second: u64::try_from(per_second)?,
+        })
+    }
+
+    fn write(&mut self, len: usize, at: u64, flags: ReadWriteFlags) -> anyhow::Result<()> {
+        let bytes = [IoSlice::new(&self.memory[self.start..self.start + len])];
+        let written = rustix::io::pwritev2(&self.file, &bytes, at, flags)?;
+        anyhow::ensure!(written == len, "a short write");
+        Ok(())
+    }
+
+    fn read(&mut self, at: u64) -> anyhow::Result<()> {
+        let bytes = &mut self.memory[self.start..self.start + MIB];
+        let read = rustix::io::pread(&self.file, bytes, at)?;
+        anyhow::ensure!(read == MIB, "a short read");
+        Ok(())
+    }
+}
+
+struct Part {
+    latency: Histogram,
+    bytes_per_second: u64,
+}
