@@ -172,3 +172,17 @@ fn a_segment_that_cannot_be_read_stays_and_does_not_stop_the_store() {
     let (engine, _) = Engine::open(disk.clone(), options, ()).unwrap();
     assert_eq!(come_to_rest(&engine, &disk).copies, 1);
 }
+
+#[test]
+fn a_purge_of_an_empty_queue_waits_for_nothing() {
+    let disk = SimDisk::new(1);
+    let (engine, _) = Engine::open(disk.clone(), Options::tiny(), ()).unwrap();
+    let queue = durable_queue(&engine);
+    let (purged, block) = engine.lock().shard().purge(queue, disk.now()).unwrap();
+    assert_eq!(purged, 0);
+    let is_durable = engine.lock().shard().durable().covers(block);
+    assert!(
+        is_durable,
+        "on a store that has nothing to write, this block may never be written"
+    );
+}

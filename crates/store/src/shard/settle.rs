@@ -128,7 +128,8 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Ends the life of everything that is ready, those entries included that are accepted and not yet
-    /// durable. Leased entries stay. Returns how many there were, and the block to wait for.
+    /// durable. Leased entries stay. Returns how many there were, and the block to wait for: one that is durable
+    /// already when there were none.
     ///
     /// # Errors
     /// When there is no such queue, or the store is poisoned.
@@ -150,7 +151,8 @@ impl<D: Disk> Shard<D> {
             .filter(|(start, end)| start < end)
             .collect::<Vec<_>>();
         queue.cursor = queue.next_seq;
-        let mut block = self.tail.building_number();
+        // Nothing is written for nothing, and the block that is being built may stay empty for ever.
+        let mut block = self.tail.durable().end();
         for (start, end) in ranges {
             block = self.acknowledge(id, Seq::new(start), end - start, AckReason::Purged, now)?;
         }
