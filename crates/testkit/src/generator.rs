@@ -23,7 +23,7 @@ mod window;
 
 pub use blast::{BlastOptions, Blasted, Stamps, blast};
 pub use clock::{Clock, nanoseconds};
-pub use connection::{Connection, Target};
+pub use connection::{CHANNEL, Connection, Target, refuse_close, short};
 pub use counter::{CountOptions, Counted, Goal, count};
 pub use drainer::{Drain, DrainOptions, Drained};
 pub use fleet::{Voyage, sail};

@@ -11,6 +11,7 @@ pub mod footprint;
 pub mod generator;
 pub mod interop;
 pub mod interrupt;
+pub mod powercut;
 pub mod random;
 pub mod report;
 pub mod sim;

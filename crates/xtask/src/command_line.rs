@@ -107,6 +107,24 @@ pub enum Command {
         #[arg(last = true)]
         rest: Vec<String>,
     },
+    /// Cut the power of a virtual machine under load, and recover everything that its disk could hold then; half an hour.
+    Powercut {
+        /// Runs whose disk is recorded.
+        #[arg(long, default_value_t = 10)]
+        runs: u32,
+        /// Images made of all their records together.
+        #[arg(long, default_value_t = 1000)]
+        images: u32,
+        /// Machines that are killed and whose disk is recovered as it is.
+        #[arg(long, default_value_t = 20)]
+        kills: u32,
+        /// What everything is made from; printed when not given.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Further arguments for the tool.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
     /// Fill a queue, restart the broker (killed, stopped, without its index), measure start and memory, drain and check.
     Backlog {
         /// Messages in the queue.

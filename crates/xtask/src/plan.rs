@@ -80,6 +80,24 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
             let faults = Call::of(&["faults", "--nth-max", &nth_max.to_string()]);
             vec![call("failing calls", faults.with(rest))]
         }
+        Command::Powercut {
+            runs,
+            images,
+            kills,
+            seed,
+            rest,
+        } => {
+            let numbers = [("--runs", runs), ("--images", images), ("--kills", kills)];
+            let mut own: Vec<String> = numbers
+                .into_iter()
+                .flat_map(|(flag, number)| [flag.to_owned(), number.to_string()])
+                .collect();
+            own.extend(
+                seed.iter()
+                    .flat_map(|seed| ["--seed".to_owned(), seed.to_string()]),
+            );
+            vec![call("power cuts", Call::of(&["powercut"]).with(&own).with(rest))]
+        }
         Command::Backlog { messages, rest } => {
             let backlog = Call::of(&["backlog", "--messages", &messages.to_string()]);
             vec![call("backlog", backlog.with(rest))]

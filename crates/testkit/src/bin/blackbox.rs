@@ -10,6 +10,7 @@ use logpond_testkit::broker_process::Launch;
 use logpond_testkit::crash::{self, CampaignOptions};
 use logpond_testkit::fault;
 use logpond_testkit::interop;
+use logpond_testkit::powercut;
 use logpond_testkit::report::{Output, Report};
 use logpond_testkit::trace::{self, WatchOptions};
 use std::path::{Path, PathBuf};
@@ -96,6 +97,33 @@ enum Command {
         #[arg(long, default_value = "")]
         only: String,
     },
+    /// The power of a virtual machine is cut, and all that its disk could hold then is recovered.
+    Powercut {
+        /// Runs whose disk is recorded.
+        #[arg(long, default_value_t = 10)]
+        runs: u32,
+        /// Images made of all their records together.
+        #[arg(long, default_value_t = 1000)]
+        images: usize,
+        /// Machines that are killed and whose disk is recovered as it is.
+        #[arg(long, default_value_t = 20)]
+        kills: u32,
+        /// What everything random is made from; the time when not given.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Messages confirmed before the power is cut.
+        #[arg(long, default_value_t = 3000)]
+        confirmed: u64,
+        /// Images recovered at a time.
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+        /// How qemu runs the machine: `kvm` is fast where it works, `tcg` works everywhere.
+        #[arg(long, default_value = "tcg")]
+        accelerator: String,
+        /// The bug of the broker that must be caught; `sim --planted` lists them.
+        #[arg(long, default_value = "skip a sync")]
+        control: String,
+    },
     /// A long queue: start and memory.
     Backlog {
         /// Messages in the queue.
@@ -115,13 +143,30 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments) {
-        Ok(report) => report.close(arguments.output),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(2)
+    if matches!(arguments.command, Command::Powercut { .. }) {
+        match powercut::isolate() {
+            Ok(None) => {}
+            Ok(Some(ended)) => return code_of(ended),
+            Err(error) => return refuse(&error),
         }
     }
+    match run(&arguments) {
+        Ok(report) => report.close(arguments.output),
+        Err(error) => refuse(&error),
+    }
+}
+
+fn refuse(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::from(2)
+}
+
+/// The exit code of this program, which ran as another process.
+fn code_of(ended: std::process::ExitStatus) -> ExitCode {
+    ended
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .map_or(ExitCode::from(2), ExitCode::from)
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<Report> {
@@ -176,6 +221,26 @@ fn run(arguments: &Arguments) -> anyhow::Result<Report> {
             jobs: *jobs,
             only: only.clone(),
             folder: folder(&arguments.work, "faults")?,
+        }),
+        Command::Powercut {
+            runs,
+            images,
+            kills,
+            seed,
+            confirmed,
+            jobs,
+            accelerator,
+            control,
+        } => powercut::run(&powercut::CampaignOptions {
+            runs: *runs,
+            images: *images,
+            kills: *kills,
+            seed: seed.unwrap_or_else(seed_of_now),
+            confirmed: *confirmed,
+            jobs: *jobs,
+            accelerator: accelerator.clone(),
+            control: control.clone(),
+            folder: folder(&arguments.work, "powercut")?,
         }),
         &Command::Backlog {
             messages,
