@@ -371,6 +371,7 @@ fn describe(record: &RecordInfo) -> String {
         }
         RecordKind::Ack { reason, ranges } => format!("{reason}: {}", ranges_of(ranges)),
         RecordKind::Requeue { ranges } => format!("requeued: {}", ranges_of(ranges)),
+        RecordKind::Skip { ranges } => format!("skipped: {}", ranges_of(ranges)),
         RecordKind::Delivered { marks } => {
             let marks: Vec<String> = marks
                 .iter()

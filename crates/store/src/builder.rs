@@ -5,12 +5,14 @@
 //! - Gaps between records and the padding at the end are zero, whatever the buffer held before.
 //! - Acknowledgements, requeues and delivery marks are collected apart, merged where they touch, and
 //!   written as one record each behind all messages when the block is closed.
+//! - A block into which nothing but transient messages came is [`Fate::Unlogged`]: it is never written. What the log has to
+//!   say of entries before those in it is then left out, too.
 
 use crate::checksum::Salt;
 use crate::disk::{AlignedBuf, Now};
 use crate::format::block::{BlockHeader, HEADER_LEN};
 use crate::format::record::{
-    self, AckReason, MessageParts, MessageRecord, QueueRecord, Range, RangesKind, Reference,
+    self, AckReason, MessageParts, MessageRecord, Persistence, QueueRecord, Range, RangesKind, Reference,
 };
 use crate::format::{byte_count, disk_len, pad8};
 use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber, Seq};
@@ -18,6 +20,15 @@ use crate::limits::ALIGNMENT;
 use crate::planted::{self, Planted};
 use crate::pool::BufferPool;
 use std::sync::Arc;
+
+/// What becomes of a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fate {
+    /// It is written to the log.
+    Logged,
+    /// It is not: all in it ends with the process anyway.
+    Unlogged,
+}
 
 /// A block that takes records.
 pub(crate) struct BlockBuilder {
@@ -29,6 +40,9 @@ pub(crate) struct BlockBuilder {
     acks: Vec<(AckReason, Range)>,
     requeues: Vec<Range>,
     marks: Vec<Range>,
+    /// Entries before those in this block that the log never held; said only if the block is written.
+    skips: Vec<Range>,
+    fate: Fate,
     /// Index pages that applying the block may take at most.
     pages: usize,
     /// Since when (monotonic ms) something waits that nobody is waiting for.
@@ -49,6 +63,8 @@ impl BlockBuilder {
             acks: Vec::new(),
             requeues: Vec::new(),
             marks: Vec::new(),
+            skips: Vec::new(),
+            fate: Fate::Unlogged,
             pages: 0,
             lazy_since_ms: None,
             urgent: false,
@@ -65,6 +81,7 @@ impl BlockBuilder {
         let mut builder = Self::new(number, buf);
         builder.buf.extend_from_slice(payload);
         builder.record_count = record_count;
+        builder.fate = Fate::Logged;
         builder.close(&mut BufferPool::new(0));
         builder
     }
@@ -75,6 +92,11 @@ impl BlockBuilder {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.record_count == 0 && self.acks.is_empty() && self.requeues.is_empty() && self.marks.is_empty()
+    }
+
+    /// What becomes of the block as it is now; an unlogged one may still become a logged one.
+    pub(crate) const fn fate(&self) -> Fate {
+        self.fate
     }
 
     /// Whether the closed block holds nothing but a MARK.
@@ -117,13 +139,8 @@ impl BlockBuilder {
 
     /// Upper bound of what the collected lists take when the block is closed.
     fn lists_len(&self) -> usize {
-        let ranges = self.acks.len() + self.requeues.len() + self.marks.len();
-        let records = 4 + 2;
-        if ranges == 0 {
-            0
-        } else {
-            record::ranges_len(0) * records + record::RANGE_LEN * ranges
-        }
+        let ranges = self.acks.len() + self.requeues.len() + self.marks.len() + self.skips.len();
+        lists_len(ranges)
     }
 
     /// Appends a message whose references are those of `references`.
@@ -145,6 +162,9 @@ impl BlockBuilder {
             record::put_reference(out, index, queue, seq, expires_ms);
         }
         self.max_timestamp_ms = self.max_timestamp_ms.max(parts.timestamp_ms);
+        if parts.persistence == Persistence::Persistent && !planted::is(Planted::LeavePersistentUnlogged) {
+            self.fate = Fate::Logged;
+        }
         self.urgent = true;
     }
 
@@ -153,6 +173,7 @@ impl BlockBuilder {
         let ordinal = self.record_count;
         let len = record::message_len(kept.len(), message.properties.len(), message.body.len());
         record::put_copy(self.open_record(len, pool), ordinal, message, kept);
+        self.fate = Fate::Logged;
         self.max_timestamp_ms = self.max_timestamp_ms.max(message.timestamp_ms);
     }
 
@@ -160,6 +181,7 @@ impl BlockBuilder {
     pub(crate) fn queue(&mut self, record: &QueueRecord<'_>, pool: &mut BufferPool) {
         let ordinal = self.record_count;
         record::put_queue(self.open_record(record.len(), pool), ordinal, record);
+        self.fate = Fate::Logged;
         self.urgent = true;
     }
 
@@ -168,11 +190,13 @@ impl BlockBuilder {
         let ordinal = self.record_count;
         record::put_mark(self.open_record(record::MARK_LEN, pool), ordinal, now.wall_ms);
         self.mark_count += 1;
+        self.fate = Fate::Logged;
         self.urgent = true;
     }
 
     /// Adds a range of dead entries.
     pub(crate) fn ack(&mut self, reason: AckReason, range: Range, now: Now) {
+        self.fate = Fate::Logged;
         self.lazy_since_ms.get_or_insert(now.mono_ms);
         if let Some((last_reason, last)) = self.acks.last_mut()
             && *last_reason == reason
@@ -185,6 +209,7 @@ impl BlockBuilder {
 
     /// Adds a range of entries that are ready again.
     pub(crate) fn requeue(&mut self, range: Range, now: Now) {
+        self.fate = Fate::Logged;
         self.lazy_since_ms.get_or_insert(now.mono_ms);
         if !self.requeues.last_mut().is_some_and(|last| extend(last, range)) {
             self.requeues.push(range);
@@ -193,6 +218,7 @@ impl BlockBuilder {
 
     /// Adds a delivery mark: entries below `mark` may be delivered once this block is durable.
     pub(crate) fn delivered(&mut self, queue: QueueId, mark: Seq) {
+        self.fate = Fate::Logged;
         self.urgent = true;
         // A queue asks for its next mark only when the one before has arrived.
         self.marks.push(Range {
@@ -200,6 +226,11 @@ impl BlockBuilder {
             first: mark,
             count: 0,
         });
+    }
+
+    /// Should the block be written, it says that the log never held these entries.
+    pub(crate) fn skip(&mut self, range: Range) {
+        self.skips.push(range);
     }
 
     fn open_record(&mut self, len: usize, pool: &mut BufferPool) -> &mut [u8] {
@@ -222,6 +253,13 @@ impl BlockBuilder {
 
     /// Writes the collected lists as records; afterwards the length is final.
     pub(crate) fn close(&mut self, pool: &mut BufferPool) {
+        let skips = std::mem::take(&mut self.skips);
+        if self.fate == Fate::Unlogged {
+            return;
+        }
+        if !planted::is(Planted::ForgetSkipped) {
+            self.list(RangesKind::Skip, &skips, pool);
+        }
         for reason in [
             AckReason::Acked,
             AckReason::Expired,
@@ -264,6 +302,17 @@ impl BlockBuilder {
         }
     }
 
+    /// The records of a closed block that is not written, their checksums open.
+    pub(crate) fn unlogged(&self) -> &[u8] {
+        debug_assert!(self.fate == Fate::Unlogged);
+        &self.buf[HEADER_LEN..]
+    }
+
+    /// The buffer, to be used again.
+    pub(crate) fn into_buf(self) -> AlignedBuf {
+        self.buf
+    }
+
     /// Gives the closed block its place.
     pub(crate) fn place(self, place: Place) -> PlacedBlock {
         let header = BlockHeader {
@@ -282,6 +331,18 @@ impl BlockBuilder {
             offset: place.offset,
             buf: self.buf,
         }
+    }
+}
+
+/// Most lists that a block has: one for each reason of an ACK, and one for each other kind.
+pub(crate) const LISTS: usize = 4 + 3;
+
+/// Upper bound of what so many ranges more take in a block, in whatever lists.
+pub(crate) fn lists_len(ranges: usize) -> usize {
+    if ranges == 0 {
+        0
+    } else {
+        record::ranges_len(0) * LISTS + record::RANGE_LEN * ranges
     }
 }
 

@@ -4,7 +4,7 @@
 //! - A checkpoint is written under another name, synced, and renamed: one with its final name is whole.
 //! - The pages that it names were synced before it was written, and are not changed while it is retained.
 //! - It is derived: without any checkpoint the log rebuilds everything.
-//! - Transient queues are left out: they vanish with the process.
+//! - Transient queues are left out: they vanish with the process. So do messages that the log does not hold: they count as dead.
 
 use crate::disk::{Disk, DiskFile, FileKind};
 use crate::error::OpenError;
@@ -22,7 +22,7 @@ use std::io;
 /// Directory of shard 0, in which its checkpoints lie.
 pub(crate) const SHARD_DIR: &str = "shard-00";
 /// The version of what a checkpoint holds.
-pub(crate) const SCHEMA: u16 = 0x0103;
+pub(crate) const SCHEMA: u16 = 0x0104;
 /// Stands for a page that a queue does not have.
 pub(crate) const NO_PAGE: PageNumber = PageNumber::MAX;
 
@@ -74,6 +74,8 @@ pub(crate) struct CheckpointQueue {
     /// Live entries that expire one day.
     pub expiring: u64,
     pub transient_floor: u64,
+    /// Entries below were logged, or the log says that it skipped them.
+    pub logged_end: u64,
     pub first_page: u64,
     /// Number and checksum of each page.
     pub pages: Vec<(u32, u32)>,
@@ -176,14 +178,15 @@ impl CheckpointQueue {
             visible_end: queue.visible_end,
             floor: queue.floor,
             mark: queue.mark,
-            acked: bytes_of(&queue.acked),
+            acked: bytes_of(&queue.dead_at_start()),
             redelivered: bytes_of(&queue.redelivered),
-            live: queue.live,
-            transient_live: queue.transient_live,
-            live_bytes: queue.live_bytes,
-            transient_bytes: queue.transient_bytes,
-            expiring: queue.expiring,
+            live: queue.live - queue.unlogged.live,
+            transient_live: queue.transient_live - queue.unlogged.live,
+            live_bytes: queue.live_bytes.saturating_sub(queue.unlogged.bytes),
+            transient_bytes: queue.transient_bytes.saturating_sub(queue.unlogged.bytes),
+            expiring: queue.expiring.saturating_sub(queue.unlogged.expiring),
             transient_floor: queue.transient_floor,
+            logged_end: queue.unlogged.logged_end,
             first_page: queue.first_page,
             pages: queue
                 .pages
@@ -193,6 +196,7 @@ impl CheckpointQueue {
             segments: queue
                 .segments
                 .iter()
+                .filter(|(number, _)| !number.is_unlogged())
                 .map(|(number, live)| (number.get(), live.entries, live.bytes))
                 .collect(),
         }
@@ -208,6 +212,8 @@ impl CheckpointQueue {
         queue.mark = self.mark;
         queue.acked = set_of(&self.acked)?;
         queue.redelivered = set_of(&self.redelivered)?;
+        // What the log did not hold has died, perhaps right at the floor.
+        queue.bury(self.floor, 0);
         queue.live = self.live;
         queue.transient_live = self.transient_live;
         if !planted::is(Planted::ForgetBytesInCheckpoint) {
@@ -216,6 +222,7 @@ impl CheckpointQueue {
         queue.transient_bytes = self.transient_bytes;
         queue.expiring = self.expiring;
         queue.transient_floor = self.transient_floor;
+        queue.unlogged.logged_end = self.logged_end;
         queue.first_page = self.first_page;
         queue.pages = self
             .pages

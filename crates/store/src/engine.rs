@@ -8,6 +8,7 @@
 
 mod chores;
 mod commit;
+mod compaction;
 mod evacuation;
 mod journal;
 mod lifecycle;
@@ -24,6 +25,7 @@ use crate::meta::MetaFile;
 use crate::reader::Reader;
 use crate::segments::SegmentFiles;
 use crate::shard::{CheckpointWish, Shard};
+use crate::units::Units;
 use chores::Did;
 pub(crate) use chores::final_error;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -77,6 +79,7 @@ struct Inner<D: Disk, F> {
     catalog: Mutex<Catalog<D>>,
     meta: Mutex<MetaFile<D>>,
     files: SegmentFiles<D>,
+    units: Units<D>,
     salt: Salt,
     next_queue_id: AtomicU64,
     write_clock: WriteClock,
@@ -189,7 +192,8 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
     /// A reader of leased messages.
     #[must_use]
     pub fn reader(&self) -> Reader<D> {
-        Reader::new(self.inner.files.clone(), self.inner.salt)
+        let inner = &self.inner;
+        Reader::new(inner.files.clone(), inner.units.clone(), inner.salt)
     }
 
     /// What seals this store's bytes.
@@ -227,6 +231,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
     pub fn counters(&self) -> Counters {
         let locked = self.inner.lock();
         let shard = &locked.shard;
+        let units = shard.state.units.bytes();
         let spare = shard.chores.spares.len() + usize::from(shard.tail.has_next_segment());
         let mut counters = Counters {
             blocks: shard.durable().end().get(),
@@ -239,6 +244,10 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             footers_written: shard.footers.written,
             is_disk_full: shard.chores.is_full,
             segments_spare: crate::format::byte_count(spare),
+            transient_memory_bytes: units.memory,
+            transient_spilled_bytes: units.spilled,
+            transient_live_bytes: units.live,
+            transient_spills: shard.chores.spills,
             ..Counters::default()
         };
         for segment in shard.state.segments.iter() {
@@ -282,6 +291,14 @@ pub struct Counters {
     pub segment_bytes: u64,
     /// Bytes of records in them that are still needed.
     pub live_bytes: u64,
+    /// Memory that transient messages take which the log does not hold.
+    pub transient_memory_bytes: u64,
+    /// Size of the files into which they were spilled.
+    pub transient_spilled_bytes: u64,
+    /// Bytes of records in both that are still needed.
+    pub transient_live_bytes: u64,
+    /// How often some of them were spilled.
+    pub transient_spills: u64,
 }
 
 impl<D: Disk, F: Follower<D>> Inner<D, F> {

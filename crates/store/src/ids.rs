@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - A [`QueueId`] is never reused, a [`Seq`] is never reused within its queue.
-//! - [`Durable`] is made in one place only: where a synced write returned success.
+//! - [`Durable`] is made in one place only: where a synced write returned success, or nothing was to be written behind one.
 
 use serde::Serialize;
 use std::fmt;
@@ -80,6 +80,10 @@ const COLD_BIT: u64 = 1 << 63;
 const COLD_STRIDE_BITS: u32 = 30;
 const _: () = assert!(crate::limits::SEGMENT_BYTES_MAX == 1 << COLD_STRIDE_BITS);
 
+/// Set in the numbers of units and in the addresses in them: what the log never holds has a space of its own, between those
+/// of the journal and of cold segments.
+const UNLOGGED_BIT: u64 = 1 << 62;
+
 impl SegmentNumber {
     /// The cold segment that is the `index`-th ever made.
     pub(crate) const fn cold(index: u64) -> Self {
@@ -101,6 +105,22 @@ impl SegmentNumber {
         self.0 & COLD_BIT != 0
     }
 
+    /// The unit that is the `index`-th of this process.
+    pub(crate) const fn unlogged(index: u64) -> Self {
+        Self(index | UNLOGGED_BIT)
+    }
+
+    /// Whether it is a unit: messages that no segment holds, for their blocks were not written.
+    #[must_use]
+    pub const fn is_unlogged(self) -> bool {
+        self.0 & (COLD_BIT | UNLOGGED_BIT) == UNLOGGED_BIT
+    }
+
+    /// Which unit it is, counted in this process.
+    pub(crate) const fn unlogged_index(self) -> u64 {
+        self.0 & !UNLOGGED_BIT
+    }
+
     /// Where this cold segment begins. Numbers are used once, so no address ever means two things.
     pub(crate) const fn cold_first_lsn(self) -> Lsn {
         assert!(self.is_cold(), "a segment of the journal begins where the log is");
@@ -109,6 +129,15 @@ impl SegmentNumber {
 }
 
 impl Lsn {
+    /// Where the space of what is not logged begins.
+    pub(crate) const UNLOGGED: Self = Self(UNLOGGED_BIT);
+
+    /// Whether it is an address of this process alone: what lies there is in memory or in the spill, and in no segment.
+    #[must_use]
+    pub const fn is_unlogged(self) -> bool {
+        self.0 & (COLD_BIT | UNLOGGED_BIT) == UNLOGGED_BIT
+    }
+
     /// Whether it is an address in a cold segment.
     #[must_use]
     pub const fn is_cold(self) -> bool {
@@ -116,14 +145,15 @@ impl Lsn {
     }
 }
 
-/// Proof that a block and all before it were written and synced. Only a completed sync makes one.
+/// Proof that a block and all before it were written and synced. Only a completed sync makes one, or, for a block that holds
+/// nothing but transient messages and is never written, the sync of all before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Durable {
     end: BlockNumber,
 }
 
 impl Durable {
-    /// To be called where a synced write has just returned success, or by recovery.
+    /// To be called where a synced write has just returned success, where nothing was to be written behind one, or by recovery.
     pub(crate) const fn up_to(end: BlockNumber) -> Self {
         Self { end }
     }

@@ -111,6 +111,8 @@ mod snapshot;
 mod spare;
 mod state;
 mod tail;
+mod units;
+mod unlogged;
 
 pub use catalog::Catalog;
 pub use disk::{Disk, Now, RealDisk};

@@ -18,6 +18,12 @@ pub const BLOCK_BYTES_SOFT: u64 = 1 << 20;
 pub const WAITING_BYTES_MAX: u64 = 4 << 20;
 /// Recent blocks kept in memory, from which warm deliveries are served.
 pub const RING_BYTES: u64 = 24 << 20;
+/// Transient messages that the log does not hold take this much memory before they are spilled.
+pub const TRANSIENT_BYTES: u64 = 64 << 20;
+/// They are kept together in units of at most this size, but for a larger message …
+pub const UNIT_BYTES_MAX: u64 = 1 << 20;
+/// … and, where little memory is granted, of so small a fraction of that, but no smaller than a sector.
+pub const UNITS_IN_MEMORY: u64 = 16;
 /// Bodies above this size carry a checksum of their own.
 pub const INLINE_BODY_BYTES_MAX: usize = 256;
 /// Most queues that one message may refer to.

@@ -13,6 +13,9 @@ pub struct Options {
     pub block_bytes_soft: u64,
     /// Bytes of recent blocks that stay in memory.
     pub ring_bytes: u64,
+    /// Transient messages that the log does not hold take this many bytes of memory; what is older is written to files that
+    /// the next start removes. While the disk does not take them, nobody may publish from twice this much on.
+    pub transient_bytes: u64,
     /// A checkpoint is due after this many bytes of log.
     pub checkpoint_bytes: u64,
     /// A checkpoint is due after this many milliseconds.
@@ -52,6 +55,7 @@ impl Default for Options {
             slab_bytes: limits::SLAB_BYTES,
             block_bytes_soft: limits::BLOCK_BYTES_SOFT,
             ring_bytes: limits::RING_BYTES,
+            transient_bytes: limits::TRANSIENT_BYTES,
             checkpoint_bytes: limits::CHECKPOINT_BYTES,
             checkpoint_ms: limits::CHECKPOINT_MS,
             spare_segments_max: limits::SPARE_SEGMENTS_MAX,
@@ -75,6 +79,7 @@ impl Options {
             slab_bytes: 256 << 10,
             block_bytes_soft: 8 << 10,
             ring_bytes: 64 << 10,
+            transient_bytes: 32 << 10,
             checkpoint_bytes: 64 << 10,
             checkpoint_ms: 1_000,
             spare_segments_max: 2,
@@ -114,6 +119,13 @@ impl Options {
                 self.block_bytes_soft
             ));
         }
+        if self.transient_bytes < limits::ALIGNMENT {
+            return Err(format!(
+                "transient_bytes is {}, but must be at least {}",
+                self.transient_bytes,
+                limits::ALIGNMENT
+            ));
+        }
         if self.evacuation_pace == 0 {
             return Err("evacuation_pace is 0, but must be at least 1".to_owned());
         }
@@ -121,6 +133,12 @@ impl Options {
             return Err("delivery_mark_step is 0, but must be at least 1".to_owned());
         }
         Ok(())
+    }
+
+    /// A unit of transient messages that the log does not hold is closed at this size.
+    pub(crate) fn unit_bytes(&self) -> u64 {
+        let bytes = self.transient_bytes / limits::UNITS_IN_MEMORY;
+        bytes.clamp(limits::ALIGNMENT, limits::UNIT_BYTES_MAX)
     }
 
     /// The largest block that fits into an empty segment, header and padding included.

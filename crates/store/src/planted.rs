@@ -29,11 +29,13 @@ pub enum Planted {
     ForgetBytesInCheckpoint,
     TrustFooterOfAnotherSegment,
     SkipAckInFooter,
+    ForgetSkipped,
+    LeavePersistentUnlogged,
 }
 
 impl Planted {
     /// Every bug that can be planted.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::SkipSync,
         Self::SkipDirectorySync,
         Self::ConfirmBeforeSync,
@@ -53,6 +55,8 @@ impl Planted {
         Self::ForgetBytesInCheckpoint,
         Self::TrustFooterOfAnotherSegment,
         Self::SkipAckInFooter,
+        Self::ForgetSkipped,
+        Self::LeavePersistentUnlogged,
     ];
 
     /// What the bug does, in words.
@@ -78,6 +82,8 @@ impl Planted {
             Self::ForgetBytesInCheckpoint => "forget in a checkpoint what a queue holds in bytes",
             Self::TrustFooterOfAnotherSegment => "trust a footer of another segment",
             Self::SkipAckInFooter => "leave acknowledgements out of a footer",
+            Self::ForgetSkipped => "forget to say which entries the log skipped",
+            Self::LeavePersistentUnlogged => "leave a persistent message unlogged",
         }
     }
 }

@@ -8,7 +8,8 @@
 //! - `acked` holds only entries at or above `floor`.
 //! - No heap object per entry: three compressed sets, and index pages of 168 entries.
 //!
-//! Elsewhere: pages and their shadowing (`index`), what a record does to this state (`shard::apply`).
+//! Elsewhere: pages and their shadowing (`index`), what a record does to this state (`shard::apply`), entries that the log never
+//! held (`unlogged`).
 
 use crate::dead_letters::Held;
 use crate::format::byte_count;
@@ -18,7 +19,9 @@ use crate::index::pages::PageNumber;
 use crate::levels::Levels;
 use crate::live::Live;
 use crate::queue_limits::QueueLimits;
+use crate::unlogged::Unlogged;
 use roaring::RoaringTreemap;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 /// Whether a queue outlives the process.
@@ -93,6 +96,8 @@ pub(crate) struct Queue {
     pub transient_floor: u64,
     /// The block of the newest accepted message.
     pub newest_block: BlockNumber,
+    /// What the log says nothing of.
+    pub unlogged: Unlogged,
     /// Number of the first page in `pages`, within the queue.
     pub first_page: u64,
     pub pages: VecDeque<Option<PageNumber>>,
@@ -139,6 +144,7 @@ impl Queue {
             due_ms: None,
             transient_floor: 0,
             newest_block: BlockNumber::new(0),
+            unlogged: Unlogged::default(),
             first_page: 0,
             pages: VecDeque::new(),
             segments: VecDeque::new(),
@@ -186,6 +192,7 @@ impl Queue {
             self.transient_live += 1;
             self.transient_bytes += bytes;
         }
+        self.unlogged.enter(entry);
         if seq < self.cursor {
             // Taken between its acceptance and its durability, by a purge or a limit: nobody may lease it any more.
             self.lease(bytes);
@@ -238,6 +245,7 @@ impl Queue {
         self.live -= 1;
         self.live_bytes = self.live_bytes.saturating_sub(bytes);
         self.forget_expiry(entry);
+        self.unlogged.leave(entry);
         if entry.transient {
             self.transient_live -= 1;
             self.transient_bytes = self.transient_bytes.saturating_sub(bytes);
@@ -314,6 +322,7 @@ impl Queue {
         let end = first.saturating_add(count);
         if first <= self.floor {
             self.floor = self.floor.max(end);
+            self.unlogged.forget_below(self.floor);
             if !self.acked.is_empty() {
                 self.acked.remove_range(..self.floor);
                 while self.acked.min() == Some(self.floor) {
@@ -368,6 +377,15 @@ impl Queue {
     /// Whether there is nothing to deliver: it was lost to damage, or is transient and from before the last start.
     pub(crate) const fn is_no_message(&self, seq: u64, entry: &Entry) -> bool {
         entry.len == 0 || (entry.transient && seq < self.transient_floor)
+    }
+
+    /// What is dead above the floor for the next start: what the log does not hold ends with the process.
+    pub(crate) fn dead_at_start(&self) -> Cow<'_, RoaringTreemap> {
+        if self.unlogged.live == 0 {
+            return Cow::Borrowed(&self.acked);
+        }
+        let dead = self.unlogged.dead_with(&self.acked, self.floor, self.visible_end);
+        Cow::Owned(dead)
     }
 
     /// Whether the entry is dead.

@@ -13,6 +13,7 @@ use crate::ids::{Lsn, QueueId};
 use crate::limits::{ALIGNMENT, READ_AHEAD_BYTES_MAX, READ_AHEAD_BYTES_MIN};
 use crate::segments::{SegmentFile, SegmentFiles};
 use crate::shard::{COLD, Lease, Sources};
+use crate::units::{Piece, Units};
 use std::sync::Arc;
 
 /// A message as it was stored.
@@ -31,19 +32,28 @@ pub struct StoredMessage<'a> {
 /// Reads leased messages. One for each thread or session that delivers.
 pub struct Reader<D: Disk> {
     files: SegmentFiles<D>,
+    units: Units<D>,
+    /// What was read last of what the log does not hold and memory does.
+    piece: Option<Arc<Piece>>,
     salt: Salt,
     window: Window<D>,
 }
 
 impl<D: Disk> Reader<D> {
-    pub(crate) fn new(files: SegmentFiles<D>, salt: Salt) -> Self {
+    pub(crate) fn new(files: SegmentFiles<D>, units: Units<D>, salt: Salt) -> Self {
         let window = Window {
             segment: None,
             start: 0,
             buf: AlignedBuf::new(),
             read_ahead: READ_AHEAD_BYTES_MIN,
         };
-        Self { files, salt, window }
+        Self {
+            files,
+            units,
+            piece: None,
+            salt,
+            window,
+        }
     }
 
     /// The message that `lease` took from `queue`. Blocks on the disk when it is cold.
@@ -58,13 +68,16 @@ impl<D: Disk> Reader<D> {
     ) -> Result<StoredMessage<'a>, ReadError> {
         let len = memory_len(lease.len);
         let record = if lease.source == COLD {
-            self.cold(lease.lsn, len)?
+            self.piece = self.piece_of(lease.lsn);
+            if self.piece.is_some() {
+                // It was only looked at, and is in memory still.
+                decoded(self.piece.as_ref().and_then(|piece| piece.at(lease.lsn, len)))?
+            } else {
+                self.cold(lease.lsn, len)?
+            }
         } else {
             let block = sources.blocks.get(memory_len(lease.source));
-            let bytes = block
-                .and_then(|block| block.at(lease.lsn, len))
-                .ok_or(ReadError::Gone)?;
-            record::decode_message(bytes).ok_or(ReadError::Gone)?
+            decoded(block.and_then(|block| block.at(lease.lsn, len)))?
         };
         let belongs = record
             .references()
@@ -84,6 +97,23 @@ impl<D: Disk> Reader<D> {
     #[must_use]
     pub fn is_cold(&self, lease: &Lease) -> bool {
         lease.source == COLD && !self.window.holds(lease.lsn, memory_len(lease.len))
+    }
+
+    fn piece_of(&self, lsn: Lsn) -> Option<Arc<Piece>> {
+        if lsn.is_unlogged() {
+            self.units.piece(lsn)
+        } else {
+            None
+        }
+    }
+
+    /// The segment or the spilled unit that holds the byte at `lsn`, and the address where it ends.
+    fn find(&self, lsn: Lsn) -> Option<(Arc<SegmentFile<D::File>>, Lsn)> {
+        if lsn.is_unlogged() {
+            self.units.file(lsn)
+        } else {
+            self.files.find(lsn)
+        }
     }
 
     fn cold(&mut self, lsn: Lsn, len: usize) -> Result<MessageRecord<'_>, ReadError> {
@@ -109,7 +139,7 @@ impl<D: Disk> Reader<D> {
         };
         // Whoever recycled the segment meanwhile took it out of the list first.
         let recycled = || {
-            let found = self.files.find(lsn);
+            let found = self.find(lsn);
             found.is_none_or(|(found, _)| found.number != segment)
         };
         match message {
@@ -120,9 +150,14 @@ impl<D: Disk> Reader<D> {
     }
 
     fn fill(&mut self, lsn: Lsn, len: usize) -> Result<(), ReadError> {
-        let (file, limit) = self.files.find(lsn).ok_or(ReadError::Gone)?;
+        let (file, limit) = self.find(lsn).ok_or(ReadError::Gone)?;
         self.window.fill(file, limit, lsn, len)
     }
+}
+
+/// A message in memory, which needs no checksum.
+fn decoded(bytes: Option<&[u8]>) -> Result<MessageRecord<'_>, ReadError> {
+    bytes.and_then(record::decode_message).ok_or(ReadError::Gone)
 }
 
 /// A stretch of one segment in memory.

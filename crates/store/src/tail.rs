@@ -5,8 +5,10 @@
 //!   one before is durable, so block numbers and addresses rise together.
 //! - `durable` moves only when a synced write returned success; after a failure nothing is taken any more.
 //! - `waiting` holds closed-for-appends blocks, oldest first, all older than `building`.
+//! - A block that holds nothing but transient messages takes its turn like any other, and is durable when its turn comes: it is
+//!   not written, and the log goes on as if it had never been, but for its number.
 
-use crate::builder::{BlockBuilder, Place, PlacedBlock, SealedBlock};
+use crate::builder::{BlockBuilder, Fate, Place, PlacedBlock, SealedBlock};
 use crate::checksum::Salt;
 use crate::disk::{Disk, DiskFile, Now};
 use crate::error::AppendError;
@@ -39,8 +41,16 @@ pub(crate) enum Next<D: Disk> {
     Nothing,
 }
 
+/// A block whose turn it is.
+pub(crate) enum WriteJob<D: Disk> {
+    /// It is on its way to the disk.
+    Logged(LoggedJob<D>),
+    /// There is nothing to write.
+    Unlogged(BlockBuilder),
+}
+
 /// A block on its way to the disk.
-pub(crate) struct WriteJob<D: Disk> {
+pub(crate) struct LoggedJob<D: Disk> {
     block: PlacedBlock,
     file: Arc<SegmentFile<D::File>>,
     salt: Salt,
@@ -48,8 +58,23 @@ pub(crate) struct WriteJob<D: Disk> {
 }
 
 impl<D: Disk> WriteJob<D> {
-    /// Computes the checksums, writes and syncs. To be called without the shard's lock.
+    /// Does what is to be done. To be called without the shard's lock.
     pub(crate) fn perform(self) -> Written {
+        match self {
+            Self::Logged(job) => job.perform(),
+            Self::Unlogged(block) => Written::Nothing(block),
+        }
+    }
+
+    /// Whether it waits for the disk.
+    pub(crate) const fn is_logged(&self) -> bool {
+        matches!(self, Self::Logged(_))
+    }
+}
+
+impl<D: Disk> LoggedJob<D> {
+    /// Computes the checksums, writes and syncs.
+    fn perform(self) -> Written {
         let block = self.block.seal(self.salt);
         let draft = self.draft.and_then(|draft| draft.with(&block));
         let mut result = if planted::is(Planted::SkipSync) {
@@ -60,16 +85,21 @@ impl<D: Disk> WriteJob<D> {
         if planted::is(Planted::RetryAfterFailedSync) && result.is_err() {
             result = self.file.file.sync();
         }
-        Written { block, draft, result }
+        Written::Block { block, draft, result }
     }
 }
 
-/// A block whose write has returned.
-pub(crate) struct Written {
-    pub block: SealedBlock,
-    /// The footer of its segment, as far as it goes.
-    pub draft: Option<Box<Draft>>,
-    pub result: io::Result<()>,
+/// A block whose turn is over.
+pub(crate) enum Written {
+    /// Its write has returned.
+    Block {
+        block: SealedBlock,
+        /// The footer of its segment, as far as it goes.
+        draft: Option<Box<Draft>>,
+        result: io::Result<()>,
+    },
+    /// There was nothing to write.
+    Nothing(BlockBuilder),
 }
 
 /// Where the log ends, as recovery left it or a fresh store begins.
@@ -95,6 +125,8 @@ pub(crate) struct Tail<D: Disk> {
     waiting: VecDeque<BlockBuilder>,
     waiting_bytes: u64,
     writing: bool,
+    /// The block under way, and what becomes of it.
+    writing_fate: Option<(BlockNumber, Fate)>,
     /// Index pages that applying the block under way may take.
     writing_pages: usize,
     held_open: bool,
@@ -136,6 +168,7 @@ impl<D: Disk> Tail<D> {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             writing: false,
+            writing_fate: None,
             writing_pages: 0,
             held_open: false,
             file: start.file,
@@ -175,6 +208,25 @@ impl<D: Disk> Tail<D> {
 
     pub(crate) const fn building_number(&self) -> BlockNumber {
         self.building.number()
+    }
+
+    /// What becomes of a block that takes nothing more and is not applied yet.
+    pub(crate) fn fate(&self, block: BlockNumber) -> Option<Fate> {
+        if let Some((number, fate)) = self.writing_fate
+            && number == block
+        {
+            return Some(fate);
+        }
+        let behind = block.get().checked_sub(self.waiting.front()?.number().get())?;
+        let waiting = self.waiting.get(usize::try_from(behind).ok()?)?;
+        Some(waiting.fate())
+    }
+
+    /// Whether the next block is due and needs no write.
+    pub(crate) fn is_unlogged_due(&self) -> bool {
+        let next = self.waiting.front().unwrap_or(&self.building);
+        let is_due = !self.waiting.is_empty() || self.building.is_urgent();
+        !self.writing && is_due && !next.is_empty() && next.fate() == Fate::Unlogged
     }
 
     pub(crate) const fn is_writing(&self) -> bool {
@@ -257,6 +309,11 @@ impl<D: Disk> Tail<D> {
         self.building.disk_len_with(more) <= self.block_bytes_max()
     }
 
+    /// Whether nothing waits in the block being built.
+    pub(crate) fn is_building_empty(&self) -> bool {
+        self.building.is_empty()
+    }
+
     pub(crate) const fn is_held_open(&self) -> bool {
         self.held_open
     }
@@ -271,7 +328,7 @@ impl<D: Disk> Tail<D> {
 
     pub(crate) fn release(&mut self) {
         self.held_open = false;
-        self.building.set_urgent();
+        self.set_urgent();
         self.make_room(0);
     }
 
@@ -346,6 +403,9 @@ impl<D: Disk> Tail<D> {
         front.close(&mut self.pool);
         self.waiting_bytes = self.waiting_bytes - counted + front.disk_len();
         let block_bytes = front.disk_len();
+        if front.fate() == Fate::Unlogged {
+            return self.pass(block_bytes);
+        }
         if self.file.offset(self.end) + block_bytes > self.file.file_bytes {
             let Some(next) = self.next_file.take() else {
                 return Next::NeedsSegment;
@@ -362,8 +422,7 @@ impl<D: Disk> Tail<D> {
             return Next::Nothing;
         };
         self.waiting_bytes -= block_bytes;
-        self.writing = true;
-        self.writing_pages = builder.pages();
+        self.begin(&builder);
         if planted::is(Planted::ConfirmBeforeSync) {
             self.durable = Durable::up_to(builder.number());
         }
@@ -377,23 +436,49 @@ impl<D: Disk> Tail<D> {
             epoch: self.epoch,
             max_timestamp_ms: self.max_timestamp_ms,
         };
-        Next::Write(WriteJob {
+        Next::Write(WriteJob::Logged(LoggedJob {
             block: builder.place(place),
             file: Arc::clone(&self.file),
             salt: self.salt,
             draft: self.draft.take(),
-        })
+        }))
+    }
+
+    fn pass(&mut self, block_bytes: u64) -> Next<D> {
+        let Some(builder) = self.waiting.pop_front() else {
+            return Next::Nothing;
+        };
+        self.waiting_bytes -= block_bytes;
+        self.begin(&builder);
+        Next::Write(WriteJob::Unlogged(builder))
+    }
+
+    fn begin(&mut self, block: &BlockBuilder) {
+        self.writing = true;
+        self.writing_pages = block.pages();
+        self.writing_fate = Some((block.number(), block.fate()));
+    }
+
+    fn end_write(&mut self) {
+        assert!(self.writing, "only a write that was handed out can return");
+        self.writing = false;
+        self.writing_pages = 0;
+        self.writing_fate = None;
+    }
+
+    /// The turn of a block that is not written is over: everything up to it is durable that is to be.
+    pub(crate) fn passed(&mut self, block: BlockNumber) {
+        self.end_write();
+        self.durable = Durable::up_to(block);
     }
 
     /// The write under way returned success: everything up to this block is durable.
     pub(crate) fn written(&mut self, block: &SealedBlock, draft: Option<Box<Draft>>, now: Now) -> Durable {
-        assert!(self.writing, "only a write that was handed out can return");
         assert!(
             block.header.lsn == self.end,
             "blocks become durable in the order of the log"
         );
-        self.writing = false;
-        self.writing_pages = 0;
+        self.end_write();
         self.draft = draft;
         self.end = block.header.end();
         self.previous_crc = block.header_crc;

@@ -181,3 +181,59 @@ fn a_closed_block_is_as_large_as_it_said_or_smaller() {
     builder.close(&mut pool);
     assert!(builder.disk_len() <= said);
 }
+
+fn transient(builder: &mut BlockBuilder, pool: &mut BufferPool, seq: u64) {
+    let parts = MessageParts {
+        persistence: Persistence::Transient,
+        ..message(&[], &[b"fleeting"])
+    };
+    let references = [(QueueId::new(1), Seq::new(seq), 0)];
+    let len = record::message_len(1, 0, 8);
+    builder.message(references.into_iter(), &parts, len, pool);
+}
+
+/// A block that says which entries the log skipped before it.
+fn behind_skipped_ones() -> SealedBlock {
+    let mut pool = BufferPool::new(0);
+    let mut builder = BlockBuilder::new(BlockNumber::new(7), AlignedBuf::zeroed(0));
+    builder.skip(Range {
+        queue: QueueId::new(1),
+        first: Seq::new(36),
+        count: 4,
+    });
+    append(&mut builder, &mut pool, &[1], b"kept");
+    transient(&mut builder, &mut pool, 41);
+    builder.close(&mut pool);
+    let place = Place {
+        segment: SegmentNumber::new(9),
+        offset: 4096,
+        lsn: Lsn::new(65536 + 4096),
+        durable_lsn: Lsn::new(65536 + 4096),
+        previous_crc: 0xdead_beef,
+        epoch: Epoch::new(4),
+        max_timestamp_ms: 1,
+    };
+    builder.place(place).seal(Salt::of(STORE))
+}
+
+#[test]
+fn the_bytes_of_a_block_behind_skipped_entries_are_those_of_the_golden_file() {
+    let golden = include_bytes!("../../tests/golden/skip-block.bin");
+    assert_eq!(behind_skipped_ones().bytes(), golden);
+}
+
+#[test]
+fn a_block_is_written_as_soon_as_anything_in_it_outlives_the_process() {
+    let mut pool = BufferPool::new(0);
+    let mut builder = BlockBuilder::new(BlockNumber::new(1), AlignedBuf::zeroed(0));
+    builder.skip(Range {
+        queue: QueueId::new(1),
+        first: Seq::new(0),
+        count: 4,
+    });
+    assert!(builder.is_empty(), "what is skipped is said of something");
+    transient(&mut builder, &mut pool, 4);
+    assert_eq!(builder.fate(), Fate::Unlogged);
+    append(&mut builder, &mut pool, &[1], b"kept");
+    assert_eq!(builder.fate(), Fate::Logged);
+}

@@ -7,7 +7,7 @@ use crate::follower::Follower;
 use crate::index::pages::{INDEX_DIR, make_slab};
 use crate::planted::{self, Planted};
 use crate::segments::{COLD_DIR, JOURNAL_DIR};
-use crate::shard::{Applied, CheckpointJob, CheckpointWish, Done, Failed, Job, Need};
+use crate::shard::{Applied, CheckpointJob, CheckpointWish, Done, Failed, Job, Need, SPILL_DIR};
 use crate::tail::{Next, Take};
 use std::io;
 
@@ -105,6 +105,21 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 failed("growing the index", INDEX_DIR, Need::Other),
                 make_slab(disk, job.slab, job.bytes).map(|file| Done::Grown { slab: job.slab, file }),
             ),
+            Job::Spill(job) => (
+                failed("spilling transient messages", SPILL_DIR, Need::Memory),
+                job.perform(disk, self.salt).map(Done::Spilled),
+            ),
+            Job::Compact(job) => (
+                failed("moving transient messages", SPILL_DIR, Need::Memory),
+                self.compact(&job),
+            ),
+            Job::Unspill(job) => {
+                job.perform(disk);
+                (
+                    failed("removing files of the spill", SPILL_DIR, Need::Memory),
+                    Ok(Done::Unspilled(job)),
+                )
+            }
             Job::Checkpoint(job) => (
                 failed("writing a checkpoint", checkpoint::SHARD_DIR, Need::Other),
                 self.write_checkpoint(job),

@@ -9,7 +9,7 @@ use crate::ids::{BlockNumber, Durable};
 use crate::limits;
 use crate::shard::{Applied, CheckpointWish};
 use crate::state::DamagedIndex;
-use crate::tail::{Next, Take, Written};
+use crate::tail::{Next, Take, WriteJob, Written};
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,12 +24,13 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         }
         let few = brought > 0 && brought <= limits::LEADER_MESSAGES_MAX;
         let fast = self.write_clock.is_fast();
-        if few && fast && self.started.load(Ordering::Relaxed) {
+        // What is not written keeps nobody waiting.
+        let leads = (few && fast) || locked.shard.tail.is_unlogged_due();
+        if leads && self.started.load(Ordering::Relaxed) {
             match locked.shard.next_write(now, Take::Due) {
                 Next::Write(job) => {
                     drop(locked);
-                    let written = self.timed(|| job.perform());
-                    self.complete(written);
+                    self.write(job);
                     return;
                 }
                 Next::NeedsSegment => self.chores.notify_one(),
@@ -55,8 +56,14 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         }
     }
 
-    pub(super) fn timed(&self, write: impl FnOnce() -> Written) -> Written {
-        self.write_clock.time(self.disk.now(), write)
+    /// Lets a block have its turn, and applies it.
+    pub(super) fn write(&self, job: WriteJob<D>) {
+        let written = if job.is_logged() {
+            self.write_clock.time(self.disk.now(), || job.perform())
+        } else {
+            job.perform()
+        };
+        self.complete(written);
     }
 
     /// Applies a finished write, tells the follower, and wakes whom it names.
@@ -84,6 +91,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         let housekeeping_due = !locked.shard.tail.has_next_segment()
             || locked.shard.checkpoint_is_due(now)
             || locked.shard.slab_is_due()
+            || locked.shard.spill_is_due()
             || locked.shard.evacuation_is_due();
         if housekeeping_due && locked.housekeeper_sleeps {
             self.chores.notify_one();
@@ -153,8 +161,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 // Who waits anyway writes: waking the journal thread for it would only take longer.
                 if let Next::Write(job) = locked.shard.next_write(now, Take::Due) {
                     drop(locked);
-                    let written = self.timed(|| job.perform());
-                    self.complete(written);
+                    self.write(job);
                     locked = self.lock();
                     continue;
                 }

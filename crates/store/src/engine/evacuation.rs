@@ -194,7 +194,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
 }
 
 /// The messages of a payload: offset, bytes, contents.
-fn messages(payload: &[u8]) -> impl Iterator<Item = (usize, &[u8], MessageRecord<'_>)> {
+pub(super) fn messages(payload: &[u8]) -> impl Iterator<Item = (usize, &[u8], MessageRecord<'_>)> {
     let mut at = 0;
     let records = std::iter::from_fn(move || {
         let (len, _) = record::peek(&payload[at..])?;

@@ -57,8 +57,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             match locked.shard.next_write(now, Take::Due) {
                 Next::Write(job) => {
                     drop(locked);
-                    let written = self.timed(|| job.perform());
-                    self.complete(written);
+                    self.write(job);
                     continue;
                 }
                 Next::NeedsSegment => {

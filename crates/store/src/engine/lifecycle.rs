@@ -14,7 +14,7 @@ use crate::options::Options;
 use crate::recovery::{self, Identity};
 use crate::report::RecoveryReport;
 use crate::segments::{COLD_DIR, JOURNAL_DIR};
-use crate::shard::CheckpointWish;
+use crate::shard::{CheckpointWish, SPILL_DIR, empty_spill};
 use crate::{catalog, checkpoint, snapshot};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -36,6 +36,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
         let mut report = RecoveryReport::default();
         snapshot::check_finished(&disk)?;
         make_directories(&disk)?;
+        empty_spill(&disk).map_err(OpenError::io("emptying", SPILL_DIR))?;
         let mut meta = open_meta(&disk, &mut report)?;
         let was_clean = meta.meta().shutdown == Shutdown::Clean;
         let identity = Identity {
@@ -63,6 +64,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
         meta.write(begun).map_err(OpenError::io("writing", META_NAME))?;
         report.elapsed_ms = disk.now().mono_ms.saturating_sub(now.mono_ms);
         let files = opened.shard.state.segments.files();
+        let units = opened.shard.state.units.clone();
         let locked = Locked {
             shard: opened.shard,
             follower,
@@ -81,6 +83,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             catalog: Mutex::new(catalog),
             meta: Mutex::new(meta),
             files,
+            units,
             salt: Salt::of(identity.store),
             next_queue_id: AtomicU64::new(opened.next_queue_id),
             write_clock: WriteClock::new(),
@@ -180,6 +183,7 @@ fn make_directories<D: Disk>(disk: &D) -> Result<(), OpenError> {
         (JOURNAL_DIR, checkpoint::SHARD_DIR),
         (COLD_DIR, checkpoint::SHARD_DIR),
         (INDEX_DIR, checkpoint::SHARD_DIR),
+        (SPILL_DIR, checkpoint::SHARD_DIR),
     ] {
         if !dir.is_empty() {
             disk.create_dir(dir).map_err(OpenError::io("creating", dir))?;

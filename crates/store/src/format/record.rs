@@ -28,6 +28,7 @@ const TYPE_REQUEUE: u8 = 4;
 const TYPE_DELIVERED: u8 = 5;
 const TYPE_QUEUE: u8 = 7;
 const TYPE_MARK: u8 = 8;
+const TYPE_SKIP: u8 = 13;
 
 /// The message is dropped when the store is opened again.
 const FLAG_TRANSIENT: u8 = 1;
@@ -182,6 +183,8 @@ pub(crate) enum RangesKind {
     Ack(AckReason),
     Requeue,
     Delivered,
+    /// Entries that the log never held, for they were transient.
+    Skip,
 }
 
 /// Bytes of a record that lists `count` ranges.
@@ -195,6 +198,7 @@ pub(crate) fn put_ranges(out: &mut [u8], ordinal: u32, kind: RangesKind, ranges:
         RangesKind::Ack(reason) => (TYPE_ACK, reason.to_byte()),
         RangesKind::Requeue => (TYPE_REQUEUE, 0),
         RangesKind::Delivered => (TYPE_DELIVERED, 0),
+        RangesKind::Skip => (TYPE_SKIP, 0),
     };
     put_prefix(out, record_type, ordinal);
     LE::write_u32(&mut out[16..], disk_len(ranges.len()));
@@ -427,6 +431,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         TYPE_ACK => ranges(bytes, RangesKind::Ack(AckReason::from_byte(bytes[20])?)),
         TYPE_REQUEUE => ranges(bytes, RangesKind::Requeue),
         TYPE_DELIVERED => ranges(bytes, RangesKind::Delivered),
+        TYPE_SKIP => ranges(bytes, RangesKind::Skip),
         TYPE_QUEUE => decode_queue(bytes).map(Record::Queue),
         TYPE_MARK => (bytes.len() == MARK_LEN).then(|| Record::Mark {
             wall_ms: LE::read_u64(&bytes[16..]),

@@ -185,6 +185,11 @@ pub enum RecordKind {
         /// Queue and mark.
         marks: Vec<(QueueId, Seq)>,
     },
+    /// Entries that the log never held, for they were transient.
+    Skip {
+        /// Queue, first seq, how many.
+        ranges: Vec<(QueueId, Seq, u64)>,
+    },
     /// A queue's life.
     Queue {
         /// What happens to it: create, state or delete.

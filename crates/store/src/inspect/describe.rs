@@ -58,6 +58,9 @@ fn kind_of(record: Record<'_>) -> RecordKind {
             RangesKind::Delivered => RecordKind::Delivered {
                 marks: ranges.iter().map(|range| (range.queue, range.first)).collect(),
             },
+            RangesKind::Skip => RecordKind::Skip {
+                ranges: list(&ranges),
+            },
         },
         Record::Queue(queue) => RecordKind::Queue {
             action: match queue.action {

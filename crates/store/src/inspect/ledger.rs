@@ -63,7 +63,7 @@ impl Ledger {
                 }
             }
             Some(Record::Ranges { kind, ranges }) => {
-                if let RangesKind::Ack(_) = kind {
+                if let RangesKind::Ack(_) | RangesKind::Skip = kind {
                     for range in ranges.iter() {
                         let first = range.first.get();
                         self.bury(range.queue, first, first.saturating_add(range.count));

@@ -11,8 +11,8 @@ use crate::ids::{Epoch, Lsn, SegmentNumber};
 use crate::limits::{ALIGNMENT, SEGMENT_HEADER_BYTES};
 use crate::planted::{self, Planted};
 use crate::segments::{COLD_DIR, JOURNAL_DIR, JournalName, open_file, segment_path, spare_path};
-use std::collections::BTreeSet;
 use crate::spare::{self, Spare};
+use std::collections::BTreeSet;
 
 /// Bytes that are read at once in search of a block.
 const SEARCH_BYTES: u64 = 1 << 20;

@@ -239,6 +239,8 @@ fn start_epoch<D: Disk>(
         checkpoint_ms: now.mono_ms,
         busy: false,
         retry_at_ms: 0,
+        lacks_memory: false,
+        spill_at_ms: 0,
         is_full: false,
         needs_room: false,
         recycling: Vec::new(),
@@ -247,6 +249,7 @@ fn start_epoch<D: Disk>(
         segments_recycled: 0,
         cold_recycled: 0,
         rolls: 0,
+        spills: 0,
     };
     let tail = Tail::new(
         start,
@@ -388,6 +391,7 @@ fn settle_state<D: Disk>(
         queue.transient_bytes = 0;
         queue.transient_floor = queue.next_seq;
         queue.visible_end = queue.next_seq;
+        queue.unlogged.begin(queue.next_seq);
         queue.cursor = queue.floor;
         if !clean {
             let end = queue.mark.min(queue.next_seq);

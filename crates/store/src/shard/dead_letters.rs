@@ -194,6 +194,7 @@ impl<D: Disk> Shard<D> {
             queues,
             pages,
             segments,
+            units,
             ..
         } = &mut self.state;
         let Some(queue) = queues.open_mut(id) else {
@@ -207,8 +208,10 @@ impl<D: Disk> Shard<D> {
         let entry = entry.map_err(AppendError::Poisoned)?;
         queue.held.iter_mut().for_each(|held| held.remove(reason, seq));
         self.holders.release(1);
-        let source = source_of(&self.ring, sources, entry.lsn);
-        if source == COLD {
+        let source = source_of(&self.ring, units, sources, entry.lsn);
+        if source == COLD && entry.lsn.is_unlogged() {
+            sources.pin_spilled(units, entry.lsn);
+        } else if source == COLD {
             sources.pin(segments, entry.lsn);
         }
         let lease = Lease {

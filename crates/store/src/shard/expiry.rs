@@ -9,6 +9,7 @@
 
 use super::Shard;
 use super::lease::discard;
+use super::unlogged;
 use crate::disk::{Disk, Now};
 use crate::error::AppendError;
 use crate::format::record::{self, AckReason, Range};
@@ -102,6 +103,7 @@ impl<D: Disk> Shard<D> {
             queues,
             pages,
             segments,
+            units,
             ..
         } = &mut self.state;
         let mut dropped = 0;
@@ -124,6 +126,10 @@ impl<D: Disk> Shard<D> {
             queue.lease(entry.body_bytes());
             dropped += 1;
             if self.holders.hold(queue, AckReason::Expired, seq, 1) {
+                continue;
+            }
+            if unlogged::is_unlogged(queue, &entry) {
+                unlogged::end(queue, segments, units, pages, seq, &entry);
                 continue;
             }
             let (first, count) = (Seq::new(seq), 1);

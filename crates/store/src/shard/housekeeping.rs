@@ -6,7 +6,7 @@
 //!   retained checkpoints begins behind it and was taken after its survivors were evacuated, and nobody holds it.
 
 use super::reserve::{Grow, Need, Release, Reserve};
-use super::{EvacuationJob, FooterJob, Shard};
+use super::{Compact, EvacuationJob, FooterJob, Moved, Shard, Spill, Unspill};
 use crate::checkpoint::{self, Checkpoint, Position};
 use crate::disk::{AlignedBuf, Disk, DiskFile, Now};
 use crate::engine::final_error;
@@ -49,6 +49,10 @@ pub(crate) struct Chores {
     pub checkpoint_ms: u64,
     pub busy: bool,
     pub retry_at_ms: u64,
+    /// Whether publishers wait for memory.
+    pub lacks_memory: bool,
+    /// When the spill may be tried again.
+    pub spill_at_ms: u64,
     /// Whether the disk was found full, and there is no room again yet.
     pub is_full: bool,
     /// Whether something other than a segment found no room.
@@ -60,6 +64,7 @@ pub(crate) struct Chores {
     pub segments_recycled: u64,
     pub cold_recycled: u64,
     pub rolls: u64,
+    pub spills: u64,
 }
 
 /// Work that is performed without the lock.
@@ -70,6 +75,9 @@ pub(crate) enum Job<D: Disk> {
     Recycle(Recycle),
     Evacuate(EvacuationJob<D>),
     Grow(Grow),
+    Spill(Spill),
+    Compact(Compact<D>),
+    Unspill(Unspill),
     Reserve(Reserve),
     Release(Release),
 }
@@ -122,6 +130,9 @@ pub(crate) enum Done<D: Disk> {
         slab: usize,
         file: D::File,
     },
+    Spilled(Arc<SegmentFile<D::File>>),
+    Unspilled(Unspill),
+    Compacted(Moved),
     Reserved(SegmentNumber),
     Released,
 }
@@ -200,10 +211,14 @@ impl<D: Disk> Shard<D> {
         if self.poisoned.is_some() || self.chores.busy {
             return None;
         }
+        self.note_memory(now);
         let job = self.release_job().map(Job::Release);
         let job = job.or_else(|| self.prepare_job(now).map(Job::Prepare));
         let job = job.or_else(|| self.grow_job(now).map(Job::Grow));
         let job = job.or_else(|| self.footer_job().map(Job::Footer));
+        let job = job.or_else(|| self.spill_job(now));
+        let job = job.or_else(|| self.unspill_job().map(Job::Unspill));
+        let job = job.or_else(|| self.compact_job(now).map(Job::Compact));
         let job = job.or_else(|| self.checkpoint_job(now, checkpoint).map(Job::Checkpoint));
         let job = job.or_else(|| self.recycle_job().map(Job::Recycle));
         let job = job.or_else(|| self.evacuation_job(now).map(Job::Evacuate));
@@ -408,7 +423,7 @@ impl<D: Disk> Shard<D> {
             });
         };
         let (acked, redelivered) = (
-            checkpoint::bytes_of(&queue.acked),
+            checkpoint::bytes_of(&queue.dead_at_start()),
             checkpoint::bytes_of(&queue.redelivered),
         );
         let meta = queue.meta.clone();
@@ -478,6 +493,20 @@ impl<D: Disk> Shard<D> {
                 self.tail.nudge(now);
                 Vec::new()
             }
+            Done::Spilled(file) => {
+                self.note_spilled(file, now);
+                Vec::new()
+            }
+            Done::Compacted(moved) => {
+                if moved == Moved::NoPages {
+                    self.note_unspilled(now);
+                }
+                Vec::new()
+            }
+            Done::Unspilled(removed) => {
+                self.state.units.removed(&removed.files);
+                Vec::new()
+            }
             Done::Reserved(number) => {
                 self.chores.spares.push(number);
                 Vec::new()
@@ -486,10 +515,12 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// A job failed. A full disk is waited out; anything else ends the store.
+    /// A job failed. A full disk is waited out, and so is a spill that cannot be written; anything else ends the store.
     pub(crate) fn fail_job(&mut self, failed: Failed, error: io::Error, now: Now) {
         self.chores.busy = false;
-        if error.kind() == io::ErrorKind::StorageFull {
+        if failed.need == Need::Memory {
+            self.note_unspilled(now);
+        } else if error.kind() == io::ErrorKind::StorageFull {
             self.note_full_disk(failed.need, now);
         } else {
             self.poison(&PoisonCause::new(failed.what, failed.file, error));

@@ -6,7 +6,7 @@
 //! - Nothing is leased beyond the durable delivery mark, so that after a crash everything that may have
 //!   been delivered is known to have been.
 
-use super::Shard;
+use super::{Shard, unlogged};
 use crate::builder::SealedBlock;
 use crate::disk::Disk;
 use crate::error::AppendError;
@@ -19,6 +19,7 @@ use crate::queue::Queue;
 use crate::ring::Ring;
 use crate::segments::{Pin, Segments};
 use crate::state::{State, damaged_index};
+use crate::units::{Piece, UnitExtent, Units};
 use std::sync::Arc;
 
 /// [`Lease::source`] of a message that has to be read from disk.
@@ -39,12 +40,37 @@ pub struct Lease {
     pub source: u32,
 }
 
-/// Blocks in memory, and segments on disk, that leases refer to. Keeps them; clear it when the leases were read.
+/// Blocks in memory, and files on disk, that leases refer to. Keeps them; clear it when the leases were read.
 #[derive(Default)]
 pub struct Sources {
-    pub(crate) blocks: Vec<Arc<SealedBlock>>,
-    /// Segments that hold the others.
+    pub(crate) blocks: Vec<Source>,
+    /// Files that hold the others.
     pins: Vec<Pin>,
+    /// The spilled unit that was pinned last.
+    pinned_unit: Option<UnitExtent>,
+}
+
+/// Messages in memory.
+pub(crate) enum Source {
+    Block(Arc<SealedBlock>),
+    Piece(Arc<Piece>),
+}
+
+impl Source {
+    /// The `len` bytes at `lsn`, when they lie here.
+    pub(crate) fn at(&self, lsn: Lsn, len: usize) -> Option<&[u8]> {
+        match self {
+            Self::Block(block) => block.at(lsn, len),
+            Self::Piece(piece) => piece.at(lsn, len),
+        }
+    }
+
+    fn contains(&self, lsn: Lsn) -> bool {
+        match self {
+            Self::Block(block) => block.contains(lsn),
+            Self::Piece(piece) => piece.contains(lsn),
+        }
+    }
 }
 
 impl Sources {
@@ -71,6 +97,14 @@ impl Sources {
     pub fn clear(&mut self) {
         self.blocks.clear();
         self.pins.clear();
+        self.pinned_unit = None;
+    }
+
+    pub(super) fn pin_spilled<D: Disk>(&mut self, units: &Units<D>, lsn: Lsn) {
+        if !self.pinned_unit.is_some_and(|unit| unit.holds(lsn)) {
+            self.pinned_unit = units.extent_of(lsn);
+            self.pins.extend(units.file(lsn).map(|(file, _)| file.pin()));
+        }
     }
 }
 
@@ -105,6 +139,7 @@ impl<D: Disk> Shard<D> {
             queues,
             pages,
             segments,
+            units,
             ..
         } = &mut self.state;
         let queue = queues.open_mut(id).ok_or(AppendError::UnknownQueue(id))?;
@@ -132,6 +167,10 @@ impl<D: Disk> Shard<D> {
                 if self.holders.hold(queue, AckReason::Expired, seq, 1) {
                     continue;
                 }
+                if unlogged::is_unlogged(queue, &entry) {
+                    unlogged::end(queue, segments, units, pages, seq, &entry);
+                    continue;
+                }
                 self.tail.make_room(record::ranges_len(1));
                 let (first, count) = (Seq::new(seq), 1);
                 let range = Range {
@@ -143,8 +182,10 @@ impl<D: Disk> Shard<D> {
                 continue;
             }
             let redelivered = !queue.redelivered.is_empty() && queue.redelivered.contains(seq);
-            let source = source_of(&self.ring, sources, entry.lsn);
-            if source == COLD && !pinned.is_some_and(|index| segments.holds(index, entry.lsn)) {
+            let source = source_of(&self.ring, units, sources, entry.lsn);
+            if source == COLD && entry.lsn.is_unlogged() {
+                sources.pin_spilled(units, entry.lsn);
+            } else if source == COLD && !pinned.is_some_and(|index| segments.holds(index, entry.lsn)) {
                 pinned = segments.index_of(entry.lsn);
                 sources
                     .pins
@@ -213,13 +254,18 @@ pub(super) fn discard<D: Disk>(
     State::<D>::release_dead_pages(pages, queue);
 }
 
-pub(super) fn source_of(ring: &Ring, sources: &mut Sources, lsn: Lsn) -> u32 {
+pub(super) fn source_of<D: Disk>(ring: &Ring, units: &Units<D>, sources: &mut Sources, lsn: Lsn) -> u32 {
     let held = sources.blocks.len();
     if sources.blocks.last().is_none_or(|block| !block.contains(lsn)) {
-        match ring.find(lsn) {
-            Some(block) => sources.blocks.push(Arc::clone(block)),
-            None => return COLD,
-        }
+        let found = if lsn.is_unlogged() {
+            units.piece(lsn).map(Source::Piece)
+        } else {
+            ring.find(lsn).map(|block| Source::Block(Arc::clone(block)))
+        };
+        let Some(found) = found else {
+            return COLD;
+        };
+        sources.blocks.push(found);
         return u32::try_from(held).unwrap_or(COLD);
     }
     u32::try_from(held - 1).unwrap_or(COLD)

@@ -9,6 +9,8 @@
 
 use super::Shard;
 use super::lease::discard;
+use super::unlogged;
+use crate::builder::LISTS;
 use crate::disk::{Disk, Now};
 use crate::error::AppendError;
 use crate::format::record::{self, AckReason, Range};
@@ -20,6 +22,7 @@ use crate::queue::Queue;
 use crate::queue_limits::{QueueLimits, WhenFull};
 use crate::segments::Segments;
 use crate::state::{State, damaged_index};
+use crate::units::Units;
 
 /// Where the records of drops may go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -118,6 +121,7 @@ impl<D: Disk> Shard<D> {
                 queues,
                 pages,
                 segments,
+                units,
                 ..
             } = &mut self.state;
             let Some(queue) = queues.open_mut(id).filter(|queue| queue.is_overfull()) else {
@@ -125,14 +129,16 @@ impl<D: Disk> Shard<D> {
             };
             match room {
                 _ if queue.held.is_some() => {}
+                // A first range may bring the heads of so many lists into a block; none is larger than a range.
                 Room::SameBlock if !self.tail.fits(record::ranges_len(LISTS)) => return Ok(()),
                 Room::SameBlock => {}
                 Room::Anywhere => self.tail.make_room(record::ranges_len(1)),
             }
-            match take_head(queue, segments, pages) {
-                Ok(None) => return Ok(()),
-                Ok(Some(seq)) if self.holders.hold(queue, AckReason::Dropped, seq, 1) => {}
-                Ok(Some(seq)) => {
+            match take_head(queue, segments, units, pages) {
+                Ok(Head::None) => return Ok(()),
+                Ok(Head::Ended) => {}
+                Ok(Head::Taken(seq)) if self.holders.hold(queue, AckReason::Dropped, seq, 1) => {}
+                Ok(Head::Taken(seq)) => {
                     if planted::is(Planted::DropInLaterBlock) {
                         self.tail.rotate();
                     }
@@ -153,9 +159,6 @@ impl<D: Disk> Shard<D> {
         }
     }
 }
-
-/// A first range may bring the heads of so many lists into a block; none is larger than a range.
-const LISTS: usize = 7;
 
 impl Queue {
     /// Whether a message that counts so many bytes is refused.
@@ -186,25 +189,45 @@ impl Queue {
     }
 }
 
-/// Takes the entry at the head off, as if it were leased: it counts so until it is durably dead.
+/// What became of the head of a queue.
+enum Head {
+    /// There is none that can be taken.
+    None,
+    /// Its life has ended, and nothing needs to be said of it.
+    Ended,
+    /// It counts as leased until it is durably dead.
+    Taken(u64),
+}
+
+/// Takes the entry at the head off, as if it were leased.
 fn take_head<D: Disk>(
     queue: &mut Queue,
     segments: &mut Segments<D>,
+    units: &Units<D>,
     pages: &mut Pages<D>,
-) -> Result<Option<u64>, DamagedPage> {
+) -> Result<Head, DamagedPage> {
     while let Some(seq) = queue.head(queue.next_seq) {
         if seq >= queue.visible_end {
-            return Ok(queue.take_accepted(seq).then_some(seq));
+            return Ok(if queue.take_accepted(seq) {
+                Head::Taken(seq)
+            } else {
+                Head::None
+            });
         }
         let entry = State::entry(pages, queue, seq)?;
         queue.advance(seq, &entry);
-        if !queue.is_no_message(seq, &entry) {
-            queue.lease(entry.body_bytes());
-            return Ok(Some(seq));
+        if queue.is_no_message(seq, &entry) {
+            discard(queue, segments, pages, seq, &entry);
+            continue;
         }
-        discard(queue, segments, pages, seq, &entry);
+        queue.lease(entry.body_bytes());
+        if queue.held.is_none() && unlogged::is_unlogged(queue, &entry) {
+            unlogged::end(queue, segments, units, pages, seq, &entry);
+            return Ok(Head::Ended);
+        }
+        return Ok(Head::Taken(seq));
     }
-    Ok(None)
+    Ok(Head::None)
 }
 
 #[cfg(test)]

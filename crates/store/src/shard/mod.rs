@@ -8,6 +8,7 @@
 //!
 //! Elsewhere: the write under way (`tail`), what records do to the state (`state`), threads (`engine`).
 
+mod compaction;
 mod dead_letters;
 mod evacuation;
 mod expiry;
@@ -20,21 +21,25 @@ mod peek;
 mod priorities;
 mod reserve;
 mod settle;
+mod spill;
+mod unlogged;
 
-use crate::builder::SealedBlock;
+use crate::builder::{self, BlockBuilder, SealedBlock};
 use crate::disk::{Disk, Now};
 use crate::error::{AppendError, PoisonCause};
 use crate::footer::Draft;
 use crate::format::record::{self, MessageParts, Persistence, QueueAction, QueueRecord};
 use crate::format::{byte_count, pad8};
-use crate::ids::{BlockNumber, Durable, Lsn, QueueId, Seq};
+use crate::ids::{BlockNumber, Durable, Lsn, QueueId, SegmentNumber, Seq};
 use crate::index::page::{self, ENTRIES};
 use crate::limits::{BLOCK_HEADER_BYTES, QUEUE_META_BYTES_MAX, REFERENCES_MAX};
+use crate::live::Live;
 use crate::options::Options;
 use crate::queue::{Counts, Queue, QueueDurability};
 use crate::ring::Ring;
 use crate::state::State;
 use crate::tail::{Next, Tail, Take, Written};
+pub(crate) use compaction::{Compact, Moved};
 use dead_letters::Holders;
 pub use dead_letters::{DeadLetter, DeadLetters};
 pub(crate) use evacuation::{EvacuationJob, Evacuator, Move, Survivor};
@@ -45,6 +50,7 @@ pub(crate) use housekeeping::{
 };
 pub use lease::{COLD, Lease, LeaseOutcome, Sources};
 pub(crate) use reserve::Need;
+pub(crate) use spill::{SPILL_DIR, Spill, Unspill, empty_spill};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -116,6 +122,7 @@ impl<D: Disk> Shard<D> {
         chores: Chores,
         next_cold: u64,
     ) -> Self {
+        state.units.set_unit_bytes(options.unit_bytes());
         let ring_bytes = crate::format::memory_offset(options.ring_bytes);
         let expiring = state.queues.iter().filter(|queue| queue.expiring > 0);
         let expiring: Vec<QueueId> = expiring.map(|queue| queue.id).collect();
@@ -203,7 +210,9 @@ impl<D: Disk> Shard<D> {
     pub fn publish(&mut self, message: &NewMessage<'_>) -> Result<BlockNumber, AppendError> {
         self.check_alive()?;
         let MessageSize { len, counted } = self.checked_len(message)?;
-        let mut drops = 0;
+        let (mut drops, mut skips) = (0, 0);
+        // What ends with all of its queues is as good as transient.
+        let mut persistence = Persistence::Transient;
         for id in message.queues {
             let queue = self
                 .state
@@ -214,11 +223,18 @@ impl<D: Disk> Shard<D> {
                 return Err(AppendError::QueueFull(*id));
             }
             drops += usize::from(queue.limits.is_some());
+            if queue.durability == QueueDurability::Durable {
+                persistence = message.persistence;
+                skips += usize::from(queue.unlogged.is_watched());
+            }
         }
-        // What is dropped for the message is dropped in its block.
-        let list = if drops > 0 { record::ranges_len(drops) } else { 0 };
-        self.tail.make_room(len + list);
+        // What is dropped for the message is dropped in its block, and what the log skipped before it is said there.
+        self.tail.make_room(len + builder::lists_len(drops + skips));
         self.tail.check_held(len)?;
+        if skips > 0 && !self.tail.fits(len + builder::lists_len(skips)) {
+            let (bytes, limit) = (byte_count(len), self.tail.block_bytes_max());
+            return Err(AppendError::TooLarge { bytes, limit });
+        }
         let block = self.tail.building_number();
         self.references.clear();
         let mut pages = 0;
@@ -235,13 +251,22 @@ impl<D: Disk> Shard<D> {
                 expires_ms.map_or(0, |at| at.max(1)),
             ));
             // Of each queue a block may change the page that was begun before, and those that it begins.
-            let changes_page = queue.newest_block != block || queue.next_seq.is_multiple_of(ENTRIES);
-            pages += usize::from(changes_page);
+            let is_first = queue.newest_block != block;
+            pages += usize::from(is_first || queue.next_seq.is_multiple_of(ENTRIES));
+            // What is in a queue that ends with the process is nobody's loss.
+            if queue.durability == QueueDurability::Durable {
+                if persistence == Persistence::Transient {
+                    queue.unlogged.watch();
+                }
+                if is_first && queue.unlogged.is_watched() {
+                    self.tail.skip_before(queue);
+                }
+            }
             queue.accept(counted);
             queue.newest_block = block;
         }
         let parts = MessageParts {
-            persistence: message.persistence,
+            persistence,
             priority: message.priority,
             message_id: self.state.next_message_id,
             timestamp_ms: message.timestamp_ms,
@@ -304,7 +329,12 @@ impl<D: Disk> Shard<D> {
         self.tail.hold_open(crate::format::memory_offset(bytes));
         let result = apply(self);
         let trimmed = self.trim_limited();
-        let block = self.tail.building_number();
+        let block = if self.tail.is_building_empty() {
+            // There was nothing to say that is not true already.
+            self.durable().end()
+        } else {
+            self.tail.building_number()
+        };
         self.tail.release();
         trimmed?;
         Ok((result, block))
@@ -314,6 +344,15 @@ impl<D: Disk> Shard<D> {
     #[must_use]
     pub fn counts(&self, queue: QueueId) -> Option<Counts> {
         self.state.queues.open(queue).map(Queue::counts)
+    }
+
+    /// The seq that the next message of the queue gets. After a crash it may be that of a transient message from before.
+    #[must_use]
+    pub fn next_seq(&self, queue: QueueId) -> Option<Seq> {
+        self.state
+            .queues
+            .open(queue)
+            .map(|queue| Seq::new(queue.next_seq))
     }
 
     /// All queues: id, durability and description.
@@ -371,8 +410,14 @@ impl<D: Disk> Shard<D> {
 
     /// Applies a block whose write has returned. The queues that it touched are then in `state.touched`.
     pub(crate) fn complete(&mut self, written: Written, now: Now) -> Result<(), PoisonCause> {
-        let block = written.block;
-        if let Err(source) = written.result {
+        let (block, draft, result) = match written {
+            Written::Block { block, draft, result } => (block, draft, result),
+            Written::Nothing(block) => {
+                let applied = self.apply_unlogged(block, now);
+                return applied.inspect_err(|cause| self.poison(cause));
+            }
+        };
+        if let Err(source) = result {
             let cause = PoisonCause::new(
                 "writing a block",
                 crate::segments::segment_path(block.header.segment),
@@ -381,7 +426,7 @@ impl<D: Disk> Shard<D> {
             self.poison(&cause);
             return Err(cause);
         }
-        let applied = self.apply_block(block, written.draft, now);
+        let applied = self.apply_block(block, draft, now);
         applied.inspect_err(|cause| self.poison(cause))
     }
 
@@ -392,13 +437,7 @@ impl<D: Disk> Shard<D> {
         now: Now,
     ) -> Result<(), PoisonCause> {
         let payload_lsn = block.header.lsn.plus(BLOCK_HEADER_BYTES);
-        self.clock = now;
-        let touched = self.state.touched.len();
-        self.state
-            .apply_payload(block.payload(), payload_lsn, block.header.segment)?;
-        for at in touched..self.state.touched.len() {
-            self.note_head(self.state.touched[at]);
-        }
+        self.apply(block.payload(), payload_lsn, block.header.segment, now)?;
         if let Some(segment) = self.state.segments.newest_mut() {
             segment.end = block.header.end();
             segment.last_block = block.header.number;
@@ -406,6 +445,34 @@ impl<D: Disk> Shard<D> {
         // Only now: whoever sees the new watermark also finds what it covers.
         self.tail.written(&block, draft, now);
         self.ring.push(Arc::new(block), &mut self.tail.pool);
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        payload: &[u8],
+        lsn: Lsn,
+        segment: SegmentNumber,
+        now: Now,
+    ) -> Result<(), PoisonCause> {
+        self.clock = now;
+        let touched = self.state.touched.len();
+        self.state.apply_payload(payload, lsn, segment)?;
+        for at in touched..self.state.touched.len() {
+            self.note_head(self.state.touched[at]);
+        }
+        Ok(())
+    }
+
+    /// Applies a block that is not written, all before which is durable.
+    fn apply_unlogged(&mut self, block: BlockBuilder, now: Now) -> Result<(), PoisonCause> {
+        let (lsn, unit) = self.state.units.append(block.unlogged());
+        self.apply(block.unlogged(), lsn, unit, now)?;
+        // All of its queues may be gone.
+        self.state.units.leave(unit, Live::default());
+        self.tail.passed(block.number());
+        self.tail.pool.give(block.into_buf());
+        self.note_memory(now);
         Ok(())
     }
 

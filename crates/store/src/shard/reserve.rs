@@ -39,6 +39,8 @@ pub(crate) struct Grow {
 pub(crate) enum Need {
     /// A segment of the journal: the reserve consists of them.
     Segment,
+    /// Memory, by way of the spill: nothing is lost when that fails.
+    Memory,
     /// Anything else.
     Other,
 }
@@ -71,7 +73,11 @@ impl<D: Disk> Shard<D> {
     /// applied block. On a full disk it says no until there is room again, and so it does while many dead letters are held.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        !self.chores.is_full && !self.holders.are_full() && self.tail.has_room() && self.has_pages()
+        !self.chores.is_full
+            && !self.holders.are_full()
+            && self.tail.has_room()
+            && self.has_pages()
+            && self.has_memory()
     }
 
     /// Whether the index has pages for all that is accepted and for the next batch, on whatever disk.

@@ -8,7 +8,7 @@
 use super::limits::Room;
 use super::{Shard, ranges_of};
 use crate::disk::{Disk, Now};
-use crate::error::AppendError;
+use crate::error::{AppendError, PoisonCause};
 use crate::format::record::{self, AckReason, Range};
 use crate::ids::{BlockNumber, QueueId, Seq};
 use crate::planted::{self, Planted};
@@ -37,21 +37,46 @@ impl<D: Disk> Shard<D> {
         let start = first.get().max(known.floor);
         let end = first.get().saturating_add(count).min(known.cursor);
         if start >= end {
-            return Ok(self.tail.building_number());
+            return Ok(self.durable().end());
         }
         let held = known.held.as_mut();
         self.holders
             .release(held.map_or(0, |held| held.remove_range(start, end)));
         let (first, count) = (Seq::new(start), end - start);
+        if self.is_said_by_itself(queue, start..end)? {
+            let applied = self.state.apply_ack(Range { queue, first, count });
+            applied.map_err(|cause| self.fail(cause))?;
+            self.note_memory(now);
+            return Ok(self.durable().end());
+        }
+        self.log_ack(Range { queue, first, count }, reason, now)
+    }
+
+    fn log_ack(&mut self, range: Range, reason: AckReason, now: Now) -> Result<BlockNumber, AppendError> {
         self.tail.make_room(record::ranges_len(1));
         let (building, _) = self.tail.building();
-        building.ack(reason, Range { queue, first, count }, now);
+        building.ack(reason, range, now);
         let block = building.number();
         if planted::is(Planted::ApplyAckBeforeDurable) {
-            let applied = self.state.apply_ack(Range { queue, first, count });
+            let applied = self.state.apply_ack(range);
             applied.map_err(AppendError::Poisoned)?;
         }
         Ok(block)
+    }
+
+    /// Whether the end of these entries needs no record, for no start will find them.
+    fn is_said_by_itself(
+        &mut self,
+        queue: QueueId,
+        entries: std::ops::Range<u64>,
+    ) -> Result<bool, AppendError> {
+        let unlogged = self.are_unlogged(queue, entries);
+        unlogged.map_err(|page| self.fail(damaged_index(page)))
+    }
+
+    fn fail(&mut self, cause: PoisonCause) -> AppendError {
+        self.poison(&cause);
+        AppendError::Poisoned(cause)
     }
 
     /// Makes leased entries ready again, at their original place and marked as redelivered.
@@ -94,15 +119,17 @@ impl<D: Disk> Shard<D> {
             if queue.levels.is_none() {
                 queue.requeued |= back;
             }
-            self.tail.make_room(record::ranges_len(1));
-            self.tail.building().0.requeue(
-                Range {
-                    queue: id,
-                    first: Seq::new(start),
-                    count: end - start,
-                },
-                now,
-            );
+            if !self.is_said_by_itself(id, start..end)? {
+                self.tail.make_room(record::ranges_len(1));
+                self.tail.building().0.requeue(
+                    Range {
+                        queue: id,
+                        first: Seq::new(start),
+                        count: end - start,
+                    },
+                    now,
+                );
+            }
             self.trim(id, Room::Anywhere)?;
             self.note_head(id);
         }
@@ -152,11 +179,25 @@ impl<D: Disk> Shard<D> {
             .collect::<Vec<_>>();
         queue.cursor = queue.next_seq;
         // Nothing is written for nothing, and the block that is being built may stay empty for ever.
-        let mut block = self.tail.durable().end();
-        for (start, end) in ranges {
-            block = self.acknowledge(id, Seq::new(start), end - start, AckReason::Purged, now)?;
+        let mut block = self.durable().end();
+        let mut is_logged = false;
+        for (start, end) in &ranges {
+            is_logged |= !self.is_said_by_itself(id, *start..*end)?;
         }
-        self.tail.building().0.set_urgent();
+        for (start, end) in ranges {
+            let (first, count) = (Seq::new(start), end - start);
+            block = if is_logged {
+                let range = Range {
+                    queue: id,
+                    first,
+                    count,
+                };
+                self.log_ack(range, AckReason::Purged, now)?
+            } else {
+                self.acknowledge(id, first, count, AckReason::Purged, now)?
+            };
+        }
+        self.tail.set_urgent();
         self.note_head(id);
         Ok((ready, block))
     }

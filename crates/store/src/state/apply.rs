@@ -10,6 +10,8 @@ use crate::ids::{Lsn, QueueId, SegmentNumber, Seq};
 use crate::index::page::{self, ENTRIES, Entry};
 use crate::live::Live;
 use crate::queue::{Queue, QueueDurability};
+use crate::segments::Segments;
+use crate::units::{UnitExtent, Units};
 use roaring::RoaringTreemap;
 
 impl<D: Disk> State<D> {
@@ -83,6 +85,9 @@ impl<D: Disk> State<D> {
                 continue;
             };
             let seq = reference.seq.get();
+            if !segment.is_unlogged() {
+                queue.unlogged.log(seq + 1);
+            }
             if queue.is_dead(seq) {
                 continue;
             }
@@ -132,7 +137,9 @@ impl<D: Disk> State<D> {
                 self.touched.push(queue_id);
             }
         }
-        if entered.entries > 0
+        if segment.is_unlogged() {
+            self.units.enter(segment, entered);
+        } else if entered.entries > 0
             && let Some(segment) = self.segments.get_mut(segment)
         {
             segment.live.add(entered);
@@ -188,6 +195,7 @@ impl<D: Disk> State<D> {
         match kind {
             RangesKind::Ack(_) => self.apply_ack(range),
             RangesKind::Requeue => Ok(()),
+            RangesKind::Skip => self.apply_skip(range),
             RangesKind::Delivered => {
                 if let Some(queue) = self.queues.get_mut(range.queue) {
                     queue.mark = queue.mark.max(range.first.get());
@@ -201,6 +209,20 @@ impl<D: Disk> State<D> {
         }
     }
 
+    /// The log never held these entries. Where they live, in a running store, they stay; for all others they are dead.
+    fn apply_skip(&mut self, range: Range) -> Result<(), PoisonCause> {
+        let Some(queue) = self.queues.get_mut(range.queue) else {
+            return Ok(());
+        };
+        let (first, end) = (range.first.get(), range.first.get().saturating_add(range.count));
+        queue.unlogged.log(end);
+        if queue.unlogged.live > 0 {
+            queue.unlogged.skip(first..end, queue.floor);
+            return Ok(());
+        }
+        self.apply_ack(range)
+    }
+
     pub(crate) fn apply_ack(&mut self, range: Range) -> Result<(), PoisonCause> {
         let Some(queue) = self.queues.get_mut(range.queue) else {
             return Ok(());
@@ -212,7 +234,7 @@ impl<D: Disk> State<D> {
             match queue.page(seq) {
                 Some(number) => {
                     let bytes = self.pages.read(number).map_err(damaged_index)?;
-                    count_dead(queue, bytes, seq..stop, &mut self.segments);
+                    count_dead(queue, bytes, seq..stop, &mut self.segments, &self.units);
                     seq = stop;
                 }
                 // Nothing is known there: the next page that exists is where to go on.
@@ -274,6 +296,10 @@ impl<D: Disk> State<D> {
         };
         queue.next_seq = queue.next_seq.max(record.next_seq.get());
         queue.mark = queue.mark.max(record.delivery_mark.get());
+        if queue.unlogged.live > 0 {
+            // Only a running store has any, and has applied the rest; for it they are not dead.
+            return Ok(());
+        }
         // In a running store all of this is applied already, so the differences are empty and cost nothing; a
         // rebuild from the log learns it here, before or after the messages that it speaks of.
         let floor = queue.floor;
@@ -308,7 +334,9 @@ impl<D: Disk> State<D> {
             return;
         };
         for (number, live) in queue.segments {
-            if let Some(segment) = self.segments.get_mut(number) {
+            if number.is_unlogged() {
+                self.units.leave(number, live);
+            } else if let Some(segment) = self.segments.get_mut(number) {
                 segment.live.remove(live);
             }
         }
@@ -323,9 +351,10 @@ fn count_dead<D: Disk>(
     queue: &mut Queue,
     page: &[u8],
     range: std::ops::Range<u64>,
-    segments: &mut crate::segments::Segments<D>,
+    segments: &mut Segments<D>,
+    units: &Units<D>,
 ) {
-    let mut run: Option<(usize, Live)> = None;
+    let mut run: Option<(Holder, Live)> = None;
     for seq in range {
         let entry = page::entry(page, Seq::new(seq));
         if entry.len == 0 || queue.is_dead(seq) {
@@ -338,35 +367,79 @@ fn count_dead<D: Disk>(
             let is_ready = queue.end_ready(seq, &entry);
             queue.leave(&entry, is_ready);
         }
-        let place = match run {
-            Some((index, _)) if segments.holds(index, entry.lsn) => Some(index),
-            _ => segments.index_of(entry.lsn),
+        let holder = match run {
+            Some((holder, _)) if holder.holds(entry.lsn, segments) => Some(holder),
+            _ => Holder::of(entry.lsn, segments, units),
         };
-        run = match (run, place) {
-            (Some((index, mut dead)), Some(place)) if index == place => {
+        run = match (run, holder) {
+            (Some((before, mut dead)), Some(holder)) if before == holder => {
                 dead.add(Live::of(&entry));
-                Some((index, dead))
+                Some((before, dead))
             }
-            (previous, place) => {
-                settle(queue, segments, previous);
-                place.map(|index| (index, Live::of(&entry)))
+            (before, holder) => {
+                settle(queue, segments, units, before);
+                holder.map(|holder| (holder, Live::of(&entry)))
             }
         };
     }
-    settle(queue, segments, run);
+    settle(queue, segments, units, run);
+}
+
+/// Where the message of an entry lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    /// At this place in the list of segments.
+    Segment(usize),
+    Unit(UnitExtent),
+}
+
+impl Holder {
+    fn of<D: Disk>(lsn: Lsn, segments: &Segments<D>, units: &Units<D>) -> Option<Self> {
+        if lsn.is_unlogged() {
+            return units.extent_of(lsn).map(Self::Unit);
+        }
+        segments.index_of(lsn).map(Self::Segment)
+    }
+
+    fn holds<D: Disk>(&self, lsn: Lsn, segments: &Segments<D>) -> bool {
+        match self {
+            Self::Segment(index) => segments.holds(*index, lsn),
+            Self::Unit(extent) => extent.holds(lsn),
+        }
+    }
+}
+
+/// Takes what died, or moved, at the place of one entry out of the counts.
+pub(crate) fn leave_place<D: Disk>(
+    queue: &mut Queue,
+    entry: &Entry,
+    segments: &mut Segments<D>,
+    units: &Units<D>,
+) {
+    let holder = Holder::of(entry.lsn, segments, units);
+    let run = holder.map(|holder| (holder, Live::of(entry)));
+    settle(queue, segments, units, run);
 }
 
 fn settle<D: Disk>(
     queue: &mut Queue,
-    segments: &mut crate::segments::Segments<D>,
-    run: Option<(usize, Live)>,
+    segments: &mut Segments<D>,
+    units: &Units<D>,
+    run: Option<(Holder, Live)>,
 ) {
-    if let Some((index, dead)) = run {
-        let segment = segments.at_mut(index);
-        segment.live.remove(dead);
-        let number = segment.file.number;
-        queue.remove_live(number, dead);
-    }
+    let (number, dead) = match run {
+        None => return,
+        Some((Holder::Unit(extent), dead)) => {
+            units.leave(extent.number, dead);
+            (extent.number, dead)
+        }
+        Some((Holder::Segment(index), dead)) => {
+            let segment = segments.at_mut(index);
+            segment.live.remove(dead);
+            (segment.file.number, dead)
+        }
+    };
+    queue.remove_live(number, dead);
 }
 
 /// A set of a QUEUE record. Its checksum held, so one that cannot be read was written empty.

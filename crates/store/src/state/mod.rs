@@ -14,6 +14,8 @@ use crate::index::page::{self, Entry};
 use crate::index::pages::{DamagedPage, INDEX_DIR, PageError, PageNumber, Pages};
 use crate::queue::Queue;
 use crate::segments::Segments;
+use crate::units::Units;
+pub(crate) use apply::leave_place;
 use hashbrown::HashSet;
 use std::io;
 pub(crate) use table::QueueTable;
@@ -25,6 +27,8 @@ pub(crate) struct State<D: Disk> {
     pub tombstones: HashSet<QueueId>,
     pub pages: Pages<D>,
     pub segments: Segments<D>,
+    /// What the log does not hold.
+    pub units: Units<D>,
     /// Whether the log is read from its beginning: then messages may come before the record that names their queue,
     /// for that record was recycled and written again.
     pub rebuilding: bool,
@@ -57,6 +61,7 @@ impl<D: Disk> State<D> {
             unnamed: HashSet::new(),
             pages,
             segments: Segments::new(),
+            units: Units::new(),
             touched: Vec::new(),
             gaps: Vec::new(),
             queue_ids_used: 0,

@@ -128,6 +128,31 @@ fn an_acknowledgement_in_front_of_its_queues_name_holds() {
 }
 
 #[test]
+fn a_rebuild_takes_what_the_log_skipped_for_dead_and_a_copy_that_comes_last_for_alive() {
+    let mut rebuild = Rebuild::new();
+    rebuild.meets_state(0);
+    let range = |first, count| Range {
+        queue: QUEUE,
+        first: Seq::new(first),
+        count,
+    };
+    rebuild.meets(|builder, _| {
+        builder.skip(range(1, 3));
+        builder.ack(AckReason::Acked, range(5, 1), Now::default());
+    });
+    rebuild.meets_message(4);
+    // It was evacuated, and its original is recycled.
+    rebuild.meets_message(0);
+    assert_eq!(rebuild.live(), 2);
+    let queue = rebuild.state.queues.get(QUEUE).unwrap();
+    assert_eq!(
+        (queue.floor, queue.acked.iter().collect::<Vec<_>>()),
+        (0, vec![1, 2, 3, 5])
+    );
+    assert_eq!((queue.unlogged.logged_end, queue.next_seq), (5, 6));
+}
+
+#[test]
 fn a_delivery_mark_in_front_of_its_queues_name_holds() {
     let mut rebuild = Rebuild::new();
     rebuild.meets(|builder, _| builder.delivered(QUEUE, Seq::new(8)));

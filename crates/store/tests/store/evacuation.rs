@@ -1,10 +1,10 @@
 //! A few messages that stay do not pin the disk: they are moved together, and are what they were.
 
 use crate::support::{
-    Footers, RealEngine, ack, bodies, copy_dir, fetch, find, flip, held, open_with, publish, publish_as,
-    queue, remove_derived, rest, seqs, wait_until,
+    Footers, RealEngine, ack, bodies, copy_dir, fetch, find, flip, held, open_with, publish,
+    publish_transient_logged, queue, remove_derived, rest, seqs, wait_until,
 };
-use logpond_store::{COLD, Counters, Options, Persistence, QueueId, ReadError, RecoveryReport, Sources};
+use logpond_store::{COLD, Counters, Options, QueueId, ReadError, RecoveryReport, Sources};
 use std::path::Path;
 
 const SEGMENT_BYTES: u64 = 64 << 10;
@@ -180,7 +180,7 @@ fn transient_messages_of_an_earlier_life_are_not_moved() {
     let (store, _) = open_with(dir.path(), options());
     let (kept, passing) = (queue(&store), queue(&store));
     for _ in 0..30 {
-        publish_as(&store, Persistence::Transient, &[kept], &[b"fleeting"]);
+        publish_transient_logged(&store, kept, b"fleeting");
         leave_one_of_many(&store, passing, passing, 1);
     }
     drop(store);

@@ -60,6 +60,29 @@ pub fn publish_as(store: &RealEngine, persistence: Persistence, queues: &[QueueI
     store.wait_durable(block).unwrap();
 }
 
+/// Publishes a transient message that the log holds, for something persistent shares its block and goes again.
+pub fn publish_transient_logged(store: &RealEngine, queue: QueueId, body: &[u8]) {
+    let beside = create(store, QueueDurability::Durable).0;
+    let message = |queues, persistence, body| NewMessage {
+        queues,
+        properties: &[b"p"],
+        body,
+        persistence,
+        priority: 0,
+        timestamp_ms: 1,
+        expires_ms: None,
+    };
+    let (queues, besides, body) = ([queue], [beside], [body]);
+    let mut guard = store.lock();
+    let fleeting = message(&queues, Persistence::Transient, &body);
+    guard.shard().publish(&fleeting).unwrap();
+    let persistent = message(&besides, Persistence::Persistent, &body);
+    guard.shard().publish(&persistent).unwrap();
+    let deleted = guard.shard().delete_queue(beside).unwrap();
+    drop(guard);
+    store.wait_durable(deleted).unwrap();
+}
+
 /// Hands messages in under one hold of the lock, so that nothing is written before the last is there. Returns
 /// the block of that one.
 pub fn append(

@@ -1,12 +1,12 @@
 //! Looking at all files without opening the store: every damage is named, and nothing else is.
 
 use crate::support::{
-    RealEngine, ack, copy_dir, fetch, flip, index_file, no_checkpoints, open, open_with, publish, publish_as,
-    queue, rest, segment_name,
+    RealEngine, ack, copy_dir, fetch, flip, index_file, no_checkpoints, open, open_with, publish,
+    publish_transient_logged, queue, rest, segment_name,
 };
 use logpond_store::disk::{Disk, RealDisk, WriteMode};
 use logpond_store::inspect::{Finding, Inspector, Part, RecordKind, VerifyReport, plan, repair, verify};
-use logpond_store::{LostEntries, Options, Persistence, QueueId, Seq, TornRange};
+use logpond_store::{LostEntries, Options, QueueId, Seq, TornRange};
 use std::path::Path;
 
 #[test]
@@ -68,7 +68,7 @@ fn transient_messages_that_vanished_at_a_start_are_not_missed() {
     let (kept, passing) = (queue(&store), queue(&store));
     // The first segment, which names the queues, is well used and stays.
     let filled = fill_segments(&store, passing, 1);
-    publish_as(&store, Persistence::Transient, &[kept], &[b"fleeting"]);
+    publish_transient_logged(&store, kept, b"fleeting");
     store.checkpoint();
     let passed = fill_segments(&store, passing, 3) + 1;
     fetch(&store, passing, 1000);

@@ -183,7 +183,7 @@ impl<'a> Life<'a> {
     }
 
     fn some_persistence(&mut self) -> Persistence {
-        if self.rng.chance(8000) {
+        if self.rng.chance(self.session.world.settings.transient) {
             Persistence::Transient
         } else {
             Persistence::Persistent

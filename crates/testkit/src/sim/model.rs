@@ -33,6 +33,8 @@ impl Entry {
 pub(super) struct QueueModel {
     pub(super) durable: bool,
     pub(super) next_seq: u64,
+    /// Behind the newest persistent entry that there ever was.
+    pub(super) persistent_end: u64,
     /// No entry from here on was ever near to being delivered.
     pub(super) delivered_end: u64,
     pub(super) entries: BTreeMap<u64, Entry>,
@@ -85,6 +87,9 @@ impl Event {
                     if let Some(queue) = contents.get_mut(queue) {
                         queue.entries.insert(queue.next_seq, *entry);
                         queue.next_seq += 1;
+                        if entry.persistent {
+                            queue.persistent_end = queue.next_seq;
+                        }
                     }
                 }
             }
@@ -141,6 +146,11 @@ impl Model {
             self.history.extend(places);
         }
         event.apply(&mut self.accepted);
+        if last <= self.durable_block {
+            // What ends the life of nothing that a crash would leave needs no block.
+            event.apply(&mut self.durable);
+            return;
+        }
         self.pending.push_back(Pending { first, last, event });
     }
 

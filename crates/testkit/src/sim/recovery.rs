@@ -1,7 +1,7 @@
 //! Opening a store after a crash, and what its report may say then.
 
 use logpond_store::disk::sim::SimDisk;
-use logpond_store::{Engine, OpenError, RecoveryReport};
+use logpond_store::{Engine, OpenError, QueueId, RecoveryReport};
 
 use super::checker;
 use super::model::{Candidate, Contents};
@@ -55,8 +55,27 @@ pub(super) fn compare(
     // Two states may look alike and yet differ in the numbers that come next: the log's end decides.
     let end = store.lock().shard().durable().end().get();
     candidates.sort_by_key(|candidate| candidate.block != end);
-    let contents = checker::accept(&observed, candidates, &|queue| {
+    let mut contents = checker::accept(&observed, candidates, &|queue| {
         settings.mark_step(policies, queue)
     })?;
+    adopt_numbers(store, &mut contents)?;
     Ok((observed, contents))
+}
+
+/// The numbers of transient messages may be given again after a crash, for the log may never have heard of them; those of
+/// persistent ones never.
+pub(super) fn adopt_numbers(store: &OpenStore, contents: &mut Contents) -> Result<(), String> {
+    let mut guard = store.lock();
+    for (id, queue) in contents {
+        let next = guard.shard().next_seq(QueueId::new(*id));
+        let next = next.ok_or_else(|| format!("queue {id} is missing"))?.get();
+        if next < queue.persistent_end || next > queue.next_seq {
+            return Err(format!(
+                "queue {id} goes on at {next} instead of between {} and {}",
+                queue.persistent_end, queue.next_seq
+            ));
+        }
+        queue.next_seq = next;
+    }
+    Ok(())
 }

@@ -280,7 +280,8 @@ impl Run<'_> {
         let durable = store.lock().shard().durable().end().get();
         let (settings, policies) = (&self.settings, &self.model.policies);
         let mark_step = |queue| settings.mark_step(policies, queue);
-        let contents = checker::accept(&observed, &candidates, &mark_step)?;
+        let mut contents = checker::accept(&observed, &candidates, &mark_step)?;
+        recovery::adopt_numbers(&store, &mut contents)?;
         self.model.restart(contents, durable);
         Ok(store)
     }
@@ -302,7 +303,9 @@ impl Run<'_> {
         }
         self.statistics.crash_rebuilds_compared += 1;
         let rebuilt = self.rebuild()?;
-        checker::accept(&rebuilt, candidates, self.settings.mark_step())
+        let (settings, policies) = (&self.settings, &self.model.policies);
+        let mark_step = |queue| settings.mark_step(policies, queue);
+        checker::accept(&rebuilt, candidates, &mark_step)
             .map_err(|reason| format!("a rebuild from the log alone: {reason}"))?;
         Ok(())
     }

@@ -19,6 +19,8 @@ pub struct Settings {
     pub queues_max: usize,
     /// Messages in all queues together above which consumers are preferred.
     pub backlog_max: usize,
+    /// Chance that a message is transient, of 65536.
+    pub transient: u32,
     /// Whether every third queue keeps some of its messages for good.
     pub hoards: bool,
     /// Chance that a life runs on a failing disk, of 65536.
@@ -39,6 +41,7 @@ impl Settings {
     pub fn pick(rng: &mut Rng) -> Self {
         let options = Options {
             block_bytes_soft: 4096 << rng.below(3),
+            transient_bytes: 4096 << rng.below(5),
             ring_bytes: 32 << (10 + rng.below(2)),
             checkpoint_bytes: 16 << (10 + rng.below(4)),
             checkpoint_ms: 50 << rng.below(6),
@@ -74,6 +77,7 @@ impl Settings {
             lives: 24,
             queues_max: 1 + rng.index(6),
             backlog_max: 40 << rng.below(3),
+            transient: [2000, 8000, 8000, 8000, 32768, 63000][rng.index(6)],
             hoards: rng.chance(40000),
             failing_life: 8192,
             cramped_life: 6144,

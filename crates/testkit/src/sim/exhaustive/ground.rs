@@ -111,6 +111,7 @@ fn settings() -> Settings {
         lives: 0,
         queues_max: 0,
         backlog_max: 0,
+        transient: 0,
         hoards: false,
         failing_life: 0,
         cramped_life: 0,

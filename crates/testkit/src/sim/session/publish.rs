@@ -159,14 +159,16 @@ impl Session<'_> {
                     .zip(&contents)
                     .map(|(publication, content)| publish_to(shard, publication, content, now))
                     .collect();
-                if let Some(Entries { queue, first, count }) = acked {
-                    shard.acknowledge(QueueId::new(queue), Seq::new(first), count, AckReason::Acked, now)?;
-                }
-                Ok(published)
+                let Some(Entries { queue, first, count }) = acked else {
+                    return Ok((published, None));
+                };
+                let queue = QueueId::new(queue);
+                let block = shard.acknowledge(queue, Seq::new(first), count, AckReason::Acked, now)?;
+                Ok((published, Some(block)))
             })
         };
-        let (published, block) = match done {
-            Ok((Ok(published), block)) => (published, block),
+        let ((published, acked_in), block) = match done {
+            Ok((Ok(done), block)) => (done, block),
             Ok((Err(error), _)) | Err(error) => return self.refused(&error),
         };
         for ((publication, content), published) in publications.iter().zip(&contents).zip(&published) {
@@ -177,7 +179,8 @@ impl Session<'_> {
                 Err(error) => return self.refused(error),
             }
         }
-        if let Some(entries) = acked {
+        // What is not logged is gone before the block is durable.
+        if let (Some(block), Some(entries)) = (acked_in, acked) {
             self.gone(block, entries);
         }
         for publication in publications {

@@ -57,6 +57,12 @@ impl Session<'_> {
         let usable = options.segment_bytes - 2 * 4096;
         let well_used = counters.live_bytes * 2 * options.segment_bytes / usable;
         let most = well_used + options.evacuation_slack_bytes + REST_SEGMENTS_MAX * options.segment_bytes;
+        let spilled_most = counters.transient_live_bytes * 2 + options.transient_bytes;
+        if counters.transient_spilled_bytes > spilled_most {
+            return Err(format!(
+                "the spill takes more than {spilled_most} bytes: {counters:?}"
+            ));
+        }
         if counters.segment_bytes <= most {
             self.world.statistics.rests += 1;
             return Ok(Flow::On);
@@ -74,6 +80,7 @@ impl Session<'_> {
         statistics.evacuations += counters.evacuations;
         statistics.copies += counters.copies;
         statistics.footers += counters.footers_written;
+        statistics.spills += counters.transient_spills;
         statistics.cold_recycles += counters.cold_segments_recycled;
         statistics.full_disks += u64::from(counters.is_disk_full);
         counters

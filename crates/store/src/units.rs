@@ -1,0 +1,436 @@
+//! Messages that the log does not hold: units of records, in memory or in the spill, at addresses of their own.
+//!
+//! Blocks that are not written are appended to the open unit; a full unit is closed, and may then be moved to a file. Addresses
+//! rise over the life of the process and are never used again; where a message lies does not change when its unit is spilled.
+//!
+//! Invariants:
+//! - Units are in the order of their addresses; the last one is open, and in memory. Numbers are in the same order.
+//! - The pieces of a unit follow each other without a gap. A piece that somebody reads is never changed.
+//! - A unit in which nothing lives takes no memory and no file, as soon as nobody reads the file.
+//!
+//! Elsewhere: which blocks are not written (`builder`), when a unit is spilled (`shard::spill`) or moved (`shard::compaction`).
+
+use crate::disk::Disk;
+use crate::format::{byte_count, memory_offset};
+use crate::ids::{Lsn, SegmentNumber};
+use crate::live::Live;
+use crate::segments::SegmentFile;
+use std::collections::VecDeque;
+use std::sync::{Arc, RwLock};
+
+/// Records that follow each other, in memory.
+pub(crate) struct Piece {
+    first_lsn: Lsn,
+    bytes: Vec<u8>,
+}
+
+impl Piece {
+    /// The records, from the first byte on.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The `len` bytes at `lsn`, when they lie here.
+    pub(crate) fn at(&self, lsn: Lsn, len: usize) -> Option<&[u8]> {
+        let start = usize::try_from(lsn.get().checked_sub(self.first_lsn.get())?).ok()?;
+        self.bytes.get(start..start.checked_add(len)?)
+    }
+
+    /// Whether the byte at `lsn` lies here.
+    pub(crate) fn contains(&self, lsn: Lsn) -> bool {
+        self.at(lsn, 1).is_some()
+    }
+
+    fn end(&self) -> Lsn {
+        self.first_lsn.plus(byte_count(self.bytes.len()))
+    }
+
+    fn memory(&self) -> u64 {
+        byte_count(self.bytes.capacity())
+    }
+}
+
+enum Place<D: Disk> {
+    Memory(Vec<Arc<Piece>>),
+    File(Arc<SegmentFile<D::File>>),
+}
+
+struct Unit<D: Disk> {
+    number: SegmentNumber,
+    first_lsn: Lsn,
+    end: Lsn,
+    live: Live,
+    place: Place<D>,
+    /// Whether what lives in it can be moved; not when damage was met in it.
+    is_movable: bool,
+}
+
+/// Which unit an address lies in, and all others that do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct UnitExtent {
+    pub number: SegmentNumber,
+    first_lsn: Lsn,
+    end: Lsn,
+}
+
+impl UnitExtent {
+    pub(crate) fn holds(&self, lsn: Lsn) -> bool {
+        self.first_lsn <= lsn && lsn < self.end
+    }
+}
+
+/// A closed unit in memory.
+pub(crate) struct ClosedUnit {
+    pub number: SegmentNumber,
+    pub first_lsn: Lsn,
+    pub pieces: Vec<Arc<Piece>>,
+    /// Whether it would be a waste to spill it as it is.
+    pub is_sparse: bool,
+}
+
+/// How much the units take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct UnitBytes {
+    /// In memory.
+    pub memory: u64,
+    /// In files, those that are yet to be removed included.
+    pub spilled: u64,
+    /// Of records that live.
+    pub live: u64,
+}
+
+/// All units, shared by the shard and all readers.
+pub(crate) struct Units<D: Disk>(Arc<RwLock<Table<D>>>);
+
+struct Table<D: Disk> {
+    list: VecDeque<Unit<D>>,
+    /// Where the open unit ends, and with it all.
+    end: Lsn,
+    next_number: u64,
+    unit_bytes: usize,
+    bytes: UnitBytes,
+    /// Files of units that are gone: number and size.
+    dead_files: Vec<(SegmentNumber, u64)>,
+}
+
+impl<D: Disk> Clone for Units<D> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+const PANICLESS: &str = "no holder of this lock panics";
+
+impl<D: Disk> Units<D> {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(RwLock::new(Table {
+            list: VecDeque::new(),
+            end: Lsn::UNLOGGED,
+            next_number: 1,
+            unit_bytes: memory_offset(crate::limits::UNIT_BYTES_MAX),
+            bytes: UnitBytes::default(),
+            dead_files: Vec::new(),
+        })))
+    }
+
+    /// A unit is closed when it reaches this size.
+    pub(crate) fn set_unit_bytes(&self, bytes: u64) {
+        self.0.write().expect(PANICLESS).unit_bytes = memory_offset(bytes);
+    }
+
+    /// Appends the records of a block. Returns their address and their unit, in which nothing of them counts yet.
+    pub(crate) fn append(&self, records: &[u8]) -> (Lsn, SegmentNumber) {
+        self.0.write().expect(PANICLESS).append(records)
+    }
+
+    /// Counts what lives.
+    pub(crate) fn enter(&self, number: SegmentNumber, more: Live) {
+        let mut table = self.0.write().expect(PANICLESS);
+        table.bytes.live += more.bytes;
+        if let Some(at) = table.index_of(number) {
+            table.list[at].live.add(more);
+        }
+    }
+
+    /// Counts off what died or moved. A unit in which nothing lives goes.
+    pub(crate) fn leave(&self, number: SegmentNumber, less: Live) {
+        let mut table = self.0.write().expect(PANICLESS);
+        table.bytes.live = table.bytes.live.saturating_sub(less.bytes);
+        let Some(at) = table.index_of(number) else {
+            return;
+        };
+        table.list[at].live.remove(less);
+        table.sweep(at);
+    }
+
+    /// The unit that holds the byte at `lsn`.
+    pub(crate) fn extent_of(&self, lsn: Lsn) -> Option<UnitExtent> {
+        let table = self.0.read().expect(PANICLESS);
+        let unit = table.find(lsn)?;
+        Some(UnitExtent {
+            number: unit.number,
+            first_lsn: unit.first_lsn,
+            end: unit.end,
+        })
+    }
+
+    /// The piece that holds the byte at `lsn`, if it is in memory.
+    pub(crate) fn piece(&self, lsn: Lsn) -> Option<Arc<Piece>> {
+        let table = self.0.read().expect(PANICLESS);
+        let Place::Memory(pieces) = &table.find(lsn)?.place else {
+            return None;
+        };
+        let after = pieces.partition_point(|piece| piece.first_lsn <= lsn);
+        let piece = &pieces[after.checked_sub(1)?];
+        piece.contains(lsn).then(|| Arc::clone(piece))
+    }
+
+    /// The file that holds the byte at `lsn`, and the address where it ends.
+    pub(crate) fn file(&self, lsn: Lsn) -> Option<(Arc<SegmentFile<D::File>>, Lsn)> {
+        let table = self.0.read().expect(PANICLESS);
+        let Place::File(file) = &table.find(lsn)?.place else {
+            return None;
+        };
+        Some((Arc::clone(file), file.first_lsn.plus(file.bytes())))
+    }
+
+    /// How much there is.
+    pub(crate) fn bytes(&self) -> UnitBytes {
+        self.0.read().expect(PANICLESS).bytes
+    }
+
+    /// The oldest unit that is in memory. When it is the open one, that is closed.
+    pub(crate) fn oldest_in_memory(&self) -> Option<ClosedUnit> {
+        let mut table = self.0.write().expect(PANICLESS);
+        if table.closed_in_memory().is_none() && table.list.back().is_some_and(|open| open.memory() > 0) {
+            table.begin_unit();
+        }
+        table.closed_in_memory()
+    }
+
+    /// Of the spilled units that are mostly dead and that nobody reads, the one in which least lives; none while less than half
+    /// of what is spilled is dead, but for `slack` bytes.
+    pub(crate) fn sparsest_file(&self, slack: u64) -> Option<Arc<SegmentFile<D::File>>> {
+        let table = self.0.read().expect(PANICLESS);
+        if table.bytes.spilled <= slack {
+            return None;
+        }
+        let spilled = || {
+            table.list.iter().filter_map(|unit| match &unit.place {
+                Place::File(file) => Some((unit, file)),
+                Place::Memory(_) => None,
+            })
+        };
+        let bytes: u64 = spilled().map(|(_, file)| file.file_bytes).sum();
+        let live: u64 = spilled().map(|(unit, _)| unit.live.bytes).sum();
+        if bytes <= live * 2 + slack {
+            return None;
+        }
+        let movable = spilled().filter(|(unit, file)| unit.is_sparse(file.file_bytes) && !file.is_pinned());
+        let sparsest = movable.min_by_key(|(unit, _)| unit.live.bytes);
+        sparsest.map(|(_, file)| Arc::clone(file))
+    }
+
+    /// What lives in the unit stays there.
+    pub(crate) fn keep_in_place(&self, number: SegmentNumber) {
+        let mut table = self.0.write().expect(PANICLESS);
+        if let Some(at) = table.index_of(number) {
+            table.list[at].is_movable = false;
+        }
+    }
+
+    /// A unit stands in a file now. If it died meanwhile, the file goes.
+    pub(crate) fn spilled(&self, file: Arc<SegmentFile<D::File>>) {
+        let mut table = self.0.write().expect(PANICLESS);
+        table.bytes.spilled += file.file_bytes;
+        let Some(at) = table.index_of(file.number) else {
+            table.dead_files.push((file.number, file.file_bytes));
+            return;
+        };
+        let memory = table.list[at].memory();
+        table.bytes.memory -= memory;
+        table.list[at].place = Place::File(file);
+    }
+
+    /// Files that nobody needs any more: number and size.
+    pub(crate) fn take_dead_files(&self) -> Vec<(SegmentNumber, u64)> {
+        let mut table = self.0.write().expect(PANICLESS);
+        table.sweep_released();
+        std::mem::take(&mut table.dead_files)
+    }
+
+    /// These files are gone.
+    pub(crate) fn removed(&self, files: &[(SegmentNumber, u64)]) {
+        let bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
+        self.0.write().expect(PANICLESS).bytes.spilled -= bytes;
+    }
+}
+
+impl<D: Disk> Unit<D> {
+    fn memory(&self) -> u64 {
+        match &self.place {
+            Place::Memory(pieces) => pieces.iter().map(|piece| piece.memory()).sum(),
+            Place::File(_) => 0,
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.end.get() - self.first_lsn.get()
+    }
+
+    /// Whether so little lives in it that moving that gives back more than half of `bytes`.
+    fn is_sparse(&self, bytes: u64) -> bool {
+        self.is_movable && self.live.entries > 0 && self.live.bytes * 2 < bytes
+    }
+
+    /// Appends to the last piece, or makes one when somebody reads that. Returns how much more memory that takes.
+    fn append(&mut self, records: &[u8]) -> u64 {
+        let Place::Memory(pieces) = &mut self.place else {
+            unreachable!("the open unit is in memory");
+        };
+        self.end = self.end.plus(byte_count(records.len()));
+        if let Some(piece) = pieces.last_mut().and_then(Arc::get_mut) {
+            let before = piece.memory();
+            piece.bytes.extend_from_slice(records);
+            return piece.memory() - before;
+        }
+        let first_lsn = pieces.last().map_or(self.first_lsn, |piece| piece.end());
+        let bytes = records.to_vec();
+        let piece = Piece { first_lsn, bytes };
+        let memory = piece.memory();
+        pieces.push(Arc::new(piece));
+        memory
+    }
+
+    /// Nothing more comes: the pieces become one, and none takes more memory than it needs.
+    fn close(&mut self) {
+        let Place::Memory(pieces) = &mut self.place else {
+            return;
+        };
+        if let [piece] = pieces.as_mut_slice()
+            && let Some(piece) = Arc::get_mut(piece)
+        {
+            piece.bytes.shrink_to_fit();
+            return;
+        }
+        let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.bytes.len()).sum());
+        for piece in pieces.iter() {
+            bytes.extend_from_slice(&piece.bytes);
+        }
+        let first_lsn = self.first_lsn;
+        *pieces = vec![Arc::new(Piece { first_lsn, bytes })];
+    }
+
+    /// Begins anew behind what died; memory that nobody reads is used again.
+    fn begin_anew(&mut self) {
+        self.first_lsn = self.end;
+        let Place::Memory(pieces) = &mut self.place else {
+            return;
+        };
+        pieces.truncate(1);
+        match pieces.last_mut().and_then(Arc::get_mut) {
+            Some(piece) => {
+                piece.first_lsn = self.end;
+                piece.bytes.clear();
+            }
+            None => pieces.clear(),
+        }
+    }
+}
+
+impl<D: Disk> Table<D> {
+    fn append(&mut self, records: &[u8]) -> (Lsn, SegmentNumber) {
+        let limit = byte_count(self.unit_bytes.max(records.len()));
+        let is_full = |open: &Unit<D>| open.len() + byte_count(records.len()) > limit;
+        if self.list.back().is_none_or(is_full) {
+            self.begin_unit();
+        }
+        let at = self.end;
+        self.end = at.plus(byte_count(records.len()));
+        let open = self.list.back_mut().expect("a unit was begun if there was none");
+        self.bytes.memory += open.append(records);
+        (at, open.number)
+    }
+
+    fn begin_unit(&mut self) {
+        if let Some(full) = self.list.back_mut() {
+            let before = full.memory();
+            full.close();
+            self.bytes.memory += full.memory();
+            self.bytes.memory -= before;
+        }
+        let number = SegmentNumber::unlogged(self.next_number);
+        self.next_number += 1;
+        self.list.push_back(Unit {
+            number,
+            first_lsn: self.end,
+            end: self.end,
+            live: Live::default(),
+            place: Place::Memory(Vec::new()),
+            is_movable: true,
+        });
+        // What was the open unit stayed although nothing may live in it.
+        if let Some(before) = self.list.len().checked_sub(2) {
+            self.sweep(before);
+        }
+    }
+
+    fn closed_in_memory(&self) -> Option<ClosedUnit> {
+        let mut closed = self.list.iter().take(self.list.len().saturating_sub(1));
+        closed.find_map(|unit| match &unit.place {
+            Place::Memory(pieces) => Some(ClosedUnit {
+                number: unit.number,
+                first_lsn: unit.first_lsn,
+                pieces: pieces.clone(),
+                is_sparse: unit.is_sparse(unit.len()),
+            }),
+            Place::File(_) => None,
+        })
+    }
+
+    fn index_of(&self, number: SegmentNumber) -> Option<usize> {
+        let last = self.list.len().checked_sub(1)?;
+        if self.list[last].number == number {
+            return Some(last);
+        }
+        self.list.binary_search_by_key(&number, |unit| unit.number).ok()
+    }
+
+    fn find(&self, lsn: Lsn) -> Option<&Unit<D>> {
+        let after = self.list.partition_point(|unit| unit.first_lsn <= lsn);
+        let unit = &self.list[after.checked_sub(1)?];
+        (lsn < unit.end).then_some(unit)
+    }
+
+    /// Lets the unit go if nothing lives in it and nobody reads its file.
+    fn sweep(&mut self, at: usize) {
+        let is_open = at + 1 == self.list.len();
+        let unit = &mut self.list[at];
+        if unit.live.entries > 0 {
+            return;
+        }
+        let before = unit.memory();
+        let is_pinned = matches!(&unit.place, Place::File(file) if file.is_pinned());
+        if is_open {
+            unit.begin_anew();
+            self.bytes.memory += unit.memory();
+            self.bytes.memory -= before;
+        } else if !is_pinned && let Some(dead) = self.list.remove(at) {
+            self.bytes.memory -= before;
+            if let Place::File(file) = dead.place {
+                self.dead_files.push((file.number, file.file_bytes));
+            }
+        }
+    }
+
+    /// Units whose file was read when they died.
+    fn sweep_released(&mut self) {
+        let mut at = self.list.len();
+        while at > 0 {
+            at -= 1;
+            if self.list[at].live.entries == 0 {
+                self.sweep(at);
+            }
+        }
+    }
+}
