@@ -6,6 +6,7 @@
 
 use super::{Delivery, Message};
 use crate::disk::{Disk, RealDisk};
+use crate::format::record::Persistence;
 use crate::ids::QueueId;
 
 /// What is to become durable as a whole or not at all: messages for any queues, acknowledgements of deliveries from any
@@ -39,6 +40,7 @@ struct Item {
     body_end: usize,
     priority: u8,
     expires_in_ms: Option<u64>,
+    persistence: Persistence,
 }
 
 /// A message of a batch, with its queues.
@@ -87,6 +89,7 @@ impl<D: Disk> Batch<D> {
             body_end: self.bytes.len(),
             priority: message.priority(),
             expires_in_ms: message.expires_in_ms(),
+            persistence: message.persistence(),
         });
     }
 
@@ -119,7 +122,8 @@ impl<D: Disk> Batch<D> {
             let message = Message::new(&self.bytes[item.properties_end..item.body_end])
                 .with_properties(properties)
                 .with_priority(item.priority)
-                .with_life_ms(item.expires_in_ms);
+                .with_life_ms(item.expires_in_ms)
+                .with_persistence(item.persistence);
             let queues = &self.queues[queues_start..item.queues_end];
             (queues_start, start) = (item.queues_end, item.body_end);
             Publication { queues, message }

@@ -10,7 +10,7 @@ use super::error::{Amount, CommitError, TryCommitError};
 use super::{Store, Ticket};
 use crate::disk::{Disk, Now};
 use crate::format::byte_count;
-use crate::format::record::{AckReason, Persistence};
+use crate::format::record::AckReason;
 use crate::ids::{BlockNumber, Durable, QueueId, Seq};
 use crate::limits::{EXPIRE_MESSAGES_MAX, REFERENCES_MAX};
 use crate::queue_limits::WhenFull;
@@ -178,7 +178,7 @@ fn publish<D: Disk>(shard: &mut Shard<D>, batch: &Batch<D>, now: Now) -> Result<
             queues: publication.queues,
             properties: &[publication.message.properties()],
             body: &[publication.message.body()],
-            persistence: Persistence::Persistent,
+            persistence: publication.message.persistence(),
             priority: publication.message.priority(),
             timestamp_ms: now.wall_ms,
             expires_ms: life_ms.map(|life_ms| now.wall_ms.saturating_add(life_ms)),

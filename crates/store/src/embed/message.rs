@@ -3,6 +3,8 @@
 use super::options::whole_ms;
 use std::time::Duration;
 
+use crate::format::record::Persistence;
+
 /// A message to be published. Borrows its bytes until a [`Batch`](super::Batch) has copied them.
 ///
 /// ```
@@ -16,6 +18,7 @@ pub struct Message<'a> {
     body: &'a [u8],
     priority: u8,
     expires_in_ms: Option<u64>,
+    persistence: Persistence,
 }
 
 impl<'a> Message<'a> {
@@ -27,7 +30,45 @@ impl<'a> Message<'a> {
             body: body.as_ref(),
             priority: 0,
             expires_in_ms: None,
+            persistence: Persistence::Persistent,
         }
+    }
+
+    /// The same, but gone after the next open, and in return not written to the disk when nothing beside it is.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use logpond_store::{Batch, Message, Options, QueueOptions, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// let (store, _) = Store::open(dir.path(), Options::tiny())?;
+    /// let prices = store.queue("prices", QueueOptions::default())?;
+    /// let mut batch = Batch::new();
+    /// batch.publish(&[prices.id()], Message::new("12.50").transient());
+    /// store.commit(batch)?; // waits for no disk
+    /// assert_eq!(prices.len(), 1);
+    /// store.close()?;
+    ///
+    /// let (store, _) = Store::open(dir.path(), Options::tiny())?;
+    /// assert_eq!(store.find_queue("prices").map(|prices| prices.len()), Some(0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn transient(self) -> Self {
+        Self {
+            persistence: Persistence::Transient,
+            ..self
+        }
+    }
+
+    pub(super) const fn with_persistence(self, persistence: Persistence) -> Self {
+        Self { persistence, ..self }
+    }
+
+    /// Whether it outlives the process.
+    #[must_use]
+    pub const fn persistence(&self) -> Persistence {
+        self.persistence
     }
 
     /// The same with properties: bytes that travel beside the body and mean nothing to the store.
