@@ -35,7 +35,13 @@ fn create(store: &Engine<RealDisk>) -> QueueId {
     id
 }
 
-fn publish(store: &Engine<RealDisk>, queues: &[QueueId], body: &[u8], messages: u64) -> BlockNumber {
+fn publish(
+    store: &Engine<RealDisk>,
+    queues: &[QueueId],
+    body: &[u8],
+    persistence: Persistence,
+    messages: u64,
+) -> BlockNumber {
     let mut last = BlockNumber::new(0);
     let mut guard = store.lock();
     while !guard.shard().has_room() {
@@ -49,7 +55,7 @@ fn publish(store: &Engine<RealDisk>, queues: &[QueueId], body: &[u8], messages: 
             queues,
             properties: &[b"\x00\x05queue", b"\x10\x00\x02"],
             body: &[body],
-            persistence: Persistence::Persistent,
+            persistence,
             priority: 0,
             timestamp_ms: 1,
             expires_ms: None,
@@ -102,16 +108,27 @@ fn one_queue(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("store/{name}"));
         group.throughput(Throughput::Elements(batch)).sample_size(20);
         let (mut leases, mut sources) = (Vec::new(), Sources::default());
-        group.bench_function("publish", |b| {
-            b.iter(|| publish(&store, &queues, &body, batch));
-        });
-        group.bench_function("publish_lease_acknowledge", |b| {
-            b.iter(|| {
-                let block = publish(&store, &queues, &body, batch);
-                store.wait_durable(block).expect("the disk works");
-                drain(&store, queues[0], &mut leases, &mut sources);
+        for (persistence, kind) in [
+            (Persistence::Persistent, ""),
+            (Persistence::Transient, "_transient"),
+        ] {
+            group.bench_function(format!("publish{kind}"), |b| {
+                b.iter(|| publish(&store, &queues, &body, persistence, batch));
             });
-        });
+            drain(&store, queues[0], &mut leases, &mut sources);
+            for (messages, name) in [(batch, "publish"), (1, "one")] {
+                group.throughput(Throughput::Elements(messages));
+                group.bench_function(format!("{name}_lease_acknowledge{kind}"), |b| {
+                    b.iter(|| {
+                        let block = publish(&store, &queues, &body, persistence, messages);
+                        store.wait_durable(block).expect("the disk works");
+                        drain(&store, queues[0], &mut leases, &mut sources);
+                    });
+                });
+            }
+            group.throughput(Throughput::Elements(batch));
+        }
+        group.finish();
         store.close().expect("the disk works");
     }
 }
@@ -125,7 +142,7 @@ fn fan_out(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("store/{name}"));
         group.throughput(Throughput::Elements(batch)).sample_size(20);
         group.bench_function("publish_to_10_queues", |b| {
-            b.iter(|| publish(&store, &queues, &body, batch));
+            b.iter(|| publish(&store, &queues, &body, Persistence::Persistent, batch));
         });
         store.close().expect("the disk works");
     }
