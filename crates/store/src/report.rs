@@ -23,7 +23,7 @@ pub struct RecoveryReport {
     pub segments_from_blocks: u64,
     /// Blocks replayed behind the checkpoint.
     pub blocks_replayed: u64,
-    /// Bytes replayed behind the checkpoint.
+    /// Bytes replayed behind the checkpoint; of a segment that its footer told, those of the footer.
     pub bytes_replayed: u64,
     /// Records that were appended again, because nothing proved that they had been synced.
     pub records_appended_again: u64,

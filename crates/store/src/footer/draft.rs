@@ -141,7 +141,7 @@ fn is_ack(gist: &[u8]) -> bool {
 impl Finished {
     /// Memory that waits to be written.
     pub(crate) fn memory(&self) -> u64 {
-        byte_count(self.draft.bytes.len())
+        byte_count(self.draft.bytes.capacity())
     }
 
     /// The bytes of the footer.

@@ -44,6 +44,11 @@ impl Footer {
         FooterBlocks::of(&self.bytes)
     }
 
+    /// What it says of the blocks behind those that take the first so many bytes behind its header.
+    pub(crate) fn blocks_behind(&self, bytes: usize) -> FooterBlocks<'_> {
+        FooterBlocks::behind(&self.bytes, bytes)
+    }
+
     /// Bytes of its file.
     pub(crate) fn len(&self) -> u64 {
         crate::format::byte_count(self.bytes.len())

@@ -111,7 +111,7 @@ impl FooterHeader {
             }
             count = count.saturating_add(1);
             reached = block.offset;
-            used += ENTRY_LEN + block.gists.len();
+            used += block.len();
             last = Some((self.first_lsn.get().checked_add(block.offset), block.crc));
         }
         used == footer.len()
@@ -121,12 +121,24 @@ impl FooterHeader {
     }
 }
 
+impl FooterBlock<'_> {
+    /// Bytes that it takes in the footer.
+    pub(crate) const fn len(&self) -> usize {
+        ENTRY_LEN + self.gists.len()
+    }
+}
+
 /// The blocks of a footer, in the order of the log.
 pub(crate) struct FooterBlocks<'a>(&'a [u8]);
 
 impl<'a> FooterBlocks<'a> {
     pub(crate) fn of(footer: &'a [u8]) -> Self {
-        Self(footer.get(HEADER_LEN..).unwrap_or_default())
+        Self::behind(footer, 0)
+    }
+
+    /// Those behind the blocks that take the first so many bytes behind the header.
+    pub(crate) fn behind(footer: &'a [u8], bytes: usize) -> Self {
+        Self(footer.get(HEADER_LEN + bytes..).unwrap_or_default())
     }
 }
 

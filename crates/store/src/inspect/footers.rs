@@ -22,8 +22,8 @@ pub(super) struct FooterCheck {
     bytes: u64,
     footer: Option<Footer>,
     is_damaged: bool,
-    /// The next block that the footer speaks of.
-    next: usize,
+    /// Bytes of it, its header not counted, that speak of blocks which were passed.
+    compared: usize,
     /// Where it first says something else than the segment.
     differs_at: Option<u64>,
 }
@@ -36,7 +36,7 @@ impl FooterCheck {
             bytes: 0,
             footer: None,
             is_damaged: false,
-            next: 0,
+            compared: 0,
             differs_at: None,
         };
         let Some(bytes) = read(site, found)? else {
@@ -52,15 +52,20 @@ impl FooterCheck {
     /// Compares it with the next whole block.
     pub(super) fn compare(&mut self, block: &Block) {
         let Some(footer) = &self.footer else { return };
-        let mut of_footer = footer.blocks().skip(self.next).peekable();
-        // Blocks that are not whole are reported as such.
-        while of_footer.next_if(|entry| entry.offset < block.offset).is_some() {
-            self.next += 1;
-        }
-        if of_footer.next().is_some_and(|entry| is_same(&entry, block)) {
-            self.next += 1;
-        } else {
-            self.differs_at.get_or_insert(block.offset);
+        // Blocks that are not whole are reported as such, and passed over here.
+        let mut of_footer = footer.blocks_behind(self.compared);
+        let entry = of_footer.find(|entry| {
+            let is_before = entry.offset < block.offset;
+            if is_before {
+                self.compared += entry.len();
+            }
+            !is_before
+        });
+        match entry {
+            Some(entry) if is_same(&entry, block) => self.compared += entry.len(),
+            _ => {
+                self.differs_at.get_or_insert(block.offset);
+            }
         }
     }
 
