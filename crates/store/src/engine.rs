@@ -255,6 +255,9 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             counters.cold_segments += u64::from(segment.file.number.is_cold());
             counters.segment_bytes += segment.file.file_bytes;
             counters.live_bytes += segment.live.bytes;
+            if segment.is_kept {
+                counters.kept_bytes += segment.file.file_bytes;
+            }
         }
         counters
     }
@@ -299,6 +302,8 @@ pub struct Counters {
     pub transient_live_bytes: u64,
     /// How often some of them were spilled.
     pub transient_spills: u64,
+    /// Size of those that stay because of what was acknowledged in them: see [`Shard::set_retention`].
+    pub kept_bytes: u64,
 }
 
 impl<D: Disk, F: Follower<D>> Inner<D, F> {

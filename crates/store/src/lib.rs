@@ -103,6 +103,7 @@ mod queue_limits;
 mod reader;
 mod recovery;
 mod report;
+mod retention;
 mod ring;
 mod segment_view;
 mod segments;
@@ -132,6 +133,7 @@ pub use queue::{Counts, QueueDurability};
 pub use queue_limits::{QueueLimits, WhenFull};
 pub use reader::{Reader, StoredMessage};
 pub use report::{LostEntries, Quarantined, RecoveredQueue, RecoveryReport, TornRange};
+pub use retention::Retention;
 pub use shard::{Applied, COLD, DeadLetter, DeadLetters, Lease, LeaseOutcome, NewMessage, Shard, Sources};
 pub use snapshot::{
     Difference, HowTaken, Leftovers, ManifestProblem, SnapshotError, SnapshotFile, SnapshotManifest,

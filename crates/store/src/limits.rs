@@ -88,6 +88,8 @@ pub const EXPIRE_SLEEP_MS_MAX: u64 = 1_000;
 pub const HELD_MESSAGES_MAX: u64 = 4096;
 /// Entries that a browse notes under one hold of the lock.
 pub const BROWSE_ENTRIES_MAX: u32 = 256;
+/// How often it is looked which segments are kept for what was acknowledged in them, in milliseconds.
+pub const RETENTION_CHECK_MS: u64 = 1_000;
 /// Places in cold segments that a walk over the history of a queue remembers.
 pub const HISTORY_COLD_PLACES_MAX: usize = 1 << 16;
 /// How often a store that runs is looked at anew because its files changed meanwhile.

@@ -19,6 +19,7 @@ use crate::index::pages::PageNumber;
 use crate::levels::Levels;
 use crate::live::Live;
 use crate::queue_limits::QueueLimits;
+use crate::retention::Retention;
 use crate::unlogged::Unlogged;
 use roaring::RoaringTreemap;
 use std::borrow::Cow;
@@ -85,6 +86,8 @@ pub(crate) struct Queue {
     pub held: Option<Box<Held>>,
     /// How long a new message lives at most, from its timestamp on.
     pub life_ms: Option<u64>,
+    /// How long what was acknowledged is kept, if longer than its segment lives.
+    pub retention: Option<Retention>,
     /// The ready visible entries, in a queue with priorities; then the cursor is never below `visible_end`, and nothing
     /// stands in `requeued`.
     pub levels: Option<Box<Levels>>,
@@ -139,6 +142,7 @@ impl Queue {
             limits: None,
             held: None,
             life_ms: None,
+            retention: None,
             levels: None,
             expiring: 0,
             due_ms: None,

@@ -12,7 +12,7 @@ use crate::disk::{Disk, DiskFile, FileKind};
 use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber};
 use crate::live::Live;
 use crate::planted::{self, Planted};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
@@ -146,6 +146,10 @@ pub(crate) struct Segment<F> {
     /// Whether its survivors can be moved; not when damage was met in it.
     pub movable: bool,
     pub footing: Footing,
+    /// What lies in it of queues that keep what was acknowledged, once that was looked up.
+    pub contents: Option<Contents>,
+    /// Whether it stays because of that.
+    pub is_kept: bool,
 }
 
 /// Whether there is a file that says what a segment's blocks say.
@@ -153,6 +157,21 @@ pub(crate) struct Segment<F> {
 pub(crate) enum Footing {
     None,
     Written,
+}
+
+/// What lies in a segment, dead or alive, of queues that keep what was acknowledged.
+#[derive(Default)]
+pub(crate) struct Contents {
+    pub shares: HashMap<QueueId, Share>,
+}
+
+/// What a queue has in a segment.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Share {
+    /// Bytes of its messages' records.
+    pub bytes: u64,
+    /// When the newest of them was published.
+    pub newest_ms: u64,
 }
 
 impl<F> Segment<F> {
@@ -168,6 +187,8 @@ impl<F> Segment<F> {
             vacated: None,
             movable: true,
             footing: Footing::None,
+            contents: None,
+            is_kept: false,
         }
     }
 }

@@ -198,6 +198,10 @@ impl<D: Disk> Tail<D> {
         (self.previous_crc, self.max_timestamp_ms)
     }
 
+    pub(crate) const fn salt(&self) -> Salt {
+        self.salt
+    }
+
     pub(crate) const fn epoch(&self) -> Epoch {
         self.epoch
     }

@@ -53,4 +53,7 @@ mod model_tests;
 mod options_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
+mod retention_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
 mod snapshot_tests;

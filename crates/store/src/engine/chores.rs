@@ -101,6 +101,10 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 failed("evacuating a segment", COLD_DIR, Need::Other),
                 self.evacuate(job),
             ),
+            Job::Survey(job) => (
+                failed("surveying a segment", JOURNAL_DIR, Need::Other),
+                Ok(Done::Surveyed(Box::new(job.perform()))),
+            ),
             Job::Grow(job) => (
                 failed("growing the index", INDEX_DIR, Need::Other),
                 make_slab(disk, job.slab, job.bytes).map(|file| Done::Grown { slab: job.slab, file }),

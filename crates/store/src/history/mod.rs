@@ -13,5 +13,5 @@ mod cold;
 mod journal;
 mod past;
 
-pub(crate) use blocks::{HeldSegment, Place};
+pub(crate) use blocks::{Blocks, HeldSegment, Place, messages};
 pub(crate) use past::{Past, Unread};

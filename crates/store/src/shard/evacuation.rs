@@ -185,9 +185,32 @@ impl<D: Disk> Shard<D> {
 
     /// The segment to walk next: of those that are mostly dead the one in which least lives. None while the disk is well used.
     fn next_walk(&self) -> Option<Walk> {
+        let segment = self.sparsest()?;
+        if self.is_held_back(segment) {
+            return None;
+        }
+        let file = &segment.file;
+        Some(Walk {
+            source: file.number,
+            at: file.first_lsn.plus(SEGMENT_HEADER_BYTES),
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            is_partial: false,
+        })
+    }
+
+    /// The segment whose evacuation would free most, unless the disk is well used. What is kept counts as living.
+    pub(super) fn sparsest(&self) -> Option<&Segment<D::File>> {
         let loads = self.loads();
         let bytes: u64 = loads.iter().map(|load| load.bytes).sum();
-        let live_bytes: u64 = loads.iter().map(|load| load.segment.live.bytes).sum();
+        let living = |load: &Load<'_, D>| {
+            if load.segment.is_kept {
+                load.bytes
+            } else {
+                load.segment.live.bytes
+            }
+        };
+        let live_bytes: u64 = loads.iter().map(living).sum();
         let slack = if self.chores.is_full {
             0
         } else {
@@ -200,19 +223,13 @@ impl<D: Disk> Shard<D> {
         let is_sparse = |load: &&Load<'_, D>| {
             let number = load.segment.file.number;
             load.segment.movable
+                && !load.segment.is_kept
                 && load.segment.live.bytes * 2 + SPARSE_MARGIN_BYTES < load.bytes
                 && number != current
                 && !self.evacuator.is_target(number)
         };
         let sparse = loads.iter().filter(is_sparse);
-        let file = &sparse.min_by_key(|load| load.segment.live.bytes)?.segment.file;
-        Some(Walk {
-            source: file.number,
-            at: file.first_lsn.plus(SEGMENT_HEADER_BYTES),
-            gathered: Vec::new(),
-            gathered_bytes: 0,
-            is_partial: false,
-        })
+        Some(sparse.min_by_key(|load| load.segment.live.bytes)?.segment)
     }
 
     /// The segments in which something lives, and what each of them takes on disk. What is dead waits to be recycled and

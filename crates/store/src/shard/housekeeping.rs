@@ -3,10 +3,10 @@
 //! Invariants:
 //! - A job is decided and finished under the shard's lock, and performed without it; at most one at a time.
 //! - A segment is recycled only when it is dead, the state that it still owed is durable elsewhere, the older of two
-//!   retained checkpoints begins behind it and was taken after its survivors were evacuated, and nobody holds it.
-
+//!   retained checkpoints begins behind it and was taken after its survivors were evacuated, nobody holds it,
+//!   and nothing is kept in it.
 use super::reserve::{Grow, Need, Release, Reserve};
-use super::{Compact, EvacuationJob, FooterJob, Moved, Shard, Spill, Unspill};
+use super::{Compact, EvacuationJob, FooterJob, Moved, Shard, Spill, SurveyJob, Unspill};
 use crate::checkpoint::{self, Checkpoint, Position};
 use crate::disk::{AlignedBuf, Disk, DiskFile, Now};
 use crate::engine::final_error;
@@ -74,6 +74,7 @@ pub(crate) enum Job<D: Disk> {
     Checkpoint(CheckpointJob),
     Recycle(Recycle),
     Evacuate(EvacuationJob<D>),
+    Survey(SurveyJob<D>),
     Grow(Grow),
     Spill(Spill),
     Compact(Compact<D>),
@@ -126,6 +127,7 @@ pub(crate) enum Done<D: Disk> {
     },
     Recycled(Recycle),
     Evacuated(Box<EvacuationJob<D>>),
+    Surveyed(Box<SurveyJob<D>>),
     Grown {
         slab: usize,
         file: D::File,
@@ -220,7 +222,8 @@ impl<D: Disk> Shard<D> {
         let job = job.or_else(|| self.unspill_job().map(Job::Unspill));
         let job = job.or_else(|| self.compact_job(now).map(Job::Compact));
         let job = job.or_else(|| self.checkpoint_job(now, checkpoint).map(Job::Checkpoint));
-        let job = job.or_else(|| self.recycle_job().map(Job::Recycle));
+        let job = job.or_else(|| self.recycle_job(now).map(Job::Recycle));
+        let job = job.or_else(|| self.survey_job().map(Job::Survey));
         let job = job.or_else(|| self.evacuation_job(now).map(Job::Evacuate));
         let job = job.or_else(|| self.reserve_job(now).map(Job::Reserve));
         self.chores.busy = job.is_some();
@@ -295,7 +298,8 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    fn recycle_job(&mut self) -> Option<Recycle> {
+    fn recycle_job(&mut self, now: Now) -> Option<Recycle> {
+        self.look_what_is_kept(now);
         self.settle_dead_segments();
         let older = self
             .chores
@@ -310,6 +314,7 @@ impl<D: Disk> Shard<D> {
                 && (segment.file.number.is_cold() || segment.end <= older.lsn)
                 && segment.vacated.is_none_or(|generation| generation <= older.generation)
                 && !segment.file.is_pinned()
+                && !self.is_held_back(segment)
                 && segment.settled.is_some_and(|block| durable.covers(block))
         };
         let current = self.tail.segment().number;
@@ -483,6 +488,10 @@ impl<D: Disk> Shard<D> {
             }
             Done::Evacuated(job) => {
                 self.finish_evacuation(*job);
+                Vec::new()
+            }
+            Done::Surveyed(job) => {
+                self.finish_survey(*job);
                 Vec::new()
             }
             Done::Grown { slab, file } => {

@@ -20,6 +20,7 @@ mod limits;
 mod peek;
 mod priorities;
 mod reserve;
+mod retention;
 mod settle;
 mod spill;
 mod unlogged;
@@ -50,6 +51,7 @@ pub(crate) use housekeeping::{
 };
 pub use lease::{COLD, Lease, LeaseOutcome, Sources};
 pub(crate) use reserve::Need;
+pub(crate) use retention::{Keeper, SurveyJob};
 pub(crate) use spill::{SPILL_DIR, Spill, Unspill, empty_spill};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -104,6 +106,7 @@ pub struct Shard<D: Disk> {
     pub(crate) chores: Chores,
     pub(crate) evacuator: Evacuator<D>,
     pub(crate) footers: Footers,
+    pub(crate) keeper: Keeper<D>,
     /// The newest time that was handed in.
     pub(crate) clock: Now,
     references: Vec<(QueueId, Seq, u64)>,
@@ -130,6 +133,7 @@ impl<D: Disk> Shard<D> {
             ring: Ring::new(ring_bytes),
             evacuator: Evacuator::new(next_cold, tail.end()),
             footers: Footers::default(),
+            keeper: Keeper::new(),
             options,
             state,
             tail,

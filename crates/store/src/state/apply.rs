@@ -143,10 +143,13 @@ impl<D: Disk> State<D> {
             && let Some(segment) = self.segments.get_mut(segment)
         {
             segment.live.add(entered);
-            if segment.file.number.is_cold() {
-                let queues = message.references().map(|reference| reference.queue);
-                segment.control.extend(queues);
-            }
+        }
+        // Also where all of them are dead: the copies are there.
+        if segment.is_cold()
+            && let Some(segment) = self.segments.get_mut(segment)
+        {
+            let queues = message.references().map(|reference| reference.queue);
+            segment.control.extend(queues);
         }
         self.next_message_id = self.next_message_id.max(message.message_id + 1);
         Ok(())
