@@ -31,6 +31,8 @@ pub(super) enum Setting {
     Overflow(Overflow),
     TimeToLiveMs(u64),
     PriorityMax(u8),
+    RetentionMs(u64),
+    RetentionBytes(u64),
 }
 
 impl Definition {
@@ -42,6 +44,8 @@ impl Definition {
             overflow,
             time_to_live_ms,
             priority_max,
+            retention_ms,
+            retention_bytes,
         } = *options;
         let default = QueueOptions::default();
         let settings = [
@@ -50,6 +54,8 @@ impl Definition {
             (overflow != default.overflow).then_some(Setting::Overflow(overflow)),
             time_to_live_ms.map(Setting::TimeToLiveMs),
             (priority_max != default.priority_max).then_some(Setting::PriorityMax(priority_max)),
+            retention_ms.map(Setting::RetentionMs),
+            retention_bytes.map(Setting::RetentionBytes),
         ];
         let settings = settings.into_iter().flatten().collect();
         Self::V2 { id, settings }
@@ -72,6 +78,8 @@ impl Definition {
                         Setting::Overflow(overflow) => options.overflow = overflow,
                         Setting::TimeToLiveMs(ms) => options.time_to_live_ms = Some(ms),
                         Setting::PriorityMax(highest) => options.priority_max = highest,
+                        Setting::RetentionMs(ms) => options.retention_ms = Some(ms),
+                        Setting::RetentionBytes(bytes) => options.retention_bytes = Some(bytes),
                     }
                 }
                 (id, options)
@@ -102,6 +110,8 @@ mod tests {
             overflow: Overflow::DropOldest,
             time_to_live_ms: Some(0x0506),
             priority_max: 9,
+            retention_ms: Some(0x0708),
+            retention_bytes: Some(0x090a),
         }
     }
 

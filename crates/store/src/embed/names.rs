@@ -46,6 +46,15 @@ impl Names {
     ) -> Result<Self, OpenError> {
         let mut names = Self::default();
         let all = defined(&engine.catalog())?;
+        // First of all: what follows may wait for a write, and with it for work that lets segments go.
+        for named in &all {
+            let retention = named.options.retention();
+            let is_in_journal = report.queues.iter().any(|queue| queue.id == named.id);
+            if retention.is_some() && is_in_journal {
+                let told = engine.lock().shard().set_retention(named.id, retention);
+                told.map_err(|error| unusable(&named.name, error))?;
+            }
+        }
         for named in all {
             engine.raise_queue_ids(named.id);
             let in_journal = report.queues.iter().any(|queue| queue.id == named.id);
@@ -170,6 +179,9 @@ fn configure<D: Disk>(engine: &Engine<D, Hub>, named: &Named, now: Now) -> Resul
         shard.set_priorities(id, options.priority_max)?;
     }
     shard.set_time_to_live(id, options.time_to_live_ms)?;
+    if let Some(retention) = options.retention() {
+        shard.set_retention(id, Some(retention))?;
+    }
     shard.set_limits(id, options.limits(), now)
 }
 

@@ -3,6 +3,7 @@
 //! Elsewhere: how it is kept (`definition`), and how it is done (`shard`).
 
 use crate::queue_limits::{QueueLimits, WhenFull};
+use crate::retention::Retention;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -31,6 +32,11 @@ pub struct QueueOptions {
     pub time_to_live_ms: Option<u64>,
     /// The highest priority that is told from those below it; 0 is a queue in which priorities do not count.
     pub priority_max: u8,
+    /// Milliseconds after its publication for which a message can be read again, acknowledged or not. `None` is no bound, if
+    /// there is one in bytes; without either nothing is kept.
+    pub retention_ms: Option<u64>,
+    /// Bytes of the newest messages that can be read again, acknowledged or not. `None` is no bound, if there is one in time.
+    pub retention_bytes: Option<u64>,
 }
 
 /// What happens to a batch when a queue is full.
@@ -92,6 +98,30 @@ impl QueueOptions {
     pub const fn with_priority_max(mut self, priority_max: u8) -> Self {
         self.priority_max = priority_max;
         self
+    }
+
+    /// Acknowledged messages can be read in the [history](super::Queue::history) for so long after their publication, in whole
+    /// milliseconds. Segments are kept for it as a whole: with a bound in bytes, too, the disk has one.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Duration) -> Self {
+        self.retention_ms = Some(whole_ms(retention));
+        self
+    }
+
+    /// The newest so many bytes of messages can be read in the [history](super::Queue::history), acknowledged or not.
+    #[must_use]
+    pub const fn with_retention_bytes(mut self, retention_bytes: u64) -> Self {
+        self.retention_bytes = Some(retention_bytes);
+        self
+    }
+
+    /// The part that the shard keeps as retention.
+    pub(super) const fn retention(&self) -> Option<Retention> {
+        let (age_ms, bytes) = (self.retention_ms, self.retention_bytes);
+        if age_ms.is_none() && bytes.is_none() {
+            return None;
+        }
+        Some(Retention { age_ms, bytes })
     }
 
     /// The part that the shard keeps as limits.

@@ -3,6 +3,7 @@
 use super::{Batch, EntryState, From, Message, Queue, QueueOptions, Store};
 use crate::disk::sim::{Rng, SimDisk};
 use crate::{Options, Retention};
+use std::time::Duration;
 
 type SimStore = Store<SimDisk>;
 
@@ -245,4 +246,26 @@ fn a_copy_that_is_kept_is_found_by_a_rebuild_and_dead_as_before() {
     assert_eq!(acknowledged(&kept), before);
     churn(&store, &passing, &disk);
     assert_eq!(acknowledged(&kept), before);
+}
+
+#[test]
+fn a_queue_that_was_made_with_a_retention_keeps_over_restarts() {
+    let disk = SimDisk::new(9);
+    let (store, _, passing) = open(&disk);
+    let options = QueueOptions::default()
+        .with_retention(Duration::from_secs(1000))
+        .with_retention_bytes(10 << 20);
+    let history = store.queue("history", options).unwrap();
+    pass(&store, &history, 30);
+    churn(&store, &passing, &disk);
+    drop((store, history, passing));
+    let disk = disk.after_crash(&mut Rng::new(9));
+    let (store, _, passing) = open(&disk);
+    let history = store.find_queue("history").unwrap();
+    assert_eq!(history.options(), options);
+    churn(&store, &passing, &disk);
+    assert_eq!(acknowledged(&history), (0..30).collect::<Vec<_>>());
+    disk.advance(1_000_000);
+    churn(&store, &passing, &disk);
+    assert_eq!(acknowledged(&history), []);
 }
