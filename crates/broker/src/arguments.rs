@@ -1,5 +1,7 @@
 //! The arguments of `queue.declare`: which are known, what they may be, and which wait for their feature.
 //!
+//! Elsewhere: what those do that are served (`queue_policy`).
+//!
 //! Invariant: an argument that would change what happens to messages is either obeyed or refused by name,
 //! never ignored. Unknown arguments are accepted, as in RabbitMQ.
 
@@ -66,9 +68,6 @@ const KNOWN: &[(&str, Check)] = &[
     ("x-stream-max-segment-size-bytes", Check::NotNegative),
 ];
 
-/// Those of them whose feature exists.
-const OBEYED: &[&str] = &["x-expires", "x-single-active-consumer"];
-
 /// Those of them that only classic queues have.
 const CLASSIC_ONLY: &[&str] = &["x-max-priority", "x-queue-mode"];
 
@@ -122,8 +121,8 @@ pub(crate) fn check(resource: &impl fmt::Display, kind: QueueKind, arguments: &A
             "routing_key_but_no_dlx_defined",
         ));
     }
-    for (name, _) in KNOWN.iter().filter(|(name, _)| !OBEYED.contains(name)) {
-        if arguments.get(name).is_some_and(|value| !is_default(name, value)) {
+    for (name, _) in KNOWN {
+        if arguments.get(name).is_some_and(|value| !is_served(name, value)) {
             return Err(AmqpError::not_implemented(name));
         }
     }
@@ -153,10 +152,12 @@ pub(crate) fn same(resource: &impl fmt::Display, received: &Arguments, current: 
         .try_for_each(|name| same_argument(name, resource, received, current))
 }
 
-/// Values that ask for what happens anyway.
-fn is_default(name: &str, value: &Value) -> bool {
+/// Whether what is asked for is done: always so, or by the queue's policy.
+fn is_served(name: &str, value: &Value) -> bool {
     match name {
-        "x-overflow" => value.as_str_bytes() == Some(b"drop-head"),
+        "x-expires" | "x-single-active-consumer" | "x-message-ttl" | "x-max-length" | "x-max-length-bytes"
+        | "x-max-priority" => true,
+        "x-overflow" => matches!(value.as_str_bytes(), Some(b"drop-head" | b"reject-publish")),
         "x-delivery-limit" => value.as_integer() == Some(-1),
         _ => false,
     }
@@ -251,8 +252,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case("x-max-length", Value::I32(10))]
-    #[case("x-message-ttl", Value::I64(1000))]
+    #[case("x-overflow", Value::str("reject-publish-dlx"))]
     #[case("x-dead-letter-exchange", Value::str(""))]
     fn an_argument_whose_feature_is_missing_is_refused_by_name(#[case] name: &str, #[case] value: Value) {
         let error = checked(name, value).unwrap_err();
@@ -269,7 +269,12 @@ mod tests {
     #[case("x-queue-mode", Value::str("lazy"))]
     #[case("x-overflow", Value::str("drop-head"))]
     #[case("x-single-active-consumer", Value::Bool(true))]
-    fn what_changes_nothing_or_is_obeyed_is_accepted(#[case] name: &str, #[case] value: Value) {
+    #[case("x-overflow", Value::str("reject-publish"))]
+    #[case("x-max-length", Value::I32(10))]
+    #[case("x-max-length-bytes", Value::I32(0))]
+    #[case("x-message-ttl", Value::I64(1000))]
+    #[case("x-max-priority", Value::U8(10))]
+    fn what_is_served_or_changes_nothing_is_accepted(#[case] name: &str, #[case] value: Value) {
         assert_eq!(checked(name, value), Ok(()));
     }
 }

@@ -27,6 +27,7 @@ mod outbox;
 pub mod policy;
 mod properties;
 mod queue;
+mod queue_policy;
 mod registry;
 mod replies;
 mod resource;

@@ -209,6 +209,12 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// The milliseconds of an `expiration` property that is valid.
+pub(crate) fn expiration_ms(expiration: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(expiration).ok()?;
+    u64::try_from(text.parse::<i128>().ok()?).ok()
+}
+
 /// Why an `expiration` property is refused, in RabbitMQ's words; `None` if it is a valid one.
 pub(crate) fn expiration_problem(expiration: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(expiration);

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::expiration::Expiry;
 use crate::outbox::SessionKey;
 use crate::policy::Applied;
+use crate::queue_policy::QueuePolicy;
 use crate::rota::{Rota, Sharing};
 
 /// The kinds of queues that can be declared. Both are served by the same journal.
@@ -45,6 +46,11 @@ pub(crate) struct QueueSpec {
 }
 
 impl QueueSpec {
+    /// What the arguments ask of the shard.
+    pub(crate) fn policy(&self) -> QueuePolicy {
+        QueuePolicy::of(&self.arguments)
+    }
+
     /// Whether it is in the catalog and survives a restart. An exclusive queue ends with its connection, so
     /// there is nothing to survive.
     pub(crate) fn is_kept(&self) -> bool {

@@ -9,12 +9,13 @@ use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use logpond_routing::{Arguments, MessageProperty, MessageSource, NoExchange, QueueRef, Routed, Scratch};
 use logpond_store::QueueId;
 
 use crate::limits::ROUTES_MAX;
 use crate::properties::{self, Properties};
+use crate::queue::Queue;
 use crate::table;
 use crate::topology::{Topology, queue_id};
 
@@ -29,6 +30,8 @@ pub(crate) struct Route {
     pub queues: Vec<QueueId>,
     /// Whether one of the queues survives a restart.
     pub durable: bool,
+    /// Whether one of the queues may refuse messages.
+    pub may_refuse: bool,
 }
 
 /// The routes that a session found lately.
@@ -91,7 +94,7 @@ impl RouteCache {
         key: &[u8],
         further: &[&[u8]],
         properties: &[u8],
-        is_kept: impl Fn(QueueId) -> bool,
+        queues: &HashMap<QueueId, Queue, FixedState>,
     ) -> Result<usize, NoExchange> {
         let message = WatchedMessage {
             properties,
@@ -115,7 +118,15 @@ impl RouteCache {
                 .queues
                 .extend(self.found.iter().map(|&queue| queue_id(queue)));
         }
-        self.passing.durable = self.passing.queues.iter().any(|&queue| is_kept(queue));
+        let specs = || {
+            self.passing
+                .queues
+                .iter()
+                .filter_map(|id| Some(&queues.get(id)?.spec))
+        };
+        let durable = specs().any(|spec| spec.is_kept());
+        let may_refuse = specs().any(|spec| spec.policy().refuses());
+        (self.passing.durable, self.passing.may_refuse) = (durable, may_refuse);
         if !is_for_all {
             return Ok(PASSING);
         }

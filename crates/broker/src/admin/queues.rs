@@ -167,6 +167,7 @@ impl<D: Disk> Broker<D> {
         let block = shard
             .create_queue(spec.id, durability, &spec.meta())
             .map_err(storage_failed)?;
+        spec.policy().apply(shard, spec.id, now).map_err(storage_failed)?;
         let queue = Queue::new(Arc::clone(&spec), owner);
         let answer = declared(&queue, None);
         state.queues.insert(spec.id, queue);

@@ -5,24 +5,61 @@ use proptest::prelude::*;
 
 use super::Confirms;
 use crate::command::Extent;
+use crate::effect::Confirm;
 
 #[test]
 fn many_publishes_into_one_block_cost_one_pair() {
     let mut confirms = Confirms::default();
     for _ in 0..1000 {
-        confirms.expect(Some(BlockNumber::new(3)));
-        confirms.expect(None);
+        confirms.expect(Some(BlockNumber::new(3)), Confirm::Ack);
+        confirms.expect(None, Confirm::Ack);
     }
     assert_eq!(confirms.waiting.len(), 1);
-    assert_eq!(confirms.waiting.back(), Some(&(Some(BlockNumber::new(3)), 2000)));
+    assert_eq!(
+        confirms.waiting.back(),
+        Some(&(Some(BlockNumber::new(3)), 2000, Confirm::Ack))
+    );
 }
 
 #[test]
 fn a_publish_without_a_queue_is_confirmed_at_once_when_nothing_is_before_it() {
     let mut confirms = Confirms::default();
-    confirms.expect(None);
-    assert_eq!(confirms.release(|_| false), Some((1, Extent::One)));
+    confirms.expect(None, Confirm::Ack);
+    assert_eq!(confirms.release(|_| false), Some((1, Extent::One, Confirm::Ack)));
     assert!(confirms.is_empty());
+}
+
+#[test]
+fn a_refused_publish_is_answered_in_its_turn_and_alone() {
+    let mut confirms = Confirms::default();
+    let block = Some(BlockNumber::new(3));
+    for (block, answer) in [
+        (block, Confirm::Ack),
+        (block, Confirm::Ack),
+        (None, Confirm::Nack),
+        (block, Confirm::Nack),
+        (None, Confirm::Ack),
+        (block, Confirm::Ack),
+    ] {
+        confirms.expect(block, answer);
+    }
+    assert_eq!(
+        confirms.release(|_| false),
+        None,
+        "what is before it is not durable"
+    );
+    let mut answers = Vec::new();
+    while let Some(answer) = confirms.release(|_| true) {
+        answers.push(answer);
+    }
+    assert_eq!(
+        answers,
+        [
+            (2, Extent::UpTo, Confirm::Ack),
+            (4, Extent::UpTo, Confirm::Nack),
+            (6, Extent::UpTo, Confirm::Ack)
+        ]
+    );
 }
 
 #[derive(Clone, Debug)]
@@ -47,11 +84,11 @@ proptest! {
             match op {
                 Op::Publish { new_block } => {
                     block += u64::from(new_block);
-                    confirms.expect(Some(BlockNumber::new(block)));
+                    confirms.expect(Some(BlockNumber::new(block)), Confirm::Ack);
                     model.push(block);
                 }
                 Op::Unroutable => {
-                    confirms.expect(None);
+                    confirms.expect(None, Confirm::Ack);
                     model.push(0);
                 }
                 Op::Sync => {
@@ -61,7 +98,8 @@ proptest! {
             }
             let expected = model.iter().take_while(|&&at| at <= durable).count();
             match confirms.release(|block| block.get() <= durable) {
-                Some((last, extent)) => {
+                Some((last, extent, Confirm::Nack)) => prop_assert!(false, "{last} {extent:?} was not refused"),
+                Some((last, extent, Confirm::Ack)) => {
                     prop_assert_eq!(usize::try_from(last).unwrap(), expected);
                     prop_assert_eq!(extent == Extent::One, expected == confirmed + 1);
                 }

@@ -12,7 +12,7 @@ use super::channel::{Channels, Mode};
 use super::locked::Locked;
 use super::{Life, Session};
 use crate::consumer::AckMode;
-use crate::effect::{Confirm, Delivery, EffectSink, Flow, Polled};
+use crate::effect::{Delivery, EffectSink, Flow, Polled};
 use crate::envelope::Envelope;
 use crate::errors::storage_failed;
 use crate::outbox::{Notice, OutRun, Outbox, Position};
@@ -111,8 +111,8 @@ impl<D: Disk> Session<D> {
             let Mode::Confirm(confirms) = &mut channel.mode else {
                 return false;
             };
-            if let Some((tag, extent)) = confirms.confirm(durable) {
-                sink.confirm(id, tag, extent, Confirm::Ack);
+            while let Some((tag, extent, answer)) = confirms.confirm(durable) {
+                sink.confirm(id, tag, extent, answer);
             }
             !confirms.is_empty()
         });

@@ -45,7 +45,8 @@ pub(super) struct Locked<'a, D: Disk> {
 
 impl<'a, D: Disk> Locked<'a, D> {
     pub(super) fn new(broker: &'a Broker<D>, core: &'a mut Core, now: Now) -> Self {
-        let guard = broker.store.lock();
+        let mut guard = broker.store.lock();
+        guard.shard().set_time(now);
         // Loaded under the lock, so that it names no queue that was deleted.
         let topology = core.vhost.topology();
         core.routes
@@ -102,7 +103,7 @@ impl<'a, D: Disk> Locked<'a, D> {
         let reason = if outcome == Outcome::Acked {
             AckReason::Acked
         } else {
-            AckReason::Dropped
+            AckReason::Rejected
         };
         // A queue that was deleted meanwhile has nothing left to acknowledge.
         let now = self.now;

@@ -15,41 +15,47 @@ use super::transaction::PendingPublish;
 use super::{Body, authorise};
 use crate::auth::Action;
 use crate::command::Publish;
-use crate::effect::{Flow, Returned};
+use crate::effect::{Confirm, Flow, Returned};
 use crate::envelope;
 use crate::errors::{
     AmqpError, Answer, ReplyCode, access_refused, not_found, precondition_failed, storage_failed,
 };
 use crate::limits::PROPERTIES_BYTES_MAX;
-use crate::properties::{Properties, expiration_problem};
+use crate::properties::{Properties, expiration_ms, expiration_problem};
 use crate::resource::Resource;
 use crate::table;
 
 /// A message's queues and the properties that decide how it is stored.
 pub(super) struct Address {
     pub queues: Vec<QueueId>,
+    may_refuse: bool,
     persistence: Persistence,
     priority: u8,
+    life_ms: Option<u64>,
 }
 
 impl Address {
-    /// Appends a message of a transaction.
+    /// Appends a message of a transaction. A full queue that refuses it goes without.
     pub(super) fn publish<D: Disk>(
         &self,
         shard: &mut Shard<D>,
         publish: &PendingPublish,
         now: Now,
-    ) -> Answer<BlockNumber> {
+    ) -> Answer<()> {
         let stored = Stored {
             queues: &self.queues,
             persistence: self.persistence,
             priority: self.priority,
+            life_ms: self.life_ms,
             exchange: &publish.exchange,
             routing_key: &publish.routing_key,
             properties: &publish.properties,
             body: &[&publish.body],
         };
-        stored.publish(shard, now)
+        if self.may_refuse {
+            return stored.publish_where_it_fits(shard, now).map(drop);
+        }
+        stored.publish(shard, now).map(drop)
     }
 
     /// Bytes that it takes in the journal.
@@ -64,6 +70,8 @@ struct Stored<'a> {
     queues: &'a [QueueId],
     persistence: Persistence,
     priority: u8,
+    /// How long it lives, from now on.
+    life_ms: Option<u64>,
     exchange: &'a [u8],
     routing_key: &'a [u8],
     properties: &'a [u8],
@@ -87,9 +95,32 @@ impl Stored<'_> {
             persistence: self.persistence,
             priority: self.priority,
             timestamp_ms: now.wall_ms,
-            expires_ms: None,
+            expires_ms: self.life_ms.map(|life_ms| now.wall_ms.saturating_add(life_ms)),
         };
         shard.publish(&message).map_err(refused)
+    }
+
+    /// Leaves out the queues that refuse it: its block, unless all do, and what the publisher is told.
+    fn publish_where_it_fits<D: Disk>(
+        &self,
+        shard: &mut Shard<D>,
+        now: Now,
+    ) -> Answer<(Option<BlockNumber>, Confirm)> {
+        let properties = 2 + self.exchange.len() + self.routing_key.len() + self.properties.len();
+        let body = self.body.iter().map(|part| part.len()).sum();
+        let takes = |queue: &&QueueId| !shard.refuses(**queue, properties, body);
+        let queues: Vec<QueueId> = self.queues.iter().filter(takes).copied().collect();
+        let answer = if queues.len() == self.queues.len() {
+            Confirm::Ack
+        } else {
+            Confirm::Nack
+        };
+        if queues.is_empty() {
+            return Ok((None, answer));
+        }
+        let queues = &queues;
+        let block = Stored { queues, ..*self }.publish(shard, now)?;
+        Ok((Some(block), answer))
     }
 }
 
@@ -170,7 +201,7 @@ impl<D: Disk> Locked<'_, D> {
             return Ok(());
         };
         let route = core.routes.route(at);
-        let block = if route.queues.is_empty() {
+        let (block, answer) = if route.queues.is_empty() {
             if publish.mandatory && !is_reply {
                 returned(&Returned {
                     channel: publish.channel,
@@ -180,25 +211,30 @@ impl<D: Disk> Locked<'_, D> {
                     body: publish.body.clone(),
                 });
             }
-            None
+            (None, Confirm::Ack)
         } else {
             let stored = Stored {
                 queues: &route.queues,
                 persistence: persistence(&properties, route.durable),
                 priority: properties.priority.unwrap_or(0),
+                life_ms: properties.expiration.and_then(expiration_ms),
                 exchange: publish.exchange,
                 routing_key: publish.routing_key,
                 properties: raw_properties,
                 body,
             };
-            Some(stored.publish(shard, now)?)
+            if route.may_refuse {
+                stored.publish_where_it_fits(shard, now)?
+            } else {
+                (Some(stored.publish(shard, now)?), Confirm::Ack)
+            }
         };
         if let Mode::Confirm(confirms) = &mut channel.mode {
             // Poll registers the session to be woken; here would be once per message.
             if confirms.is_empty() {
                 core.unconfirmed.push(publish.channel);
             }
-            confirms.expect(block);
+            confirms.expect(block, answer);
         }
         Ok(())
     }
@@ -216,8 +252,10 @@ impl<D: Disk> Locked<'_, D> {
         let route = self.core.routes.route(at);
         Ok(Address {
             queues: route.queues.clone(),
+            may_refuse: route.may_refuse,
             persistence: persistence(&properties, route.durable),
             priority: properties.priority.unwrap_or(0),
+            life_ms: properties.expiration.and_then(expiration_ms),
         })
     }
 
@@ -257,10 +295,9 @@ impl<D: Disk> Locked<'_, D> {
             }
         }
         let (_, state) = self.guard.parts();
-        let is_kept = |queue| state.queues.get(&queue).is_some_and(|queue| queue.spec.is_kept());
         self.core
             .routes
-            .find(&self.topology, exchange, key, further, properties, is_kept)
+            .find(&self.topology, exchange, key, further, properties, &state.queues)
             .map_err(|_| not_found(Resource::exchange(exchange, vhost)))
     }
 
@@ -286,9 +323,6 @@ impl<D: Disk> Locked<'_, D> {
                 String::from_utf8_lossy(user),
                 self.core.login.user()
             )));
-        }
-        if properties.expiration.is_some() {
-            return Err(AmqpError::not_implemented("expiration property"));
         }
         Ok(())
     }

@@ -179,7 +179,7 @@ impl<D: Disk> Locked<'_, D> {
         }
         let acked = |outcome: Outcome| match outcome {
             Outcome::Acked => Some(AckReason::Acked),
-            Outcome::Dropped => Some(AckReason::Dropped),
+            Outcome::Dropped => Some(AckReason::Rejected),
             Outcome::Requeued => None,
         };
         let writes = !routed.is_empty() || transaction.settled.iter().any(|(_, how)| acked(*how).is_some());

@@ -7,6 +7,7 @@ mod expiring;
 mod governing;
 mod importing;
 mod limiting;
+mod limits;
 mod model;
 mod precedence;
 mod publishing;
@@ -77,6 +78,7 @@ struct Got {
 #[derive(Default)]
 struct Seen {
     confirms: Vec<(u64, Extent)>,
+    nacks: Vec<(u64, Extent)>,
     deliveries: Vec<Got>,
     cancelled: Vec<String>,
     closed: Vec<AmqpError>,
@@ -86,8 +88,10 @@ struct Seen {
 
 impl EffectSink for Seen {
     fn confirm(&mut self, _channel: ChannelId, tag: u64, extent: Extent, outcome: Confirm) {
-        assert_eq!(outcome, Confirm::Ack);
-        self.confirms.push((tag, extent));
+        match outcome {
+            Confirm::Ack => self.confirms.push((tag, extent)),
+            Confirm::Nack => self.nacks.push((tag, extent)),
+        }
     }
 
     fn deliver(&mut self, delivery: &Delivery<'_>) -> usize {

@@ -170,13 +170,6 @@ fn bad_properties_are_refused_in_rabbitmqs_words() {
             "406 PRECONDITION_FAILED - invalid expiration 'abc': no_integer".to_owned()
         )
     );
-    assert_eq!(
-        refused(b"\x01\x00\x0260"),
-        (
-            Scope::Connection,
-            "540 NOT_IMPLEMENTED - expiration property".to_owned()
-        )
-    );
     assert_eq!(refused(b"\x10").0, Scope::Connection);
 }
 

@@ -1,0 +1,155 @@
+//! Queues with limits, messages that expire, priorities.
+
+use super::*;
+
+/// Property flags and list for delivery mode 2 and this priority.
+fn with_priority(priority: u8) -> [u8; 4] {
+    [0x18, 0, 2, priority]
+}
+
+/// Property flags and list for delivery mode 2 and an expiration of two digits.
+fn expiring(digits: &[u8; 2]) -> [u8; 6] {
+    [0x11, 0, 2, 2, digits[0], digits[1]]
+}
+
+fn taken(client: &mut Client, queue: &str) -> Vec<String> {
+    let mut bodies = Vec::new();
+    while let Some(got) = client.get(queue, true) {
+        bodies.push(got.body);
+        client.poll();
+    }
+    bodies
+}
+
+#[test]
+fn a_queue_with_a_length_keeps_the_newest() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client
+        .declare_with("q", &[("x-max-length", Value::I32(2))])
+        .unwrap();
+    let bytes = [("x-max-length-bytes", Value::I64(3))];
+    client.declare_with("bytes", &bytes).unwrap();
+    let _ = client.publish("q", &["a", "b", "c"]);
+    let _ = client.publish("bytes", &["aa", "bb", "c"]);
+    client.poll();
+    assert_eq!((client.ready("q"), client.ready("bytes")), (2, 2));
+    assert_eq!(taken(&mut client, "q"), ["b", "c"]);
+    assert_eq!(taken(&mut client, "bytes"), ["bb", "c"]);
+}
+
+#[test]
+fn what_a_full_queue_refuses_is_nacked_and_others_have_it() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    let refusing = [
+        ("x-max-length", Value::I32(1)),
+        ("x-overflow", Value::str("reject-publish")),
+    ];
+    client.declare_with("full", &refusing).unwrap();
+    client.declare("free");
+    client.bind("amq.fanout", "full", "").unwrap();
+    client.bind("amq.fanout", "free", "").unwrap();
+    client.session.confirm_select(ONE, NOW).unwrap();
+    let _ = client.publish("full", &["a", "b"]);
+    let _ = client.publish_with("amq.fanout", "", PERSISTENT, &["c"]);
+    let _ = client.publish("free", &["d"]);
+    client.poll();
+    assert_eq!(client.seen.confirms, [(1, Extent::One), (4, Extent::One)]);
+    assert_eq!(client.seen.nacks, [(3, Extent::UpTo)]);
+    assert!(client.returned.is_empty(), "it was routed");
+    assert_eq!(taken(&mut client, "full"), ["a"]);
+    assert_eq!(taken(&mut client, "free"), ["c", "d"]);
+    let _ = client.publish("full", &["e"]);
+    client.poll();
+    assert_eq!(client.seen.confirms.last(), Some(&(5, Extent::One)));
+}
+
+#[test]
+fn a_transaction_goes_without_what_a_full_queue_refuses() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    let refusing = [
+        ("x-max-length", Value::I32(1)),
+        ("x-overflow", Value::str("reject-publish")),
+    ];
+    client.declare_with("full", &refusing).unwrap();
+    client.session.tx_select(ONE, NOW).unwrap();
+    let _ = client.publish("full", &["a", "b"]);
+    client.session.tx_commit(ONE, NOW, &mut |_| {}).unwrap();
+    assert_eq!(client.ready("full"), 1);
+}
+
+#[test]
+fn messages_expire_after_the_time_of_their_queue_or_their_own() {
+    let disk = SimDisk::new(7);
+    let broker = open(&disk);
+    let mut client = Client::new(&broker);
+    let ttl = [("x-message-ttl", Value::I32(50))];
+    client.declare_with("q", &ttl).unwrap();
+    let _ = client.publish_with("", "q", &expiring(b"20"), &["brief"]);
+    let _ = client.publish("q", &["longer"]);
+    let _ = client.publish_with("", "q", &expiring(b"99"), &["not for long"]);
+    client.poll();
+    assert_eq!(client.ready("q"), 3);
+    disk.advance(20);
+    client.poll();
+    assert_eq!(client.ready("q"), 2);
+    disk.advance(30);
+    client.poll();
+    assert_eq!(client.ready("q"), 0);
+}
+
+#[test]
+fn a_message_of_higher_priority_is_delivered_first() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    let levels = [("x-max-priority", Value::U8(5))];
+    client.declare_with("q", &levels).unwrap();
+    for (priority, body) in [(0, "a"), (5, "b"), (3, "c"), (200, "d")] {
+        let _ = client.publish_with("", "q", &with_priority(priority), &[body]);
+    }
+    client.poll();
+    assert_eq!(taken(&mut client, "q"), ["b", "d", "c", "a"]);
+}
+
+#[test]
+fn limits_and_priorities_hold_after_a_restart() {
+    let disk = SimDisk::new(7);
+    let broker = open(&disk);
+    let mut client = Client::new(&broker);
+    let arguments = [("x-max-length", Value::I32(2)), ("x-max-priority", Value::I32(5))];
+    client.declare_with("q", &arguments).unwrap();
+    let _ = client.publish_with("", "q", &with_priority(1), &["a"]);
+    let _ = client.publish_with("", "q", &with_priority(2), &["b"]);
+    client.poll();
+    let survivor = disk.after_kill();
+    drop((client, broker));
+    let broker = open(&survivor);
+    let mut client = Client::new(&broker);
+    client.declare_with("q", &arguments).unwrap();
+    client.poll();
+    let _ = client.publish_with("", "q", &with_priority(3), &["c"]);
+    client.poll();
+    // The head is dropped, whatever its level.
+    assert_eq!(taken(&mut client, "q"), ["c", "a"]);
+}
+
+#[test]
+fn another_limit_than_the_queue_has_is_refused_in_rabbitmqs_words() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client
+        .declare_with("q", &[("x-max-length", Value::I32(2))])
+        .unwrap();
+    let other = client.declare_with("q", &[("x-max-length", Value::I32(3))]);
+    assert_eq!(
+        refusal(other),
+        (
+            Scope::Channel,
+            "406 PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue 'q' in vhost '/': \
+             received '3' but current is '2'"
+                .to_owned()
+        )
+    );
+}
