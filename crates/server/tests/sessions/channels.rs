@@ -1,6 +1,6 @@
 //! Errors end a channel, and only that one.
 
-use logpond_amqp::{ChannelId, Method, Table, method};
+use logpond_amqp::{ChannelId, Method, Table, TableWriter, Value, method};
 
 use crate::client::{Client, ONE, ZERO, declare, publish, short};
 use crate::served::Served;
@@ -186,6 +186,43 @@ async fn a_return_comes_before_the_confirm() {
             delivery_tag: 1,
             multiple: false
         })
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_full_queue_refuses_is_nacked() {
+    let served = Served::start().await;
+    let mut client = Client::open_channel(served.address).await;
+    let mut table = Vec::new();
+    let mut arguments = TableWriter::new(&mut table);
+    arguments.put(short("x-max-length"), Value::I32(1));
+    arguments.put(short("x-overflow"), Value::LongString(b"reject-publish"));
+    let arguments = arguments.finish().unwrap();
+    let mut bytes = Vec::new();
+    method::queue::Declare {
+        no_wait: true,
+        arguments,
+        ..declare("full")
+    }
+    .encode(ONE, &mut bytes);
+    method::confirm::Select { no_wait: true }.encode(ONE, &mut bytes);
+    client.write(&bytes).await;
+    client.publish(ONE, "", "full", b"first").await;
+    let expected = Method::BasicAck(method::basic::Ack {
+        delivery_tag: 1,
+        multiple: false,
+    });
+    assert_eq!(client.receive().await.method(), expected);
+    client.publish(ONE, "", "full", b"second").await;
+    let expected = Method::BasicNack(method::basic::Nack {
+        delivery_tag: 2,
+        multiple: false,
+        requeue: false,
+    });
+    assert_eq!(client.receive().await.method(), expected);
+    assert_eq!(
+        client.get(ONE, "full").await.as_deref(),
+        Some(b"first".as_slice())
     );
 }
 
