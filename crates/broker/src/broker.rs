@@ -142,6 +142,14 @@ impl<D: Disk> Broker<D> {
         self.accounts.authenticate(user, password, peer)
     }
 
+    /// The login of a user whom somebody else vouches for: a verified certificate, or the configuration.
+    ///
+    /// # Errors
+    /// When there is no such user, or the user may not come from there.
+    pub fn vouched(&self, user: &str, peer: Peer) -> Result<Login, AuthError> {
+        self.accounts.vouched(user, peer)
+    }
+
     /// Opens a virtual host for a connection. `waker` is woken when [`Session::poll`] has something.
     ///
     /// # Errors

@@ -97,6 +97,9 @@ fn announce(server: &Server, data: &std::path::Path) {
     for address in server.addresses() {
         println!("listening on {address} (amqp)");
     }
+    for address in server.tls_addresses() {
+        println!("listening on {address} (amqps)");
+    }
 }
 
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {

@@ -17,6 +17,7 @@ mod peer;
 mod recovery_log;
 mod server;
 mod stop;
+mod tls;
 mod upkeep;
 
 pub use connection::RABBITMQ_VERSION;
@@ -24,3 +25,4 @@ pub use definitions::DefinitionsError;
 pub use listener::ListenError;
 pub use logpond_broker::OpenError;
 pub use server::{RunError, Server, StartError};
+pub use tls::TlsError;

@@ -20,6 +20,10 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const CLOSE_OK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an unauthenticated peer waits for its refusal, so that guessing passwords is slow.
 pub const REFUSAL_DELAY: Duration = Duration::from_secs(1);
+/// How long a peer that speaks another protocol has to take our answer before the connection is reset.
+pub const HEADER_ANSWER_TIME: Duration = Duration::from_millis(250);
+/// How often the files of certificates are looked at.
+pub const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(5);
 /// Body size of a message, when the configuration says nothing else.
 pub const MESSAGE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Largest value that the configuration may set for the body size.

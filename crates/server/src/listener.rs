@@ -8,14 +8,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::config::{Listen, Need};
-use crate::connection::serve;
+use crate::connection::{Arrival, serve};
 use crate::peer::PeerAddress;
 use crate::server::Shared;
 use crate::stop::{Phase, Stop};
+use crate::tls::Certificates;
 
 /// Pause after an `accept` that failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -50,8 +51,23 @@ pub(crate) async fn bind(addresses: &[Listen]) -> Result<Vec<TcpListener>, Liste
     Ok(listeners)
 }
 
+/// How a listener's connections are served.
+#[derive(Clone)]
+pub(crate) enum Security {
+    /// As they come.
+    Plain,
+    /// Encrypted, with the certificates of the moment.
+    Tls(Arc<Certificates>),
+}
+
 /// Accepts until the server stops. `alive` is held by each connection as long as it lasts.
-pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: Stop, alive: mpsc::Sender<()>) {
+pub(crate) async fn accept(
+    listener: TcpListener,
+    security: Security,
+    shared: Arc<Shared>,
+    stop: Stop,
+    alive: mpsc::Sender<()>,
+) {
     let mut until = stop.clone();
     loop {
         let accepted = tokio::select! {
@@ -59,7 +75,14 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: Sto
             () = until.reached(Phase::Draining) => return,
         };
         match accepted {
-            Ok((socket, address)) => admit(socket, PeerAddress::new(address), &shared, &stop, &alive),
+            Ok((socket, address)) => {
+                let tls = match &security {
+                    Security::Plain => None,
+                    Security::Tls(certificates) => Some(certificates.current()),
+                };
+                let peer = PeerAddress::new(address);
+                admit(Arrival { socket, peer, tls }, &shared, &stop, &alive);
+            }
             Err(error) => {
                 tracing::warn!(%error, "accept failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -68,20 +91,20 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: Sto
     }
 }
 
-fn admit(socket: TcpStream, peer: PeerAddress, shared: &Arc<Shared>, stop: &Stop, alive: &mpsc::Sender<()>) {
+fn admit(arrival: Arrival, shared: &Arc<Shared>, stop: &Stop, alive: &mpsc::Sender<()>) {
     // One sender is the server's own, and one each listener's.
     if alive.strong_count()
         > shared
             .settings
             .connections_max
-            .saturating_add(shared.settings.listen.len())
+            .saturating_add(shared.settings.listeners_max())
     {
-        tracing::warn!(client = %peer, limit = shared.settings.connections_max, "too many connections");
+        tracing::warn!(client = %arrival.peer, limit = shared.settings.connections_max, "too many connections");
         return;
     }
     let (shared, stop, alive) = (Arc::clone(shared), stop.clone(), alive.clone());
     tokio::spawn(async move {
-        serve(shared, socket, peer, stop).await;
+        serve(shared, arrival, stop).await;
         drop(alive);
     });
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use logpond_amqp::ReplyCode;
 use logpond_broker::{BrokerOptions, Now, OpenError, StartReport};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 
@@ -20,9 +21,10 @@ use crate::connection::Refusal;
 use crate::definitions::{self, DefinitionsError};
 use crate::engine::{ServerBroker, ServerDisk};
 use crate::limits::{DRAIN_TIME, SHUTDOWN_TIMEOUT};
-use crate::listener::{self, ListenError};
+use crate::listener::{self, ListenError, Security};
 use crate::recovery_log;
 use crate::stop::{Phase, Stopper};
+use crate::tls::{Certificates, TlsError};
 use crate::upkeep;
 
 /// How often we look whether the store still lives.
@@ -80,6 +82,9 @@ pub enum StartError {
     /// An address could not be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Certificate or key could not be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The definitions could not be loaded.
     #[error(transparent)]
     Definitions(#[from] DefinitionsError),
@@ -106,6 +111,7 @@ pub enum RunError {
 pub struct Server {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
     stopper: Stopper,
     alive: mpsc::Sender<()>,
     ended: mpsc::Receiver<()>,
@@ -133,17 +139,31 @@ impl Server {
         if let Some(path) = &shared.settings.definitions {
             blocking(|| definitions::load(&shared.broker, path, shared.now()))?;
         }
-        let listeners = listener::bind(&shared.settings.listen).await?;
-        let addresses = listeners
-            .iter()
-            .filter_map(|listener| listener.local_addr().ok())
-            .collect();
+        let certificates = shared.settings.tls.as_ref().map(Certificates::load).transpose()?;
+        let certificates = certificates.map(Arc::new);
+        let plain = listener::bind(&shared.settings.listen).await?;
+        let secure = match &shared.settings.tls {
+            Some(tls) => listener::bind(&tls.listen).await?,
+            None => Vec::new(),
+        };
+        let (addresses, tls_addresses) = (bound(&plain), bound(&secure));
+        let plain = plain.into_iter().map(|listener| (listener, Security::Plain));
+        let encrypted = secure.into_iter().zip(certificates.iter().cycle());
+        let encrypted =
+            encrypted.map(|(listener, certificates)| (listener, Security::Tls(Arc::clone(certificates))));
         let stopper = Stopper::new();
         let (alive, ended) = mpsc::channel(1);
         tokio::spawn(upkeep::keep_up(Arc::clone(&shared), stopper.subscribe()));
-        for listener in listeners {
+        if let Some(certificates) = &certificates {
+            tokio::spawn(upkeep::keep_certificates(
+                Arc::clone(certificates),
+                stopper.subscribe(),
+            ));
+        }
+        for (listener, security) in plain.chain(encrypted) {
             tokio::spawn(listener::accept(
                 listener,
+                security,
                 Arc::clone(&shared),
                 stopper.subscribe(),
                 alive.clone(),
@@ -152,6 +172,7 @@ impl Server {
         Ok(Self {
             shared,
             addresses,
+            tls_addresses,
             stopper,
             alive,
             ended,
@@ -162,6 +183,11 @@ impl Server {
     /// Where it listens, with the ports that the system chose.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where it listens for encrypted connections.
+    pub fn tls_addresses(&self) -> &[SocketAddr] {
+        &self.tls_addresses
     }
 
     /// What was found in the data directory.
@@ -240,6 +266,13 @@ async fn watch_store(broker: &ServerBroker) -> String {
             return cause.to_string();
         }
     }
+}
+
+fn bound(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+    listeners
+        .iter()
+        .filter_map(|listener| listener.local_addr().ok())
+        .collect()
 }
 
 fn open_disk(settings: &Settings) -> Result<ServerDisk, StartError> {

@@ -1,15 +1,19 @@
-//! What the broker does when time passes: queues that nobody used for as long as they asked for are deleted.
+//! What is done when time passes: queues that nobody used for as long as they asked for are deleted, certificates that changed are
+//! loaded again.
 //!
 //! Invariant: nothing here outlives the server's run, and nothing here holds up a connection.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::blocking::blocking;
+use crate::limits::CERTIFICATES_INTERVAL;
 use crate::server::Shared;
 use crate::stop::{Phase, Stop};
+use crate::tls::Certificates;
 
 /// How late something that is due may be noticed.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(100);
@@ -22,6 +26,33 @@ pub(crate) async fn keep_up(shared: Arc<Shared>, mut stop: Stop) {
         tokio::select! {
             _ = ticks.tick() => blocking(|| shared.broker.tick(shared.now())),
             () = stop.reached(Phase::Draining) => return,
+        }
+    }
+}
+
+/// Loads certificates again when a file changed, and at SIGHUP, until the server stops.
+pub(crate) async fn keep_certificates(certificates: Arc<Certificates>, mut stop: Stop) {
+    let mut ticks = interval(CERTIFICATES_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut hangup = signal(SignalKind::hangup())
+        .inspect_err(|error| tracing::warn!(%error, "cannot listen for SIGHUP"))
+        .ok();
+    let mut hung_up = async || match &mut hangup {
+        Some(hangup) => hangup.recv().await,
+        None => std::future::pending().await,
+    };
+    loop {
+        let is_due = tokio::select! {
+            _ = ticks.tick() => blocking(|| certificates.has_changed()),
+            _ = hung_up() => true,
+            () = stop.reached(Phase::Draining) => return,
+        };
+        if !is_due {
+            continue;
+        }
+        match blocking(|| certificates.reload()) {
+            Ok(()) => tracing::info!("certificate and key were loaded again"),
+            Err(error) => tracing::error!(%error, "certificate and key stay as they were"),
         }
     }
 }

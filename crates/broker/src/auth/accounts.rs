@@ -83,6 +83,14 @@ impl Accounts {
         self.current.load().authenticate(user, password, peer)
     }
 
+    /// The login of a user whom somebody else vouches for.
+    ///
+    /// # Errors
+    /// When there is no such user, or the user may not come from there.
+    pub fn vouched(&self, user: &str, peer: Peer) -> Result<Login, AuthError> {
+        self.current.load().vouched(user, peer)
+    }
+
     /// Whether the user has any permission in the virtual host.
     pub fn may_enter(&self, user: &str, vhost: &str) -> bool {
         self.current.load().may_enter(user, vhost)

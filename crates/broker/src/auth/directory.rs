@@ -49,6 +49,18 @@ impl Directory {
         Ok(Login::new(Arc::clone(name), Arc::clone(&account.tags)))
     }
 
+    /// The login of a user whom somebody else vouches for: a verified certificate, or the configuration.
+    ///
+    /// # Errors
+    /// When there is no such user, or the user may not come from there.
+    pub fn vouched(&self, user: &str, peer: Peer) -> Result<Login, AuthError> {
+        let (name, account) = self.users.get_key_value(user).ok_or(AuthError::Wrong)?;
+        if peer == Peer::Remote && LOOPBACK_ONLY.contains(&user) {
+            return Err(AuthError::LoopbackOnly);
+        }
+        Ok(Login::new(Arc::clone(name), Arc::clone(&account.tags)))
+    }
+
     /// Whether the user has any permission in the virtual host.
     pub fn may_enter(&self, user: &str, vhost: &str) -> bool {
         self.permission(user, vhost).is_some()

@@ -24,7 +24,7 @@ pub enum AuthError {
     LoopbackOnly,
 }
 
-/// A user whose password was right. Only [`Accounts::authenticate`](super::Accounts::authenticate) makes one.
+/// A user whose password was right, or whom somebody vouched for. Only [`Accounts`](super::Accounts) makes one.
 #[derive(Clone, Debug)]
 pub struct Login {
     user: Arc<str>,

@@ -27,6 +27,10 @@ pub struct ConfigFile {
     pub limits: Limits,
     /// `[store]`.
     pub store: StoreKeys,
+    /// `[tls]`.
+    pub tls: Tls,
+    /// `[auth]`.
+    pub auth: Auth,
 }
 
 /// `[defaults]`: used once, when the data directory is new.
@@ -80,6 +84,83 @@ pub struct Limits {
     pub connections_max: Option<usize>,
 }
 
+/// `[tls]`: encrypted connections. Nothing listens for them without a certificate.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// Addresses to listen on, `ADDR:PORT`.
+    pub listen: Option<Vec<String>>,
+    /// The server's certificate and those that lead to its root, PEM.
+    pub certificate: Option<PathBuf>,
+    /// Its key, PEM.
+    pub key: Option<PathBuf>,
+    /// The certificates that clients' certificates must lead to, PEM. Without it none is asked for.
+    pub client_ca: Option<PathBuf>,
+    /// Whether a client needs one.
+    pub client_certificates: Option<ClientCertificates>,
+    /// Which name in it is the user's, for the mechanism EXTERNAL.
+    pub login_from: Option<LoginFrom>,
+}
+
+/// Whether a client needs a certificate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificates {
+    /// It may have one.
+    #[default]
+    Optional,
+    /// Without one there is no connection.
+    Required,
+}
+
+/// Which name in a client's certificate is the user's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginFrom {
+    /// The whole subject, as in `CN=ann,O=Sawmill`.
+    #[default]
+    DistinguishedName,
+    /// Its common name.
+    CommonName,
+}
+
+/// `[auth]`: how clients may log in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// The mechanisms that are offered.
+    pub mechanisms: Option<Vec<Mechanism>>,
+    /// As whom a client is logged in that says nothing of itself.
+    pub anonymous_user: Option<String>,
+}
+
+/// How a client proves who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Mechanism {
+    /// Zero, user, zero, password (RFC 4616 with an empty authorisation identity).
+    Plain,
+    /// A field table with LOGIN and PASSWORD.
+    AmqPlain,
+    /// By its certificate: offered to encrypted connections only.
+    External,
+    /// Not at all.
+    Anonymous,
+}
+
+impl Mechanism {
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::AmqPlain => "AMQPLAIN",
+            Self::External => "EXTERNAL",
+            Self::Anonymous => "ANONYMOUS",
+        }
+    }
+}
+
 impl ConfigFile {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
@@ -124,6 +205,8 @@ impl ConfigFile {
             log,
             limits,
             store,
+            tls,
+            auth,
         } = other;
         replace(&mut self.data, data);
         replace(&mut self.listen, listen);
@@ -139,6 +222,14 @@ impl ConfigFile {
         replace(&mut self.limits.heartbeat_seconds, limits.heartbeat_seconds);
         replace(&mut self.limits.handshake_timeout_ms, limits.handshake_timeout_ms);
         replace(&mut self.limits.connections_max, limits.connections_max);
+        replace(&mut self.tls.listen, tls.listen);
+        replace(&mut self.tls.certificate, tls.certificate);
+        replace(&mut self.tls.key, tls.key);
+        replace(&mut self.tls.client_ca, tls.client_ca);
+        replace(&mut self.tls.client_certificates, tls.client_certificates);
+        replace(&mut self.tls.login_from, tls.login_from);
+        replace(&mut self.auth.mechanisms, auth.mechanisms);
+        replace(&mut self.auth.anonymous_user, auth.anonymous_user);
         self.store.overlay(&store);
     }
 }

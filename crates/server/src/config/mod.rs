@@ -14,6 +14,6 @@ mod store;
 mod tests;
 
 pub use error::ConfigError;
-pub use file::{ConfigFile, LogFormat};
-pub use settings::{DefaultUser, Listen, Need, Settings};
+pub use file::{ClientCertificates, ConfigFile, LogFormat, LoginFrom, Mechanism};
+pub use settings::{DefaultUser, Listen, Need, Settings, TlsSettings};
 pub use store::{Damage, StoreKeys, WriteMode};

@@ -5,12 +5,31 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ConfigError;
-use super::file::{ConfigFile, LogFormat};
+use super::file::{Auth, ClientCertificates, ConfigFile, LogFormat, LoginFrom, Mechanism, Tls};
 use super::store::StoreKeys;
 use crate::limits;
 
 /// The port of AMQP.
 pub const AMQP_PORT: u16 = 5672;
+/// The port of AMQP with TLS.
+pub const AMQPS_PORT: u16 = 5671;
+
+/// How encrypted connections are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Where to listen.
+    pub listen: Vec<Listen>,
+    /// The server's certificate.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// Whom of the clients' certificates to trust.
+    pub client_ca: Option<PathBuf>,
+    /// Whether a client needs one.
+    pub client_certificates: ClientCertificates,
+    /// Which name in it is the user's.
+    pub login_from: LoginFrom,
+}
 
 /// One address to listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +96,12 @@ pub struct Settings {
     pub handshake_timeout: Duration,
     /// Open connections.
     pub connections_max: usize,
+    /// Encrypted connections, if there is a certificate.
+    pub tls: Option<TlsSettings>,
+    /// How clients may log in.
+    pub mechanisms: Vec<Mechanism>,
+    /// As whom a client is logged in that says nothing of itself.
+    pub anonymous_user: Option<String>,
     /// Keys of `[store]`.
     pub store: StoreKeys,
     /// The store's options that come of them.
@@ -103,7 +128,10 @@ impl Settings {
             log,
             limits,
             store,
+            tls,
+            auth,
         } = file;
+        let (mechanisms, anonymous_user) = login(auth)?;
         let defaulted = |value: Option<String>, variable: &str, default: &str| {
             value
                 .or_else(|| environment(variable))
@@ -111,7 +139,13 @@ impl Settings {
         };
         Ok(Self {
             data: data.unwrap_or_else(|| PathBuf::from("./logpond-data")),
-            listen: listen.map_or_else(|| Ok(default_listen()), |list| parse_all(&list))?,
+            listen: listen.map_or_else(
+                || Ok(default_listen(AMQP_PORT)),
+                |list| parse_all(&list, "listen", AMQP_PORT),
+            )?,
+            tls: encryption(tls)?,
+            mechanisms,
+            anonymous_user,
             definitions,
             default_user: DefaultUser {
                 name: defaulted(defaults.user, "RABBITMQ_DEFAULT_USER", "guest"),
@@ -149,9 +183,64 @@ impl Settings {
     }
 }
 
-fn default_listen() -> Vec<Listen> {
+impl Settings {
+    /// How many sockets listen at most.
+    pub(crate) fn listeners_max(&self) -> usize {
+        self.listen.len() + self.tls.as_ref().map_or(0, |tls| tls.listen.len())
+    }
+}
+
+/// Which mechanisms are offered, and who the anonymous are.
+fn login(auth: Auth) -> Result<(Vec<Mechanism>, Option<String>), ConfigError> {
+    let mechanisms = auth
+        .mechanisms
+        .unwrap_or_else(|| vec![Mechanism::Plain, Mechanism::AmqPlain]);
+    let problem = match (mechanisms.contains(&Mechanism::Anonymous), &auth.anonymous_user) {
+        _ if mechanisms.is_empty() => Some(("auth.mechanisms", "without a mechanism nobody can log in")),
+        (true, None) => Some((
+            "auth.anonymous_user",
+            "ANONYMOUS needs a user to log clients in as",
+        )),
+        _ => None,
+    };
+    match problem {
+        Some((key, message)) => Err(ConfigError::Value {
+            key: key.to_owned(),
+            message: message.to_owned(),
+        }),
+        None => Ok((mechanisms, auth.anonymous_user)),
+    }
+}
+
+fn encryption(tls: Tls) -> Result<Option<TlsSettings>, ConfigError> {
+    if tls == Tls::default() {
+        return Ok(None);
+    }
+    let needed = |key: &str, path: Option<PathBuf>| {
+        path.ok_or_else(|| ConfigError::Value {
+            key: format!("tls.{key}"),
+            message: "is needed for encrypted connections".to_owned(),
+        })
+    };
+    if tls.client_certificates == Some(ClientCertificates::Required) {
+        needed("client_ca", tls.client_ca.clone())?;
+    }
+    Ok(Some(TlsSettings {
+        listen: tls.listen.map_or_else(
+            || Ok(default_listen(AMQPS_PORT)),
+            |list| parse_all(&list, "tls.listen", AMQPS_PORT),
+        )?,
+        certificate: needed("certificate", tls.certificate)?,
+        key: needed("key", tls.key)?,
+        client_ca: tls.client_ca,
+        client_certificates: tls.client_certificates.unwrap_or_default(),
+        login_from: tls.login_from.unwrap_or_default(),
+    }))
+}
+
+fn default_listen(port: u16) -> Vec<Listen> {
     let on = |ip: IpAddr, need| Listen {
-        address: SocketAddr::new(ip, AMQP_PORT),
+        address: SocketAddr::new(ip, port),
         need,
     };
     vec![
@@ -160,12 +249,12 @@ fn default_listen() -> Vec<Listen> {
     ]
 }
 
-fn parse_all(list: &[String]) -> Result<Vec<Listen>, ConfigError> {
-    list.iter().map(|text| parse_listen(text)).collect()
+fn parse_all(list: &[String], key: &str, port: u16) -> Result<Vec<Listen>, ConfigError> {
+    list.iter().map(|text| parse_listen(text, key, port)).collect()
 }
 
 /// `ADDR:PORT`, `[V6]:PORT`, `localhost:PORT`, `:PORT` (all addresses) or a bare address.
-fn parse_listen(text: &str) -> Result<Listen, ConfigError> {
+fn parse_listen(text: &str, key: &str, default_port: u16) -> Result<Listen, ConfigError> {
     let loopback = text
         .strip_prefix("localhost:")
         .map(|port| format!("127.0.0.1:{port}"));
@@ -173,9 +262,13 @@ fn parse_listen(text: &str) -> Result<Listen, ConfigError> {
     let written = loopback.or(everywhere).unwrap_or_else(|| text.to_owned());
     let address = written
         .parse::<SocketAddr>()
-        .or_else(|_| written.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, AMQP_PORT)))
+        .or_else(|_| {
+            written
+                .parse::<IpAddr>()
+                .map(|ip| SocketAddr::new(ip, default_port))
+        })
         .map_err(|_| ConfigError::Value {
-            key: "listen".to_owned(),
+            key: key.to_owned(),
             message: format!("`{text}` is not ADDRESS:PORT, for example 127.0.0.1:5672 or [::1]:5672"),
         })?;
     Ok(Listen {

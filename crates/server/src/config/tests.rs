@@ -85,6 +85,30 @@ fn the_environment_names_the_first_user_and_the_file_wins_over_it() {
     assert_eq!(settings.default_vhost, "<RABBITMQ_DEFAULT_VHOST>");
 }
 
+#[rstest]
+#[case("[tls]\ncertificate = 'c.pem'\n", "tls.key")]
+#[case(
+    "[tls]\ncertificate = 'c.pem'\nkey = 'k.pem'\nclient_certificates = 'required'\n",
+    "tls.client_ca"
+)]
+#[case("[auth]\nmechanisms = []\n", "auth.mechanisms")]
+#[case("[auth]\nmechanisms = ['ANONYMOUS']\n", "auth.anonymous_user")]
+fn what_a_login_or_encryption_lacks_is_named(#[case] text: &str, #[case] lacking: &str) {
+    let error = settings(text).unwrap_err();
+    assert!(
+        matches!(&error, ConfigError::Value { key, .. } if key == lacking),
+        "{error}"
+    );
+}
+
+#[test]
+fn encrypted_connections_have_a_port_of_their_own() {
+    let settings = settings("[tls]\ncertificate = 'c.pem'\nkey = 'k.pem'\n").unwrap();
+    let tls = settings.tls.unwrap();
+    assert_eq!(tls.listen[0].address.to_string(), "127.0.0.1:5671");
+    assert_eq!(settings.mechanisms, [Mechanism::Plain, Mechanism::AmqPlain]);
+}
+
 #[test]
 fn a_password_is_not_printed() {
     let printed = format!("{:?}", Settings::default());

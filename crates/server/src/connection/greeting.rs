@@ -5,13 +5,12 @@
 
 use std::io;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::handshake::{Handshake, HandshakeError, Opened};
 use super::refusal::Refusal;
-use crate::limits::{REFUSAL_DELAY, UNAUTHENTICATED_BYTES_MAX};
+use super::wire::Wire;
+use crate::limits::{HEADER_ANSWER_TIME, REFUSAL_DELAY, UNAUTHENTICATED_BYTES_MAX};
 
 /// An opened connection, and what the client sent behind `connection.open`.
 pub(super) struct Greeted {
@@ -34,7 +33,7 @@ pub(super) enum GreetingError {
 
 /// Leads a peer through the handshake.
 pub(super) async fn greet(
-    socket: &mut TcpStream,
+    socket: &mut Wire,
     mut handshake: Handshake,
     limit: std::time::Duration,
 ) -> Result<Greeted, GreetingError> {
@@ -59,17 +58,16 @@ impl From<io::Error> for Ended {
     }
 }
 
-async fn converse(socket: &mut TcpStream, handshake: &mut Handshake) -> Result<Greeted, Ended> {
+async fn converse(socket: &mut Wire, handshake: &mut Handshake) -> Result<Greeted, Ended> {
+    socket.shake_hands().await?;
+    if matches!(socket, Wire::Secure(_)) {
+        handshake.is_secure(socket.certificate());
+    }
     let mut bytes = Vec::with_capacity(1024);
     let mut out = Vec::new();
     loop {
         let room = UNAUTHENTICATED_BYTES_MAX - bytes.len();
-        if (&mut *socket)
-            .take(u64::try_from(room).expect("it is small"))
-            .read_buf(&mut bytes)
-            .await?
-            == 0
-        {
+        if socket.read_into(&mut bytes, room).await? == 0 {
             return Err(Ended::Gone);
         }
         let step = handshake.advance(&bytes, &mut out);
@@ -84,9 +82,17 @@ async fn converse(socket: &mut TcpStream, handshake: &mut Handshake) -> Result<G
 }
 
 /// Says goodbye in the manner that the error asks for.
-async fn dismiss(socket: &mut TcpStream, error: HandshakeError) -> GreetingError {
+async fn dismiss(socket: &mut Wire, error: HandshakeError) -> GreetingError {
     let (farewell, text) = match error {
-        HandshakeError::Header(mismatch) => (mismatch.answer.to_vec(), mismatch.to_string()),
+        HandshakeError::Header(mismatch) => {
+            if socket.write_all(&mismatch.answer).await.is_ok() {
+                // Until the answer has arrived, or the peer has gone by itself.
+                let _ = timeout(HEADER_ANSWER_TIME, drain(socket)).await;
+            }
+            // As RabbitMQ does: clients that wait for the end of such a connection see a reset.
+            let _ = socket.socket().set_zero_linger();
+            return GreetingError::Refused(mismatch.to_string());
+        }
         HandshakeError::Refused(refusal) => (close_frame(&refusal), refusal.text),
         HandshakeError::Silent(text) => {
             sleep(REFUSAL_DELAY).await;
@@ -107,7 +113,9 @@ fn close_frame(refusal: &Refusal) -> Vec<u8> {
 }
 
 /// Reads until the peer closes: a socket closed with unread bytes would take the farewell along.
-async fn drain(socket: &mut TcpStream) {
-    let mut sink = [0; 1024];
-    while socket.read(&mut sink).await.is_ok_and(|len| len > 0) {}
+async fn drain(socket: &mut Wire) {
+    let mut sink = Vec::with_capacity(1024);
+    while socket.read_into(&mut sink, 1024).await.is_ok_and(|len| len > 0) {
+        sink.clear();
+    }
 }

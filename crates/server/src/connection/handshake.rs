@@ -17,12 +17,13 @@ use logpond_amqp::{
 use logpond_broker::auth::{AuthError, Login, Peer};
 
 use super::refusal::Refusal;
-use super::sasl::{MECHANISMS, Mechanism};
+use super::sasl::{Credentials, Mechanism};
 use super::server_properties;
 use crate::blocking::blocking;
 use crate::engine::ServerSession;
 use crate::limits::{FRAME_BYTES_MIN, UNAUTHENTICATED_BYTES_MAX};
 use crate::server::Shared;
+use crate::tls::login_name;
 
 /// What both sides agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +86,8 @@ pub(super) struct Handshake {
     waker: Waker,
     client: Client,
     stage: Stage,
+    /// With TLS, and then the user of the client's certificate, if it has one.
+    secure: Option<Option<String>>,
 }
 
 impl Handshake {
@@ -103,7 +106,27 @@ impl Handshake {
             waker,
             client,
             stage: Stage::Header,
+            secure: None,
         }
+    }
+
+    /// The connection is encrypted, and the client has this certificate, which was verified.
+    pub fn is_secure(&mut self, certificate: Option<&[u8]>) {
+        let from = self
+            .shared
+            .settings
+            .tls
+            .as_ref()
+            .map(|tls| tls.login_from)
+            .unwrap_or_default();
+        self.secure = Some(certificate.and_then(|certificate| login_name(certificate, from)));
+    }
+
+    /// What may be offered on this connection.
+    fn mechanisms(&self) -> impl Iterator<Item = Mechanism> {
+        let is_secure = self.secure.is_some();
+        let offered = self.shared.settings.mechanisms.iter().copied();
+        offered.filter(move |mechanism| is_secure || *mechanism != Mechanism::External)
     }
 
     /// Takes bytes; how many are done with, and the connection once it is open.
@@ -147,11 +170,12 @@ impl Handshake {
     fn start(&mut self, out: &mut Vec<u8>) {
         let mut table = Vec::with_capacity(512);
         server_properties::write(&mut table, &self.shared.cluster_name);
+        let mechanisms: Vec<_> = self.mechanisms().map(Mechanism::name).collect();
         method::connection::Start {
             version_major: 0,
             version_minor: 9,
             server_properties: Table::parse(&table).expect("our own table is sound"),
-            mechanisms: MECHANISMS,
+            mechanisms: mechanisms.join(" ").as_bytes(),
             locales: b"en_US",
         }
         .encode(ChannelId::CONNECTION, out);
@@ -196,26 +220,42 @@ impl Handshake {
 
     fn login(&mut self, start_ok: &method::connection::StartOk<'_>) -> Result<Login, HandshakeError> {
         self.read_client(start_ok.client_properties);
-        let Some(mechanism) = Mechanism::from_name(start_ok.mechanism.as_bytes()) else {
+        let name = start_ok.mechanism.as_bytes();
+        let offered = self
+            .mechanisms()
+            .find(|mechanism| mechanism.name().as_bytes() == name);
+        let Some(mechanism) = offered else {
             let text = format!("unknown authentication mechanism '{}'", start_ok.mechanism);
             return Err(HandshakeError::Refused(Refusal::new(
                 ReplyCode::COMMAND_INVALID,
                 text,
             )));
         };
-        let login = match mechanism.credentials(start_ok.response) {
-            Some(credentials) => {
-                self.client.user = credentials.user.to_owned();
-                let (shared, peer) = (Arc::clone(&self.shared), self.client.peer);
-                blocking(|| {
-                    shared
-                        .broker
-                        .authenticate(credentials.user, credentials.password, peer)
-                })
+        let login = match mechanism {
+            Mechanism::Plain | Mechanism::AmqPlain => {
+                self.check_password(mechanism.credentials(start_ok.response))
             }
-            None => Err(AuthError::Wrong),
+            Mechanism::External => self.vouch(self.secure.clone().flatten()),
+            Mechanism::Anonymous => self.vouch(self.shared.settings.anonymous_user.clone()),
         };
         login.map_err(|error| self.refuse_login(mechanism, error))
+    }
+
+    fn check_password(&mut self, credentials: Option<Credentials<'_>>) -> Result<Login, AuthError> {
+        let credentials = credentials.ok_or(AuthError::Wrong)?;
+        self.client.user = credentials.user.to_owned();
+        let peer = self.client.peer;
+        blocking(|| {
+            self.shared
+                .broker
+                .authenticate(credentials.user, credentials.password, peer)
+        })
+    }
+
+    /// Somebody else said who this is: the certificate, or the configuration.
+    fn vouch(&mut self, user: Option<String>) -> Result<Login, AuthError> {
+        self.client.user = user.ok_or(AuthError::Wrong)?;
+        self.shared.broker.vouched(&self.client.user, self.client.peer)
     }
 
     fn refuse_login(&self, mechanism: Mechanism, error: AuthError) -> HandshakeError {

@@ -17,8 +17,9 @@ mod sasl;
 mod server_properties;
 mod signal;
 mod task;
+mod wire;
 
 pub(crate) use batch::CommandSpace;
 pub(crate) use refusal::Refusal;
 pub use server_properties::RABBITMQ_VERSION;
-pub(crate) use task::serve;
+pub(crate) use task::{Arrival, serve};

@@ -6,8 +6,7 @@
 
 use std::io;
 
-use tokio::net::TcpStream;
-
+use super::wire::Wire;
 use crate::buffers::Buffers;
 
 /// Whether the socket took everything.
@@ -32,7 +31,7 @@ impl Output {
     }
 
     /// Writes what the socket takes without waiting.
-    pub fn write_to(&mut self, socket: &TcpStream, buffer: &mut Vec<u8>) -> io::Result<Written> {
+    pub fn write_to(&mut self, socket: &mut Wire, buffer: &mut Vec<u8>) -> io::Result<Written> {
         while self.written < buffer.len() {
             match socket.try_write(&buffer[self.written..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -47,7 +46,12 @@ impl Output {
         }
         self.written = 0;
         buffer.clear();
-        Ok(Written::All)
+        socket.flush()?;
+        Ok(if socket.owes() {
+            Written::Some
+        } else {
+            Written::All
+        })
     }
 
     /// Forgets what was written, once that is most of the buffer, so that a slow reader does not make it grow.

@@ -1,9 +1,8 @@
-//! The two login mechanisms: what user and password a response holds.
+//! The login mechanisms, and what user and password a response holds.
 
 use logpond_amqp::{Table, Value};
 
-/// What `connection.start` offers.
-pub(super) const MECHANISMS: &[u8] = b"PLAIN AMQPLAIN";
+pub(super) use crate::config::Mechanism;
 
 /// A user and a password, as claimed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -12,38 +11,13 @@ pub(super) struct Credentials<'a> {
     pub password: &'a [u8],
 }
 
-/// How a client proves who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mechanism {
-    /// Zero, user, zero, password (RFC 4616 with an empty authorisation identity).
-    Plain,
-    /// A field table with LOGIN and PASSWORD.
-    AmqPlain,
-}
-
 impl Mechanism {
-    /// Finds a mechanism by its name.
-    pub fn from_name(name: &[u8]) -> Option<Self> {
-        match name {
-            b"PLAIN" => Some(Self::Plain),
-            b"AMQPLAIN" => Some(Self::AmqPlain),
-            _ => None,
-        }
-    }
-
-    /// Its name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "PLAIN",
-            Self::AmqPlain => "AMQPLAIN",
-        }
-    }
-
-    /// Reads a response; nothing if it is not one.
-    pub fn credentials(self, response: &[u8]) -> Option<Credentials<'_>> {
+    /// Reads a response that holds a password; nothing if it does not.
+    pub(super) fn credentials(self, response: &[u8]) -> Option<Credentials<'_>> {
         match self {
             Self::Plain => plain(response),
             Self::AmqPlain => amqplain(response),
+            Self::External | Self::Anonymous => None,
         }
     }
 }

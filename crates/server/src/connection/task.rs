@@ -22,16 +22,34 @@ use super::heartbeat::{Beat, Heartbeat};
 use super::link::{Life, Link};
 use super::output::{Output, Written, equip, release};
 use super::signal::Signal;
+use super::wire::Wire;
 use crate::limits::{CLOSE_OK_TIMEOUT, POLL_BYTES_MAX, SHUTDOWN_CLOSE_TIMEOUT, WRITE_BUFFER_BYTES};
 use crate::peer::PeerAddress;
 use crate::server::Shared;
 use crate::stop::{Phase, Stop};
 
+/// A socket that was accepted.
+pub(crate) struct Arrival {
+    pub socket: TcpStream,
+    pub peer: PeerAddress,
+    /// With what to encrypt, if the client spoke to a port for that.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+}
+
 /// Serves one accepted socket to its end.
-pub(crate) async fn serve(shared: Arc<Shared>, mut socket: TcpStream, peer: PeerAddress, mut stop: Stop) {
+pub(crate) async fn serve(shared: Arc<Shared>, arrival: Arrival, mut stop: Stop) {
+    let Arrival { socket, peer, tls } = arrival;
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(client = %peer, %error, "TCP_NODELAY refused");
     }
+    let wire = match tls {
+        None => Ok(Wire::plain(socket)),
+        Some(config) => Wire::secure(socket, config),
+    };
+    let mut socket = match wire {
+        Ok(wire) => wire,
+        Err(error) => return tracing::warn!(client = %peer, %error, "no connection"),
+    };
     let signal = Arc::new(Signal::default());
     let handshake = Handshake::new(Arc::clone(&shared), peer.kind(), peer.to_string(), signal.waker());
     let limit = shared.settings.handshake_timeout;
@@ -52,7 +70,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut socket: TcpStream, peer: Peer
 
 struct Task {
     shared: Arc<Shared>,
-    socket: TcpStream,
+    socket: Wire,
     signal: Arc<Signal>,
     link: Link,
     heartbeat: Heartbeat,
@@ -68,7 +86,7 @@ struct Task {
 }
 
 impl Task {
-    fn new(shared: Arc<Shared>, socket: TcpStream, signal: Arc<Signal>, greeted: Greeted) -> Self {
+    fn new(shared: Arc<Shared>, socket: Wire, signal: Arc<Signal>, greeted: Greeted) -> Self {
         let Greeted { opened, rest } = greeted;
         let heartbeat = Heartbeat::new(opened.tuning.heartbeat_seconds);
         let link = Link::new(Arc::clone(&shared), opened.session, opened.tuning, opened.client);
@@ -95,6 +113,7 @@ impl Task {
         if let Err(error) = self.converse(&mut stop).await {
             self.link.abandon(&error.to_string());
         }
+        self.socket.end();
         let name = &self.link.client.name;
         match self.link.cause() {
             Some(cause) => tracing::warn!(client = %name, %cause, "connection ended"),
@@ -127,6 +146,9 @@ impl Task {
     async fn wait(&mut self, stop: &mut Stop) -> io::Result<()> {
         let interest = self.interest();
         let reads = self.reads();
+        if reads && self.socket.has_input() {
+            return self.read();
+        }
         let blocked = self.blockage.deadline();
         tokio::select! {
             ready = ready(&self.socket, interest) => {
@@ -162,7 +184,7 @@ impl Task {
         }
         if self.pending() > 0 && !self.is_socket_full {
             self.heartbeat.sent();
-            let written = self.output.write_to(&self.socket, &mut self.link.out)?;
+            let written = self.output.write_to(&mut self.socket, &mut self.link.out)?;
             self.is_socket_full = written == Written::Some;
         }
         release(&mut self.link.out, &self.shared.buffers);
@@ -182,7 +204,8 @@ impl Task {
 
     /// Bytes that the socket has not taken yet.
     fn pending(&self) -> usize {
-        self.output.pending(&self.link.out)
+        let owed = usize::from(self.socket.owes());
+        self.output.pending(&self.link.out) + owed
     }
 
     fn interest(&self) -> Option<Interest> {
@@ -270,7 +293,7 @@ impl Task {
     }
 }
 
-async fn ready(socket: &TcpStream, interest: Option<Interest>) -> io::Result<tokio::io::Ready> {
+async fn ready(socket: &Wire, interest: Option<Interest>) -> io::Result<tokio::io::Ready> {
     match interest {
         Some(interest) => socket.ready(interest).await,
         None => pending().await,

@@ -8,3 +8,4 @@ mod content;
 mod handshake;
 mod lifetime;
 mod served;
+mod tls;

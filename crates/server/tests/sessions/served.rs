@@ -11,6 +11,8 @@ use tokio::task::JoinHandle;
 /// A running server; it ends with the test's runtime.
 pub struct Served {
     pub address: SocketAddr,
+    /// Where it listens for encrypted connections.
+    pub tls_addresses: Vec<SocketAddr>,
     pub directory: TempDir,
     stop: oneshot::Sender<()>,
     run: JoinHandle<Result<(), RunError>>,
@@ -36,6 +38,7 @@ impl Served {
         let directory = tempfile::tempdir().unwrap();
         let server = Server::start(settings(&directory, more)).await.unwrap();
         let address = server.addresses()[0];
+        let tls_addresses = server.tls_addresses().to_vec();
         let (stop, stopped) = oneshot::channel();
         let run = tokio::spawn(server.run(async {
             // A test that ends drops the sender, and with it the server.
@@ -43,6 +46,7 @@ impl Served {
         }));
         Self {
             address,
+            tls_addresses,
             directory,
             stop,
             run,
