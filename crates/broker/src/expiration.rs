@@ -2,8 +2,9 @@
 //!
 //! Invariants:
 //! - Use is what RabbitMQ calls use: a consumer, a declaration of any kind, `basic.get`. Publishing is none.
-//! - A queue with an expiry and without consumers stands in `due` at least once, at its deadline or before it. A use only notes
-//!   the time: what is due too early is put back, so a use costs no look-up here.
+//! - A queue with an expiry and without consumers stands in `due`, at its deadline or before it. A use only notes the time: what is
+//!   due too early is put back, so a use costs no look-up here.
+//! - `due` is bounded by the number of queues, however often consumers and queues come and go.
 //!
 //! Elsewhere: who calls [`Broker::tick`], and how often (the server).
 
@@ -17,12 +18,17 @@ use crate::broker::Broker;
 use crate::queue::Queue;
 use crate::state::BrokerState;
 
+/// Deadlines of queues that were deleted before, beyond as many as there are queues.
+const DELETED_KEPT_MAX: usize = 1024;
+
 /// When a queue goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expiry {
     /// For how long nobody must have used it.
     pub after_ms: u64,
     unused_since_ms: u64,
+    /// Whether the queue stands in `due`.
+    is_scheduled: bool,
 }
 
 impl Expiry {
@@ -54,6 +60,7 @@ impl BrokerState {
         queue.expiry = after_ms.map(|after_ms| Expiry {
             after_ms,
             unused_since_ms: now.mono_ms,
+            is_scheduled: false,
         });
         self.schedule_expiry(id);
     }
@@ -72,8 +79,27 @@ impl BrokerState {
     }
 
     fn schedule_expiry(&mut self, id: QueueId) {
-        if let Some(deadline) = self.queues.get(&id).and_then(Queue::expires_at) {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return;
+        };
+        let Some(deadline) = queue.expires_at() else {
+            return;
+        };
+        if let Some(expiry) = &mut queue.expiry
+            && !std::mem::replace(&mut expiry.is_scheduled, true)
+        {
             self.expirations.due.push(Reverse((deadline, id)));
+        }
+        self.forget_deleted();
+    }
+
+    /// Queues come and go before their deadline: what they leave here is bounded by those that are there.
+    fn forget_deleted(&mut self) {
+        let queues = &self.queues;
+        if self.expirations.due.len() > 2 * queues.len() + DELETED_KEPT_MAX {
+            self.expirations
+                .due
+                .retain(|Reverse((_, id))| queues.contains_key(id));
         }
     }
 
@@ -84,10 +110,16 @@ impl BrokerState {
                 return None;
             }
             self.expirations.due.pop();
-            match self.queues.get(&id).and_then(Queue::expires_at) {
+            let Some(queue) = self.queues.get_mut(&id) else {
+                continue;
+            };
+            if let Some(expiry) = &mut queue.expiry {
+                expiry.is_scheduled = false;
+            }
+            // With consumers it has no deadline; their end schedules it again.
+            match queue.expires_at() {
                 Some(deadline) if deadline <= now.mono_ms => return Some(id),
-                Some(deadline) => self.expirations.due.push(Reverse((deadline, id))),
-                // It went, or has consumers, whose end schedules it again.
+                Some(_) => self.schedule_expiry(id),
                 None => {}
             }
         }
@@ -105,5 +137,13 @@ impl<D: Disk> Broker<D> {
                 queue.expires_at().is_some_and(|deadline| deadline <= now.mono_ms)
             });
         }
+    }
+}
+
+#[cfg(test)]
+impl Expirations {
+    /// How many deadlines are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.due.len()
     }
 }

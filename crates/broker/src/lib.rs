@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod acquired;
 mod admin;
 mod arguments;
 pub mod auth;

@@ -10,6 +10,8 @@ pub const OUTBOX_BLOCKS_MAX: usize = 16;
 pub const REPLIES_MAX: usize = 65_536;
 /// Bytes of the direct replies that wait for one session (one larger reply is still taken).
 pub const REPLIES_BYTES_MAX: usize = 32 << 20;
+/// Messages of a quorum queue whose acquisitions are counted at once.
+pub const ACQUIRED_MAX: usize = 65_536;
 /// Routes that one session remembers before it forgets all of them.
 pub const ROUTES_MAX: usize = 1024;
 /// Largest number of properties' bytes (flags, list, exchange and key) that a message may have.

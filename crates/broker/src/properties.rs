@@ -6,6 +6,8 @@
 
 use logpond_routing::MessageProperty;
 
+use crate::table;
+
 /// The properties that decide something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Properties<'a> {
@@ -123,6 +125,37 @@ impl<'a> Properties<'a> {
     pub(crate) fn is_persistent(&self) -> bool {
         self.delivery_mode == Some(2)
     }
+}
+
+/// `raw` with one more header, in place of one of the same name. What is no property list stays as it is.
+pub(crate) fn with_long_header(raw: &[u8], name: &[u8], value: i64) -> Vec<u8> {
+    let Ok(properties) = Properties::parse(raw) else {
+        return raw.to_vec();
+    };
+    if let Some(headers) = properties.headers {
+        return properties.with_headers(raw, &table::with_long(headers, name, value));
+    }
+    let headers = table::with_long(&[], name, value);
+    let len = u32::try_from(headers.len()).expect("one header is short");
+    let mut cursor = Cursor(raw);
+    let flags = cursor.flags().unwrap_or_default();
+    let list_at = raw.len() - cursor.0.len();
+    // Only these two stand before the headers.
+    for flag in [CONTENT_TYPE, CONTENT_ENCODING] {
+        if cursor.skip_string_if(flags & flag != 0).is_err() {
+            return raw.to_vec();
+        }
+    }
+    let headers_at = raw.len() - cursor.0.len();
+    [
+        &(flags | HEADERS).to_be_bytes(),
+        &raw[2..list_at],
+        &raw[list_at..headers_at],
+        &len.to_be_bytes(),
+        &headers,
+        &raw[headers_at..],
+    ]
+    .concat()
 }
 
 /// The bytes of a property that exchanges may hash.
@@ -284,6 +317,24 @@ mod tests {
         assert_eq!((read.headers, read.priority), (Some(&b""[..]), Some(7)));
         let bare = Properties::parse(&[0, 0]).unwrap();
         assert_eq!(bare.with_headers(&[0, 0], b"x"), [0, 0]);
+    }
+
+    #[test]
+    fn a_header_is_added_where_there_are_none_or_some_or_the_same() {
+        let one = b"\x01al\0\0\0\0\0\0\0\x07";
+        let bare = with_long_header(&[0, 0], b"a", 7);
+        assert_eq!(Properties::parse(&bare).unwrap().headers, Some(&one[..]));
+        let raw = [&(CONTENT_TYPE | PRIORITY).to_be_bytes()[..], b"\x01t", b"\x05"].concat();
+        let added = with_long_header(&raw, b"a", 7);
+        let read = Properties::parse(&added).unwrap();
+        assert_eq!((read.headers, read.priority), (Some(&one[..]), Some(5)));
+        assert_eq!(with_long_header(&added, b"a", 7), added);
+        let other = with_long_header(&added, b"b", 1);
+        assert_eq!(
+            Properties::parse(&other).unwrap().headers.unwrap().len(),
+            2 * one.len()
+        );
+        assert_eq!(with_long_header(&[1], b"a", 7), [1]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use logpond_routing::{Arguments, Value};
 use logpond_store::{BlockNumber, QueueId};
 use serde::{Deserialize, Serialize};
 
+use crate::acquired::AcquiredCounts;
 use crate::expiration::Expiry;
 use crate::outbox::SessionKey;
 use crate::policy::Applied;
@@ -90,6 +91,8 @@ pub(crate) struct Queue {
     pub rota: Rota,
     /// When it goes for want of use.
     pub expiry: Option<Expiry>,
+    /// How often its messages were given back, if it says so.
+    pub acquired: Option<Arc<AcquiredCounts>>,
     /// The policies that hold for it.
     pub policy: Applied,
     /// A delivery waits for this block.
@@ -99,11 +102,13 @@ pub(crate) struct Queue {
 impl Queue {
     pub(crate) fn new(spec: Arc<QueueSpec>, owner: Option<SessionKey>) -> Self {
         let rota = Rota::new(spec.sharing());
+        let acquired = (spec.kind == QueueKind::Quorum).then(Arc::default);
         Self {
             spec,
             owner,
             rota,
             expiry: None,
+            acquired,
             policy: Applied::default(),
             waits: None,
         }

@@ -19,6 +19,7 @@ use crate::queue::Queue;
 use crate::registry::Registry;
 use crate::replies::ReplyConsumers;
 use crate::rota::Sharing;
+use crate::unacked::Run;
 
 /// The broker's part of a shard's state.
 #[derive(Default)]
@@ -66,6 +67,28 @@ impl BrokerState {
         if let Some(key) = consumer
             && let Some(consumer) = self.consumers.get_mut(key)
             && consumer.release(count)
+        {
+            let queue = consumer.queue;
+            self.touch(queue);
+        }
+    }
+
+    /// Follows from messages that were settled for good.
+    pub(crate) fn settled(&mut self, run: &Run) {
+        let consumer = run.consumer.and_then(|key| self.consumers.get_mut(key));
+        let acquired = match &consumer {
+            Some(consumer) => consumer.acquired.as_ref(),
+            // Of basic.get, or of a consumer that went.
+            None => self
+                .queues
+                .get(&run.queue)
+                .and_then(|queue| queue.acquired.as_ref()),
+        };
+        if let Some(acquired) = acquired {
+            acquired.settled(run.first_seq, run.count);
+        }
+        if let Some(consumer) = consumer
+            && consumer.release(run.count)
         {
             let queue = consumer.queue;
             self.touch(queue);

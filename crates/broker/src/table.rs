@@ -62,6 +62,19 @@ pub(crate) fn without_hidden(table: &[u8]) -> Vec<u8> {
     left
 }
 
+/// The table with a signed 64-bit number under `name`, in place of what stood there.
+pub(crate) fn with_long(table: &[u8], name: &[u8], value: i64) -> Vec<u8> {
+    let mut whole = Vec::with_capacity(table.len() + name.len() + 10);
+    for field in Fields(Cursor(table)).filter(|field| field.name != name) {
+        whole.extend_from_slice(field.bytes);
+    }
+    whole.push(u8::try_from(name.len()).expect("our own names are short"));
+    whole.extend_from_slice(name);
+    whole.push(b'l');
+    whole.extend_from_slice(&value.to_be_bytes());
+    whole
+}
+
 /// RabbitMQ's name of a field type.
 const fn type_name(kind: u8) -> &'static str {
     match kind {

@@ -1,7 +1,7 @@
 //! Setting and removing policies, and applying them to what exists.
 //!
 //! Invariants:
-//! - A policy is in the catalog before it holds.
+//! - What changes in the catalog changes there before it holds.
 //! - Names are compared with patterns without the shard's lock: there may be a hundred thousand of them.
 
 use std::sync::Arc;
@@ -43,14 +43,15 @@ impl<D: Disk> Broker<D> {
     pub fn delete_policy(&self, vhost: &str, kind: PolicyKind, name: &str, now: Now) -> Answer<()> {
         let vhost = self.known_vhost(vhost)?;
         let _administration = self.administer();
-        let mut is_there = false;
-        vhost.change_policies(|policies| is_there = policies.remove(kind, name));
-        if is_there {
-            let mut changes = Changes::default();
-            changes.delete(&policy_key(&vhost.name, kind, name));
-            self.commit_definitions(changes)?;
-            apply(&self.store, &vhost, now);
+        let is_it = |policy: &Arc<Policy>| policy.kind == kind && policy.name == name;
+        if !vhost.policies().iter().any(is_it) {
+            return Ok(());
         }
+        let mut changes = Changes::default();
+        changes.delete(&policy_key(&vhost.name, kind, name));
+        self.commit_definitions(changes)?;
+        vhost.change_policies(|policies| policies.remove(kind, name));
+        apply(&self.store, &vhost, now);
         Ok(())
     }
 

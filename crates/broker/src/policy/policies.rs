@@ -19,9 +19,9 @@ impl Policies {
             .insert((policy.kind, policy.name.clone()), Arc::new(policy));
     }
 
-    /// Removes a policy; false if there was none.
-    pub(crate) fn remove(&mut self, kind: PolicyKind, name: &str) -> bool {
-        self.by_name.remove(&(kind, name.to_owned())).is_some()
+    /// Removes a policy.
+    pub(crate) fn remove(&mut self, kind: PolicyKind, name: &str) {
+        self.by_name.remove(&(kind, name.to_owned()));
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Policy>> {

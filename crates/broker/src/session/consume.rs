@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use logpond_store::disk::{Disk, Now};
 
-use super::Session;
 use super::locked::Locked;
+use super::{Session, Told};
 use crate::arguments;
 use crate::auth::Action;
 use crate::command::{ChannelId, Consume, Qos};
@@ -122,6 +122,10 @@ impl<D: Disk> Locked<'_, D> {
         if taken {
             return Err(access_refused(format_args!("{spec} in exclusive use")));
         }
+        let acquired = state
+            .queues
+            .get(&spec.id)
+            .and_then(|queue| queue.acquired.clone());
         let key = state.consumers.insert(Consumer {
             session,
             channel,
@@ -134,6 +138,7 @@ impl<D: Disk> Locked<'_, D> {
             },
             exclusive: request.exclusive,
             prefetch,
+            acquired: acquired.clone(),
             held: 0,
             yields: false,
             stalled: false,
@@ -142,7 +147,11 @@ impl<D: Disk> Locked<'_, D> {
             queue.rota.add(key, priority);
         }
         state.touch(spec.id);
-        self.core.tags.insert(key, Arc::clone(&tag));
+        let told = Told {
+            tag: Arc::clone(&tag),
+            acquired,
+        };
+        self.core.tags.insert(key, told);
         self.core.channel(channel)?.consumers.insert(tag, key);
         Ok(())
     }

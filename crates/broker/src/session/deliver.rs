@@ -16,6 +16,7 @@ use crate::effect::{Delivery, EffectSink, Flow, Polled};
 use crate::envelope::Envelope;
 use crate::errors::storage_failed;
 use crate::outbox::{Notice, OutRun, Outbox, Position};
+use crate::properties::with_long_header;
 use crate::replies::ReplyBox;
 use crate::unacked::Run;
 
@@ -156,7 +157,7 @@ impl<D: Disk> Session<D> {
                 return 0;
             }
         };
-        let (Some(channel), Some(tag)) = (core.channels.get_mut(run.channel), core.tags.get(&run.consumer))
+        let (Some(channel), Some(told)) = (core.channels.get_mut(run.channel), core.tags.get(&run.consumer))
         else {
             // The consumer's queue was deleted while the message was on its way.
             core.inbox.gone.push(one(run, lease.seq, 0));
@@ -169,17 +170,30 @@ impl<D: Disk> Session<D> {
             AckMode::Manual => channel.unacked.push(sent),
             AckMode::Automatic => append(&mut core.inbox.sent, &sent),
         }
+        let counted;
+        let properties = match &told.acquired {
+            Some(acquired) if lease.redelivered => {
+                counted = with_acquired_count(envelope.properties, acquired.of(lease.seq));
+                &counted
+            }
+            _ => envelope.properties,
+        };
         sink.deliver(&Delivery {
             channel: run.channel,
-            consumer_tag: tag,
+            consumer_tag: &told.tag,
             delivery_tag,
             redelivered: lease.redelivered,
             exchange: envelope.exchange,
             routing_key: envelope.routing_key,
-            properties: envelope.properties,
+            properties,
             body: message.body,
         })
     }
+}
+
+/// As quorum queues say it of what they deliver again.
+pub(super) fn with_acquired_count(properties: &[u8], count: u32) -> Vec<u8> {
+    with_long_header(properties, b"x-acquired-count", count.into())
 }
 
 fn append(runs: &mut Vec<Run>, next: &Run) {

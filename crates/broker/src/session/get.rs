@@ -4,6 +4,7 @@ use logpond_store::disk::{Disk, Now};
 use logpond_store::{AckReason, Lease, LeaseOutcome, ReadError, Sources};
 
 use super::Session;
+use super::deliver::with_acquired_count;
 use super::locked::Locked;
 use crate::admin::count;
 use crate::auth::Action;
@@ -23,6 +24,8 @@ struct Taken {
     lease: Lease,
     sources: Sources,
     remaining: u32,
+    /// How often it was taken before, if its queue says so.
+    acquired: Option<u32>,
 }
 
 impl<D: Disk> Session<D> {
@@ -87,12 +90,19 @@ impl<D: Disk> Session<D> {
             let outcome = shard
                 .lease(spec.id, 1, u64::MAX, &mut leases, &mut sources)
                 .map_err(storage_failed)?;
+            let acquired = state
+                .queues
+                .get(&spec.id)
+                .and_then(|queue| queue.acquired.clone());
             let remaining = count(shard.counts(spec.id).unwrap_or_default().ready);
             // The lease may have asked for a delivery mark, which somebody has to write.
             locked.release(1, now);
             match outcome {
                 LeaseOutcome::Some(_) => {
                     let taken = Taken {
+                        acquired: acquired
+                            .filter(|_| leases[0].redelivered)
+                            .map(|acquired| acquired.of(leases[0].seq)),
                         lease: leases[0],
                         sources,
                         remaining,
@@ -141,6 +151,9 @@ impl<D: Disk> Session<D> {
         if mode == AckMode::Manual {
             open.unacked.push(run);
         }
+        let counted = taken
+            .acquired
+            .map(|count| with_acquired_count(envelope.properties, count));
         let delivery = Delivery {
             channel,
             consumer_tag: "",
@@ -148,7 +161,7 @@ impl<D: Disk> Session<D> {
             redelivered: taken.lease.redelivered,
             exchange: envelope.exchange,
             routing_key: envelope.routing_key,
-            properties: envelope.properties,
+            properties: counted.as_deref().unwrap_or(envelope.properties),
             body: message.body,
         };
         deliver(&delivery, taken.remaining);
@@ -164,6 +177,7 @@ impl<D: Disk> Session<D> {
         let _gone = locked
             .shard()
             .acknowledge(run.queue, run.first_seq, run.count, reason, now);
+        locked.state().settled(&run);
         locked.release(1, now);
     }
 }

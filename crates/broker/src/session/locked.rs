@@ -114,12 +114,17 @@ impl<'a, D: Disk> Locked<'a, D> {
         {
             self.settled += 1;
         }
-        self.state().release(run.consumer, run.count);
+        self.state().settled(&run);
     }
 
     /// Gives messages back to their queue.
     pub(super) fn requeue(&mut self, run: Run) {
         give_back(&mut self.guard, run.queue, run.first_seq, run.count, self.now);
+        // What never reached the client does not come this way.
+        let queue = self.state().queues.get(&run.queue);
+        if let Some(acquired) = queue.and_then(|queue| queue.acquired.as_ref()) {
+            acquired.given_back(run.first_seq, run.count);
+        }
     }
 
     /// Ends a consumer, and gives back what was not handed to the client yet.

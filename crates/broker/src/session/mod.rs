@@ -34,6 +34,7 @@ use logpond_store::disk::{Disk, Now};
 use self::channel::{Channel, Channels, Mode};
 use self::deliver::Inbox;
 use self::locked::{Locked, Outcome};
+use crate::acquired::AcquiredCounts;
 use crate::auth::{Action, Login};
 use crate::broker::Broker;
 use crate::census::Admission;
@@ -72,8 +73,8 @@ struct Core {
     admission: Admission,
     key: SessionKey,
     channels: Channels,
-    /// The tags of the consumers, by key.
-    tags: HashMap<ConsumerKey, Arc<str>, FixedState>,
+    /// What the consumers are told, by key.
+    tags: HashMap<ConsumerKey, Told, FixedState>,
     routes: RouteCache,
     inbox: Inbox,
     /// Channels with publishes that wait for their confirm, each once.
@@ -85,6 +86,13 @@ struct Core {
     /// Only who publishes waits for room: acknowledgements are what makes it.
     has_published: bool,
     state: Life,
+}
+
+/// What deliveries to a consumer say beside the message.
+struct Told {
+    tag: Arc<str>,
+    /// That of a quorum queue.
+    acquired: Option<Arc<AcquiredCounts>>,
 }
 
 /// Whether anything is still to be done for the client.

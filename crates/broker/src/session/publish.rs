@@ -154,10 +154,7 @@ impl<D: Disk> Locked<'_, D> {
         let keys = further.as_ref().ok().and_then(Option::as_ref);
         let keys = keys.map_or(&[][..], |further| &further.keys);
         let at = self.route(publish.exchange, publish.routing_key, keys, publish.properties)?;
-        let Some(channel) = self.core.channels.get(publish.channel) else {
-            return Ok(());
-        };
-        let named = channel.with_reply_name(&properties, publish.properties)?;
+        let named = self.with_reply_name(publish, &properties)?;
         self.check_properties(&properties)?;
         let further =
             further.map_err(|problem| precondition_failed(format_args!("invalid message: {problem}")))?;

@@ -14,7 +14,7 @@ use logpond_store::disk::{Disk, Now};
 use super::Session;
 use super::channel::Channel;
 use super::locked::Locked;
-use crate::command::{ChannelId, Consume};
+use crate::command::{ChannelId, Consume, Publish};
 use crate::effect::{Delivery, EffectSink};
 use crate::errors::{AmqpError, Answer, ReplyCode, precondition_failed};
 use crate::properties::Properties;
@@ -110,22 +110,6 @@ impl Channel {
         let reply_to = self.reply_to.as_ref()?;
         (*reply_to.name == *name).then(|| Arc::clone(&reply_to.tag))
     }
-
-    /// The properties of a message, with the consumer's name in place of the pseudo-queue's in `reply-to`.
-    pub(super) fn with_reply_name<'a>(
-        &self,
-        properties: &Properties<'_>,
-        raw: &'a [u8],
-    ) -> Answer<Cow<'a, [u8]>> {
-        if properties.reply_to != Some(REPLY_TO.as_bytes()) {
-            return Ok(Cow::Borrowed(raw));
-        }
-        let reply_to = self
-            .reply_to
-            .as_ref()
-            .ok_or_else(|| precondition_failed("fast reply consumer does not exist"))?;
-        Ok(Cow::Owned(properties.with_reply_to(raw, &reply_to.name)))
-    }
 }
 
 /// A message to the default exchange that may be a reply.
@@ -138,6 +122,24 @@ pub(super) struct Answered<'a> {
 }
 
 impl<D: Disk> Locked<'_, D> {
+    /// The properties of a message, with the consumer's name in place of the pseudo-queue's in `reply-to`.
+    pub(super) fn with_reply_name<'a>(
+        &self,
+        publish: &Publish<'a>,
+        properties: &Properties<'_>,
+    ) -> Answer<Cow<'a, [u8]>> {
+        if properties.reply_to != Some(REPLY_TO.as_bytes()) {
+            return Ok(Cow::Borrowed(publish.properties));
+        }
+        let channel = self.core.channels.get(publish.channel);
+        let reply_to = channel
+            .and_then(|channel| channel.reply_to.as_ref())
+            .ok_or_else(|| precondition_failed("fast reply consumer does not exist"))?;
+        Ok(Cow::Owned(
+            properties.with_reply_to(publish.properties, &reply_to.name),
+        ))
+    }
+
     /// Sends the message to the consumers of replies among its keys. True if a key names one, also one that went: as in
     /// RabbitMQ such a message is dropped, and does not count as unroutable.
     pub(super) fn reply(&mut self, message: Answered<'_>) -> bool {

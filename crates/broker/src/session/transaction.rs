@@ -215,7 +215,7 @@ impl<D: Disk> Locked<'_, D> {
         for (run, outcome) in &transaction.settled {
             match outcome {
                 Outcome::Requeued => self.requeue(*run),
-                Outcome::Acked | Outcome::Dropped => self.state().release(run.consumer, run.count),
+                Outcome::Acked | Outcome::Dropped => self.state().settled(run),
             }
         }
         outcome?;

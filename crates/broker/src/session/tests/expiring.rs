@@ -129,3 +129,37 @@ fn an_expired_queue_stays_away_after_a_restart() {
     let client = Client::new(&open(&survivor));
     assert!(!exists(&client));
 }
+
+#[test]
+fn queues_and_consumers_that_come_and_go_leave_nothing_behind() {
+    let broker = broker();
+    let mut client = client(&broker);
+    let long = [("x-expires", Value::I32(i32::MAX))];
+    for _ in 0..3_000 {
+        client.consume("q", "t", true).unwrap();
+        client.session.cancel(ONE, "t", NOW).unwrap();
+        client.declare_with("other", &long).unwrap();
+        client.delete("other").unwrap();
+        sync(&broker);
+    }
+    let kept = broker.store.lock().parts().1.expirations.len();
+    assert!(kept < 1100, "{kept}");
+    broker.tick(at(101));
+    assert!(!exists(&client));
+}
+
+#[test]
+fn an_expiry_that_a_policy_shortens_holds_at_once() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client
+        .declare_with("q", &[("x-expires", Value::I32(100_000))])
+        .unwrap();
+    let document =
+        br#"{"policies": [{"vhost": "/", "name": "p", "pattern": "q", "definition": {"expires": 50}}]}"#;
+    broker.import_definitions(document, at(1000)).unwrap();
+    broker.tick(at(1049));
+    assert!(exists(&client));
+    broker.tick(at(1050));
+    assert!(!exists(&client));
+}

@@ -82,6 +82,8 @@ struct Seen {
     deliveries: Vec<Got>,
     cancelled: Vec<String>,
     closed: Vec<AmqpError>,
+    /// What each delivery says of how often it was taken before.
+    acquired: Vec<Option<Value>>,
     /// Where the sender of each delivery expects replies.
     reply_to: Vec<Option<String>>,
 }
@@ -100,6 +102,11 @@ impl EffectSink for Seen {
             .reply_to
             .map(|name| String::from_utf8(name.to_vec()).unwrap());
         self.reply_to.push(reply_to);
+        let headers = properties
+            .headers
+            .map(crate::table::arguments)
+            .unwrap_or_default();
+        self.acquired.push(headers.get("x-acquired-count").cloned());
         self.deliveries.push(Got {
             consumer: delivery.consumer_tag.to_owned(),
             tag: delivery.delivery_tag,

@@ -163,3 +163,44 @@ fn acknowledging_after_the_queue_was_deleted_is_no_error() {
     client.nack(3, Extent::One, GiveBack::Requeue);
     assert!(client.failed.is_empty());
 }
+
+#[test]
+fn a_quorum_queue_says_how_often_a_message_was_taken_before() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client
+        .declare_with("q", &[("x-queue-type", Value::str("quorum"))])
+        .unwrap();
+    client.prefetch(1);
+    client.consume("q", "t", false).unwrap();
+    let _ = client.publish("q", &["1", "2"]);
+    client.poll();
+    client.nack(1, Extent::One, GiveBack::Requeue);
+    client.poll();
+    client.nack(2, Extent::One, GiveBack::Requeue);
+    client.poll();
+    client.ack(3, Extent::One);
+    client.poll();
+    let bodies: Vec<_> = client
+        .seen
+        .deliveries
+        .iter()
+        .map(|got| got.body.as_str())
+        .collect();
+    assert_eq!(bodies, ["1", "1", "1", "2"]);
+    let acquired = [None, Some(Value::I64(1)), Some(Value::I64(2)), None];
+    assert_eq!(client.seen.acquired, acquired);
+}
+
+#[test]
+fn a_classic_queue_says_nothing_of_it() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    client.consume("q", "t", false).unwrap();
+    let _ = client.publish("q", &["1"]);
+    client.poll();
+    client.nack(1, Extent::One, GiveBack::Requeue);
+    client.poll();
+    assert_eq!(client.seen.acquired, [None, None]);
+}
