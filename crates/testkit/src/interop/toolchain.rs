@@ -46,6 +46,7 @@ fn python(sources: &Path, work: &Path) -> Toolchain {
         "routing",
         "topics",
         "rpc",
+        "direct_reply",
         "confirms",
     ];
     let programs = names.map(|name| {
