@@ -108,7 +108,7 @@ func run(mode, address string, l load) (figures, error) {
 		wanted := make(chan int, 1)
 		wanted <- l.count
 		drained, err := drain(consumer, wanted)
-		drained.Latencies = nil // the bodies carry the time of another process
+		drained.Latencies = map[string]latency{} // the bodies carry the time of another process
 		return drained, err
 	case "both":
 		consumer, err := consumer(ctx, stream, jetstream.DeliverNewPolicy)

@@ -135,9 +135,21 @@ pub enum Command {
         rest: Vec<String>,
     },
     /// Measure the broker and its peers, row by row in interleaved rounds, and write `benches/record/<date>.md`. See
-    /// `docs/performance.md`; `-- --help` names rows, peers and lengths that can be chosen.
+    /// `docs/performance.md`; `-- --help` names what else can be chosen.
     BenchBroker {
-        /// Arguments for the tool.
+        /// How often everything is measured.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// How long each turn is measured.
+        #[arg(long, default_value_t = 5.0)]
+        seconds: f64,
+        /// Only these rows, by their ids or the words that they begin with: confirms-1, drain.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+        /// Only these peers: logpond, rabbitmq-classic, rabbitmq-quorum, nats, kafka.
+        #[arg(long, value_delimiter = ',')]
+        peers: Vec<String>,
+        /// Further arguments for the tool.
         #[arg(last = true)]
         rest: Vec<String>,
     },

@@ -102,7 +102,18 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
             let backlog = Call::of(&["backlog", "--messages", &messages.to_string()]);
             vec![call("backlog", backlog.with(rest))]
         }
-        Command::BenchBroker { rest } => vec![call("brokers measured", Call::of_bench().with(rest))],
+        Command::BenchBroker {
+            rounds,
+            seconds,
+            only,
+            peers,
+            rest,
+        } => {
+            let mut flags = vec![format!("--rounds={rounds}"), format!("--seconds={seconds}")];
+            flags.extend(only.iter().map(|row| format!("--only={row}")));
+            flags.extend(peers.iter().map(|peer| format!("--peers={peer}")));
+            vec![call("brokers measured", Call::of_bench().with(&flags).with(rest))]
+        }
         Command::Codegen { check } => vec![generated_code(*check)],
     })
 }

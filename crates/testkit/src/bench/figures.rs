@@ -18,6 +18,8 @@ pub struct Figures {
     pub elapsed_us: u64,
     /// CPU time of all processes of the broker in it.
     pub broker_cpu_us: u64,
+    /// CPU time of the generator in it, in all its processes: near the measured time for each of its threads, it is the limit.
+    pub generator_cpu_us: u64,
     /// CPU time of everybody but broker and generator in it.
     pub others_cpu_us: u64,
     /// Most memory of all processes of the broker: anonymous, mapped files and shared.

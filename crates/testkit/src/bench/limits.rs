@@ -15,8 +15,8 @@ pub const FILL_MAX: Duration = Duration::from_secs(60);
 pub const SETTLE_MAX: Duration = Duration::from_secs(180);
 /// Between two looks at how much queues hold.
 pub const SETTLE_STEP: Duration = Duration::from_millis(2);
-/// Longest that a peer may take from its start until it listens, or to its end.
-pub const START_MAX: Duration = Duration::from_secs(90);
+/// Longest that a peer may take from its start until it listens, or to its end: some read their whole backlog first.
+pub const START_MAX: Duration = Duration::from_secs(300);
 /// Longest that a client of another protocol may run beyond the time it was told.
 pub const TOOL_SLACK: Duration = Duration::from_secs(180);
 /// Unmeasured traffic before each turn: a virtual machine compiles what it runs.

@@ -49,6 +49,7 @@ impl Meter {
         let machine_us = machine_cpu_us().saturating_sub(self.machine_us);
         drop(self.stop);
         figures.broker_cpu_us = broker_us;
+        figures.generator_cpu_us = generator_us;
         figures.others_cpu_us = machine_us.saturating_sub(broker_us + generator_us);
         // The thread only reads files; had it panicked, there would be no memory to tell of.
         figures.peak_resident_kb = self.memory.join().unwrap_or(0);

@@ -104,7 +104,7 @@ impl Workload {
                 "Persistent messages to a durable queue over one connection; at most {in_flight} wait for their confirms."
             ),
             Self::DrainWarm => "The persistent backlog that was just published, consumed over one connection with manual \
-                acks (prefetch 1,000, one multiple ack per 100)."
+                acks (prefetch 1,000, one multiple ack for 100 or more)."
                 .into(),
             Self::DrainCold => "The same after the page cache was dropped; the backlog is at least eight times what \
                 Logpond keeps of recent blocks, unless filling it takes more than a minute."

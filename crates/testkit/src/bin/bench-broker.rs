@@ -77,7 +77,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<Report> {
         variety: arguments.variety,
         backlog: arguments.backlog,
         record: arguments.record.clone(),
-        command: command(std::env::args().skip(1)),
+        command: command(arguments),
         places: Places {
             logpond: std::path::absolute(&arguments.broker)?,
             sources: std::path::absolute(&arguments.sources)?,
@@ -88,20 +88,23 @@ fn run(arguments: &Arguments) -> anyhow::Result<Report> {
 }
 
 /// As somebody else can call it: what says where things are on this machine is left out.
-fn command(arguments: impl Iterator<Item = String>) -> String {
-    let mut words = vec!["cargo xtask bench-broker --".to_owned()];
-    let mut arguments = arguments.peekable();
-    while let Some(word) = arguments.next() {
-        let place = ["--record", "--work", "--broker", "--sources", "--output"]
-            .into_iter()
-            .find_map(|flag| word.strip_prefix(flag));
-        match place {
-            Some("") => drop(arguments.next()),
-            Some(_) => {}
-            None => words.push(word),
+fn command(arguments: &Arguments) -> String {
+    let (rounds, seconds) = (arguments.rounds, arguments.seconds);
+    let mut command = format!("cargo xtask bench-broker --rounds {rounds} --seconds {seconds}");
+    let mut add = |flag: &str, values: String| {
+        if !values.is_empty() {
+            command.push_str(&format!(" {flag} {values}"));
         }
+    };
+    add("--only", arguments.only.join(","));
+    add("--peers", arguments.peers.join(","));
+    let sizes: Vec<_> = arguments.sizes.iter().map(ToString::to_string).collect();
+    add("-- --backlog", arguments.backlog.to_string());
+    add("--sizes", sizes.join(","));
+    if arguments.variety == Variety::Same {
+        add("--variety", "same".into());
     }
-    words.join(" ")
+    command
 }
 
 /// As many open files as this user may have, for brokers that are started from here, too.
@@ -116,12 +119,16 @@ fn allow_many_connections() -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::command;
+    use super::{Arguments, command};
+    use clap::Parser;
 
     #[test]
-    fn the_command_in_the_record_names_no_place() {
-        let given = ["--rounds", "2", "--work", "/x", "--record=/y", "--only", "idle"];
-        let shown = command(given.iter().map(ToString::to_string));
-        assert_eq!(shown, "cargo xtask bench-broker -- --rounds 2 --only idle");
+    fn the_command_in_the_record_names_what_was_chosen_and_no_place() {
+        let given = "bench-broker --rounds 2 --work /x --record=/y --broker /z --only idle,both --sizes 16 --variety same";
+        let arguments = Arguments::try_parse_from(given.split(' ')).unwrap();
+        assert_eq!(
+            command(&arguments),
+            "cargo xtask bench-broker --rounds 2 --seconds 5 --only idle,both -- --backlog 10000000 --sizes 16 --variety same"
+        );
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub const CHANNEL: ChannelId = ChannelId::new(1);
 /// What a read asks for at least.
 const READ_BYTES_MIN: usize = 256 << 10;
-/// A broker that is silent for so long is taken for dead.
+/// A broker that is silent, or takes nothing, for so long is taken for dead.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Largest frame that we take; the broker's own limit is not larger.
 const FRAME_BYTES_MAX: u32 = 131_072;
@@ -61,6 +61,7 @@ impl Connection {
         let socket = TcpStream::connect(target.address).context("cannot connect")?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(PATIENCE))?;
         let buffer = vec![0; 4 * READ_BYTES_MIN];
         let mut connection = Self {
             socket,

@@ -72,7 +72,7 @@ impl Turn<'_, '_> {
             match got {
                 Ok(_) => return Ok(ms(executed.elapsed())),
                 // A broker may listen before it knows its queues.
-                Err(error) => ensure!(executed.elapsed() < START_MAX * 4, "not usable: {error:#}"),
+                Err(error) => ensure!(executed.elapsed() < START_MAX * 2, "not usable: {error:#}"),
             }
             std::thread::sleep(STEP);
         }

@@ -135,15 +135,20 @@ fn write_cell(out: &mut String, cell: &Cell) -> std::fmt::Result {
     writeln!(
         out,
         "| {body} | {peer} | {} | {} | {} | {} | {} | {} | {} ({}) |",
-        count(medians.per_second),
-        bytes_per_second(medians.bytes_per_second),
-        medians.per_cpu_second.map_or_else(|| "–".into(), count),
+        something(medians.per_second, count),
+        something(medians.bytes_per_second, bytes_per_second),
+        something(medians.per_cpu_second.unwrap_or(0), count),
         latencies(&medians),
         memory(medians.peak_resident_kb),
         rest.join("; "),
         medians.turns,
         medians.disturbed,
     )
+}
+
+/// A rate, or a dash where nothing was sent.
+fn something(value: u64, text: impl Fn(u64) -> String) -> String {
+    if value == 0 { "–".into() } else { text(value) }
 }
 
 /// One line for people who wait.
