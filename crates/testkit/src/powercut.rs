@@ -27,6 +27,8 @@ mod recovery;
 mod session;
 mod settings;
 mod sparse;
+mod tally;
+mod trials;
 mod write_log;
 
 pub use campaign::{CampaignOptions, run};

@@ -165,15 +165,13 @@ impl<'l> Images<'l> {
     fn keep(&mut self, operations: &[Operation], cut: &Cut, image: &File) -> anyhow::Result<Fates> {
         let mut random = Random::new(cut.seed);
         let mut written = crc32fast::Hasher::new();
-        let chosen = below(&mut random, operations.len());
+        let writes = operations.iter().filter_map(|operation| match operation {
+            Operation::Write(write) if is_in_file_system(write) => Some(write),
+            _ => None,
+        });
+        let chosen = below(&mut random, writes.clone().count());
         let mut fates = Fates::default();
-        for (index, operation) in operations.iter().enumerate() {
-            let Operation::Write(write) = operation else {
-                continue;
-            };
-            if !is_in_file_system(write) {
-                continue;
-            }
+        for (index, write) in writes.enumerate() {
             let sectors = usize::try_from(write.sectors)?;
             let kept = if write.lasting == Lasting::AtOnce {
                 vec![true; sectors]

@@ -9,35 +9,18 @@ use std::sync::Mutex;
 
 use anyhow::{Context, ensure};
 
-use super::expectation::Expectation;
 use super::history::History;
-use super::image::{Cut, Fates, Images};
+use super::image::{Cut, Images, draw};
 use super::machine::Files;
 use super::message::Messages;
-use super::recovery::{self, Recovered, recover};
+use super::recovery::{self, recover};
 use super::settings::DISK_BYTES;
+use super::tally::Tally;
 use super::write_log::{Operation, WriteLog};
 use crate::random::Random;
 
 /// Failed images that are kept in each run.
 const KEPT_MAX: usize = 3;
-
-/// What became of some images.
-#[derive(Clone, Debug, Default)]
-pub struct Tally {
-    /// Images recovered.
-    pub images: u64,
-    /// Writes that no flush covered, over all images.
-    pub fates: Fates,
-    /// Confirmed messages that images had to account for, over all images.
-    pub confirmed: u64,
-    /// Images that lost messages.
-    pub lossy: u64,
-    /// Images of stores that had evacuated segments.
-    pub evacuated: u64,
-    /// What was wrong, image by image.
-    pub failures: Vec<String>,
-}
 
 /// A recorded run and how it is judged.
 pub struct Jury<'a> {
@@ -55,49 +38,6 @@ pub struct Jury<'a> {
     pub scratch: &'a Path,
     /// Where what failed is kept, if it is.
     pub kept: Option<PathBuf>,
-}
-
-impl Tally {
-    /// Adds what became of others.
-    pub fn add(&mut self, other: Self) {
-        self.images += other.images;
-        self.confirmed += other.confirmed;
-        self.lossy += other.lossy;
-        self.evacuated += other.evacuated;
-        self.fates.add(other.fates);
-        self.failures.extend(other.failures);
-    }
-
-    /// Adds one disk, and says whether it is as it must be.
-    pub fn count(
-        &mut self,
-        name: &str,
-        expectation: &Expectation,
-        messages: Messages,
-        recovered: anyhow::Result<Recovered>,
-    ) -> bool {
-        self.images += 1;
-        self.confirmed += expectation.confirmed();
-        let mut wrong = Vec::new();
-        match recovered {
-            Err(error) => wrong.push(format!("{error:#}")),
-            Ok(Recovered {
-                contents,
-                complaint,
-                evacuated,
-            }) => {
-                self.evacuated += u64::from(evacuated > 0);
-                let verdict = expectation.judge(messages, &contents);
-                self.lossy += u64::from(verdict.lost > 0);
-                wrong.extend((!verdict.is_good()).then(|| verdict.to_string()));
-                wrong.extend(complaint);
-            }
-        }
-        if !wrong.is_empty() {
-            self.failures.push(format!("{name}: {}", wrong.join("; ")));
-        }
-        wrong.is_empty()
-    }
 }
 
 impl Jury<'_> {
@@ -118,7 +58,7 @@ impl Jury<'_> {
             "  {} operations of the disk, {flushes} of them flushes, and {marks} marks",
             operations.len()
         );
-        let cuts = super::image::draw(&log, count, random);
+        let cuts = draw(&log, count, random);
         let builder = Mutex::new((
             Images::new(&log, self.base, &self.scratch.join("floor"))?,
             cuts.iter(),

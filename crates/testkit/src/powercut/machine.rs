@@ -130,7 +130,7 @@ impl Machine {
             .arg(start.initial)
             .arg("-append")
             .arg(format!(
-                "console=ttyS0 quiet panic=-1 mitigations=off {}",
+                "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check {}",
                 start.settings.words()
             ))
             .arg("-serial")

@@ -44,6 +44,10 @@ pub fn recover(
     write_mode: &str,
     messages: Messages,
 ) -> anyhow::Result<Recovered> {
+    let told = folder.join(LOG);
+    if told.exists() {
+        std::fs::remove_file(&told)?;
+    }
     let mount = Mount::new(image, &folder.join("mounted")).context("the file system")?;
     let mut launch = Launch::from_environment(&mount.path().join(DATA))?;
     for setting in broker_settings(write_mode) {
@@ -55,7 +59,7 @@ pub fn recover(
     }
     let recovered = recover_mounted(&launch, messages);
     // For whoever looks into it; the log itself lies on the image.
-    std::fs::copy(launch.log(), folder.join(LOG))?;
+    std::fs::copy(launch.log(), &told)?;
     let recovered = recovered?;
     mount.close()?;
     Ok(recovered)

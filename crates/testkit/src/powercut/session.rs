@@ -2,14 +2,11 @@
 //!
 //! Elsewhere: how it is started (`machine`), what is made of its disk (`jury`).
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
 use super::machine::{Files, Machine, Recording, Start};
-use super::packages::Packages;
-use super::settings::GuestSettings;
 use crate::random::Random;
 
 /// Longest from the start to the cut.
@@ -19,14 +16,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The cut comes at most this long after enough was confirmed.
 const SUSPENSE_MS_MAX: u64 = 400;
 
-/// What a machine is made of.
+/// What a machine is made of, and for how long.
 pub struct Ground<'a> {
-    /// The programs.
-    pub packages: &'a Packages,
-    /// The guest's initial file system.
-    pub initial: &'a Path,
-    /// `tcg` or `kvm`.
-    pub accelerator: &'a str,
+    /// How it is started.
+    pub start: Start<'a>,
     /// Messages confirmed before the cut.
     pub confirmed: u64,
 }
@@ -41,24 +34,9 @@ pub struct Told {
 }
 
 /// Runs a machine on its disk until enough was confirmed, and a little longer.
-pub fn run(
-    ground: &Ground<'_>,
-    files: &Files,
-    recording: Recording,
-    settings: &GuestSettings,
-    random: &mut Random,
-) -> anyhow::Result<Told> {
+pub fn run(ground: &Ground<'_>, files: &Files, random: &mut Random) -> anyhow::Result<Told> {
     let began = Instant::now();
-    let mut machine = Machine::start(
-        &Start {
-            packages: ground.packages,
-            initial: ground.initial,
-            recording,
-            settings,
-            accelerator: ground.accelerator,
-        },
-        files,
-    )?;
+    let mut machine = Machine::start(&ground.start, files)?;
     let mut first = None;
     loop {
         ensure!(
@@ -77,7 +55,7 @@ pub fn run(
     std::thread::sleep(Duration::from_millis(random.below(SUSPENSE_MS_MAX)));
     let boot = first.map_or(Duration::ZERO, |(_, boot)| boot);
     let whole = began.elapsed();
-    match recording {
+    match ground.start.recording {
         Recording::On => machine.end()?,
         Recording::Off => machine.kill()?,
     }

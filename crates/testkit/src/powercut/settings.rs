@@ -56,8 +56,8 @@ impl GuestSettings {
     }
 }
 
-/// Settings of the broker, in the guest and when an image is recovered: everything small, so that rolls, checkpoints,
-/// evacuations and recycling happen all the time.
+/// Settings of the broker, in the guest and when an image is recovered: everything small, so that rolls, checkpoints
+/// and recycling happen all the time.
 pub fn broker_settings(write_mode: &str) -> Vec<String> {
     [
         &format!("store.write_mode={write_mode}"),
