@@ -108,6 +108,29 @@ pub(crate) struct Queue {
     pub segments: VecDeque<(SegmentNumber, Live)>,
 }
 
+/// What entries that become visible together bring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub entries: u64,
+    pub bytes: u64,
+    transient: u64,
+    transient_bytes: u64,
+    pub expiring: u64,
+}
+
+impl Run {
+    pub(crate) fn add(&mut self, entry: &Entry) {
+        let bytes = entry.body_bytes();
+        self.entries += 1;
+        self.bytes += bytes;
+        self.expiring += u64::from(entry.expires_ms != 0);
+        if entry.transient {
+            self.transient += 1;
+            self.transient_bytes += bytes;
+        }
+    }
+}
+
 impl Queue {
     pub(crate) fn new(id: QueueId, durability: QueueDurability, meta: &[u8]) -> Self {
         Self {
@@ -207,6 +230,31 @@ impl Queue {
                 self.cursor = seq + 1;
             }
         }
+        while byte_count(self.accepted.len()) > self.next_seq - self.visible_end {
+            self.accepted.pop_front();
+        }
+    }
+
+    /// Whether entries from `seq` on can become visible together: see [`Queue::enter_run`].
+    pub(crate) fn takes_run(&self, seq: u64) -> bool {
+        seq == self.visible_end
+            && self.cursor <= seq
+            && self.levels.is_none()
+            && self.acked.max().is_none_or(|newest| newest < seq)
+    }
+
+    /// The entries of a run became visible, the first of them `first`: the same as to [`Queue::enter`] one after the other
+    /// when [`Queue::takes_run`].
+    pub(crate) fn enter_run(&mut self, first: u64, run: &Run) {
+        debug_assert!(self.takes_run(first), "each of them would have been looked at");
+        self.visible_end = first + run.entries;
+        self.next_seq = self.next_seq.max(self.visible_end);
+        self.live += run.entries;
+        self.live_bytes += run.bytes;
+        self.expiring += run.expiring;
+        self.transient_live += run.transient;
+        self.transient_bytes += run.transient_bytes;
+        self.accepted_bytes = self.accepted_bytes.saturating_sub(run.bytes);
         while byte_count(self.accepted.len()) > self.next_seq - self.visible_end {
             self.accepted.pop_front();
         }

@@ -10,6 +10,7 @@
 
 use crate::builder::Fate;
 use crate::index::page::Entry;
+use crate::queue::Run;
 use roaring::RoaringTreemap;
 use std::ops::Range;
 
@@ -48,6 +49,13 @@ impl Unlogged {
             self.bytes += entry.body_bytes();
             self.expiring += u64::from(entry.expires_ms != 0);
         }
+    }
+
+    /// Entries of a block that was not written became visible.
+    pub(crate) const fn enter_run(&mut self, run: &Run) {
+        self.live += run.entries;
+        self.bytes += run.bytes;
+        self.expiring += run.expiring;
     }
 
     /// A visible entry died.

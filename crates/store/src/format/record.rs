@@ -440,6 +440,42 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
     }
 }
 
+/// What the index needs to know of a message that was published for a single queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PlainMessage {
+    /// Bytes of its record, padding not counted.
+    pub len: usize,
+    pub queue: QueueId,
+    pub seq: Seq,
+    pub expires_ms: u64,
+    pub is_transient: bool,
+    pub priority: u8,
+    pub message_id: u64,
+    pub properties_len: usize,
+}
+
+/// Reads the record at the beginning of `bytes` if it is a message that was published for a single queue.
+pub(crate) fn plain_message(bytes: &[u8]) -> Option<PlainMessage> {
+    let head: &[u8; MESSAGE_HEADER_LEN + REFERENCE_LEN] = bytes.first_chunk()?;
+    let is_plain = head[8] == TYPE_MESSAGE && head[11] == FORMAT_MESSAGE && LE::read_u32(&head[16..]) == 1;
+    let len = memory_len(LE::read_u32(&head[4..]));
+    let properties_len = memory_len(LE::read_u32(&head[20..]));
+    let claimed = head
+        .len()
+        .checked_add(properties_len)?
+        .checked_add(memory_len(LE::read_u32(&head[24..])))?;
+    (is_plain && len == claimed && len <= bytes.len()).then(|| PlainMessage {
+        len,
+        queue: QueueId::new(LE::read_u64(&head[48..])),
+        seq: Seq::new(LE::read_u64(&head[56..])),
+        expires_ms: LE::read_u64(&head[64..]),
+        is_transient: head[9] & FLAG_TRANSIENT != 0,
+        priority: head[10],
+        message_id: LE::read_u64(&head[32..]),
+        properties_len,
+    })
+}
+
 /// Reads a message of exactly these bytes.
 pub(crate) fn decode_message(bytes: &[u8]) -> Option<MessageRecord<'_>> {
     let properties_at = gist::len(bytes).filter(|_| is_message(bytes[8]))?;

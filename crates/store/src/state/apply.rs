@@ -3,9 +3,9 @@
 use super::{Gap, State, damaged_index, index_failure};
 use crate::disk::{Disk, Now};
 use crate::error::PoisonCause;
-use crate::format::gist::{self, Gist, Gists, Kept, MessageGist};
-use crate::format::record::{Persistence, QueueAction, QueueRecord, Range, RangesKind};
-use crate::format::{byte_count, disk_len};
+use crate::format::gist::{self, Gist, Gists, MessageGist};
+use crate::format::record::{self, Persistence, QueueAction, QueueRecord, Range, RangesKind};
+use crate::format::{byte_count, disk_len, pad8};
 use crate::ids::{Lsn, QueueId, SegmentNumber, Seq};
 use crate::index::page::{self, ENTRIES, Entry};
 use crate::live::Live;
@@ -35,7 +35,21 @@ impl<D: Disk> State<D> {
         lsn: Lsn,
         segment: SegmentNumber,
     ) -> Result<(), PoisonCause> {
-        self.apply_gists(Gists::new(payload, Kept::Records), lsn, segment)
+        let mut at = 0;
+        while at < payload.len() {
+            let here = lsn.plus(byte_count(at));
+            let run = self.apply_run(&payload[at..], here, segment)?;
+            at += run;
+            if run > 0 {
+                continue;
+            }
+            let Some((len, _)) = record::peek(&payload[at..]) else {
+                break;
+            };
+            self.apply_record(&payload[at..at + len], here, segment)?;
+            at += pad8(len);
+        }
+        Ok(())
     }
 
     /// Applies the record of exactly these bytes.

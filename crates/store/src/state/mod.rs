@@ -5,6 +5,7 @@
 //! - Applying is a deterministic function of state and record: the running store and recovery share it.
 
 mod apply;
+mod run;
 mod table;
 
 use crate::disk::Disk;
