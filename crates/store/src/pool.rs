@@ -5,8 +5,16 @@
 
 use crate::disk::AlignedBuf;
 
-/// Buffers come in these sizes; what is larger is made to measure and not kept.
-const CLASSES: [usize; 3] = [8 << 10, 64 << 10, (1 << 20) + (64 << 10)];
+/// Buffers come in these sizes; what is larger is made to measure and not kept. The larger ones are for blocks of a single
+/// large batch.
+const CLASSES: [usize; 6] = [
+    8 << 10,
+    64 << 10,
+    (1 << 20) + (64 << 10),
+    (2 << 20) + (64 << 10),
+    (4 << 20) + (64 << 10),
+    (8 << 20) + (64 << 10),
+];
 
 /// Recycled buffers.
 pub(crate) struct BufferPool {

@@ -278,6 +278,13 @@ fn put_prefix(out: &mut [u8], record_type: u8, ordinal: u32) {
 /// Sets the checksums of all records in the payload of a block, whose first byte will stand at
 /// `offset` of `segment`.
 pub(crate) fn seal(payload: &mut [u8], salt: Salt, segment: SegmentNumber, offset: u64) {
+    // What the processor can do is asked once, not for each record.
+    let fresh = crc32fast::Hasher::new();
+    let crc_of = |bytes: &[u8]| {
+        let mut hasher = fresh.clone();
+        hasher.update(bytes);
+        hasher.finalize()
+    };
     let mut at = 0;
     let mut place = offset;
     while at < payload.len() {
@@ -285,13 +292,13 @@ pub(crate) fn seal(payload: &mut [u8], salt: Salt, segment: SegmentNumber, offse
         let record = &mut payload[at..at + len];
         let covered = match body_with_own_checksum(record) {
             Some(body_at) => {
-                let body_crc = crc32fast::hash(&record[body_at..]);
+                let body_crc = crc_of(&record[body_at..]);
                 LE::write_u32(&mut record[28..], body_crc);
                 body_at
             }
             None => len,
         };
-        let crc = crc32fast::hash(&record[4..covered]) ^ salt.at(segment, place);
+        let crc = crc_of(&record[4..covered]) ^ salt.at(segment, place);
         LE::write_u32(record, crc);
         at += pad8(len);
         place += u64::from(disk_len(pad8(len)));
