@@ -155,7 +155,11 @@ pub(crate) fn same(resource: &impl fmt::Display, received: &Arguments, current: 
 /// Whether what is asked for is done: always so, or by the queue's policy.
 fn is_served(name: &str, value: &Value) -> bool {
     match name {
-        "x-expires" | "x-single-active-consumer" | "x-message-ttl" | "x-max-length" | "x-max-length-bytes"
+        "x-expires"
+        | "x-single-active-consumer"
+        | "x-message-ttl"
+        | "x-max-length"
+        | "x-max-length-bytes"
         | "x-max-priority" => true,
         "x-overflow" => matches!(value.as_str_bytes(), Some(b"drop-head" | b"reject-publish")),
         "x-delivery-limit" => value.as_integer() == Some(-1),

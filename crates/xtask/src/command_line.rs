@@ -153,6 +153,12 @@ pub enum Command {
         #[arg(last = true)]
         rest: Vec<String>,
     },
+    /// The store beside other embedded engines, in one run; takes some twenty minutes and a quiet machine.
+    BenchStore {
+        /// Further arguments for the comparison, for example `--record benches/record/2026-11-21-store.md`.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
     /// Generate code from the tables of the specification.
     Codegen {
         /// Only say whether the checked-in code is up to date.

@@ -15,6 +15,7 @@ mod blackbox;
 mod check;
 mod codegen;
 mod command_line;
+mod comparison;
 mod outcome;
 mod plan;
 mod process;

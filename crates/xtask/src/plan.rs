@@ -6,7 +6,7 @@ use crate::blackbox::Call;
 use crate::command_line::{Arguments, Command};
 use crate::outcome::{Outcome, Tally};
 use crate::workspace::Workspace;
-use crate::{artifacts, check, codegen, simulation};
+use crate::{artifacts, check, codegen, comparison, simulation};
 
 /// Runs what was asked for.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
@@ -113,6 +113,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
             flags.extend(only.iter().map(|row| format!("--only={row}")));
             flags.extend(peers.iter().map(|peer| format!("--peers={peer}")));
             vec![call("brokers measured", Call::of_bench().with(&flags).with(rest))]
+        }
+        Command::BenchStore { rest } => {
+            vec![Outcome::of("other engines", || comparison::run(&workspace, rest))]
         }
         Command::Codegen { check } => vec![generated_code(*check)],
     })
