@@ -113,12 +113,21 @@ struct Pending {
     event: Event,
 }
 
+/// The end of entries that no crash would leave: at once if the log does not hold them, and otherwise with a block.
+#[derive(Clone, Copy, Debug)]
+struct Unsaid {
+    queue: u64,
+    count: usize,
+    last: u64,
+}
+
 /// The store as it must be.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
     pub(super) durable: Contents,
     pub(super) accepted: Contents,
     pending: VecDeque<Pending>,
+    unsaid: Vec<Unsaid>,
     pub(super) durable_block: u64,
     /// Each message at each place where it was ever published: (queue, seq, message).
     history: BTreeSet<(u64, u64, u64)>,
@@ -154,12 +163,32 @@ impl Model {
         self.pending.push_back(Pending { first, last, event });
     }
 
+    /// The same of the end of entries that are durable, but that no crash would leave: whether the log holds them is the store's
+    /// affair.
+    pub(super) fn record_unsaid(&mut self, last: u64, queue: u64, entries: Vec<u64>) {
+        let count = entries.len();
+        let event = Event::Ended { queue, entries };
+        trace::note(|| format!("  at once, or with block {last}: {event:?}"));
+        event.apply(&mut self.accepted);
+        event.apply(&mut self.durable);
+        if last > self.durable_block {
+            self.unsaid.push(Unsaid { queue, count, last });
+        }
+    }
+
+    /// How many entries of a queue have ended, and may be counted until a block is durable.
+    pub(super) fn unsaid(&self, queue: u64) -> usize {
+        let of_queue = self.unsaid.iter().filter(|unsaid| unsaid.queue == queue);
+        of_queue.map(|unsaid| unsaid.count).sum()
+    }
+
     /// Everything up to `block` is durable.
     pub(super) fn confirm(&mut self, block: u64) {
         if block > self.durable_block {
             trace::note(|| format!("  durable: {block}"));
         }
         self.durable_block = self.durable_block.max(block);
+        self.unsaid.retain(|unsaid| unsaid.last > block);
         while self.pending.front().is_some_and(|pending| pending.last <= block) {
             if let Some(pending) = self.pending.pop_front() {
                 pending.event.apply(&mut self.durable);
@@ -241,6 +270,7 @@ impl Model {
         self.accepted.clone_from(&contents);
         self.durable = contents;
         self.pending.clear();
+        self.unsaid.clear();
         self.durable_block = durable_block;
     }
 }

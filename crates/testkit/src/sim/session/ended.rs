@@ -134,13 +134,23 @@ impl Session<'_> {
 
     /// These entries ended by themselves.
     pub(super) fn ended(&mut self, queue: u64, entries: Vec<u64>, carriers: Carriers) {
-        if entries.is_empty() {
-            return;
-        }
         let (first, last) = (carriers.first.get(), carriers.last.get());
-        self.world
-            .model
-            .record(first, last, Event::Ended { queue, entries });
+        let model = &mut self.world.model;
+        // What is not durable yet ends in a block, whatever it is.
+        let durable = model.durable.get(&queue);
+        let vanishes = |seq: &u64| {
+            durable.is_some_and(|queue| {
+                let entry = queue.entries.get(seq);
+                entry.is_some_and(|entry| !queue.durable || !entry.persistent)
+            })
+        };
+        let (unsaid, entries): (Vec<u64>, Vec<u64>) = entries.into_iter().partition(vanishes);
+        if !unsaid.is_empty() {
+            model.record_unsaid(last, queue, unsaid);
+        }
+        if !entries.is_empty() {
+            model.record(first, last, Event::Ended { queue, entries });
+        }
     }
 
     /// Lets expire what is due, as the journal does between two writes.
