@@ -168,6 +168,30 @@ impl BlockBuilder {
         self.urgent = true;
     }
 
+    /// Appends persistent messages that were encoded before. Returns their records, to be completed, and the ordinal of the first.
+    pub(crate) fn messages(
+        &mut self,
+        records: &[u8],
+        count: usize,
+        timestamp_ms: u64,
+        pool: &mut BufferPool,
+    ) -> (&mut [u8], u32) {
+        let ordinal = self.record_count;
+        let start = self.buf.len();
+        let end = start + records.len();
+        if end > self.buf.capacity() {
+            self.grow(end, pool);
+        }
+        self.buf.extend_from_slice(records);
+        self.record_count += disk_len(count);
+        self.max_timestamp_ms = self.max_timestamp_ms.max(timestamp_ms);
+        if !planted::is(Planted::LeavePersistentUnlogged) {
+            self.fate = Fate::Logged;
+        }
+        self.urgent = true;
+        (&mut self.buf[start..end], ordinal)
+    }
+
     /// Appends an evacuated message with those references that still live.
     pub(crate) fn copy(&mut self, message: &MessageRecord<'_>, kept: &[Reference], pool: &mut BufferPool) {
         let ordinal = self.record_count;

@@ -81,6 +81,7 @@ mod cold;
 mod dead_letters;
 pub mod disk;
 mod embed;
+mod encoded;
 mod engine;
 mod error;
 mod follower;

@@ -44,6 +44,15 @@ impl Ring {
         }
     }
 
+    /// The records of the newest block.
+    #[cfg(test)]
+    #[cfg(feature = "sim")]
+    pub(crate) fn newest_payload(&self) -> Vec<u8> {
+        self.blocks
+            .back()
+            .map_or(Vec::new(), |block| block.payload().to_vec())
+    }
+
     /// The block that holds the byte at `lsn`.
     pub(crate) fn find(&self, lsn: Lsn) -> Option<&Arc<SealedBlock>> {
         let after = self.blocks.partition_point(|block| block.header.lsn <= lsn);

@@ -9,6 +9,7 @@ use super::batch::Batch;
 use super::error::{Amount, CommitError, TryCommitError};
 use super::{Store, Ticket};
 use crate::disk::{Disk, Now};
+use crate::error::AppendError;
 use crate::format::byte_count;
 use crate::format::record::AckReason;
 use crate::ids::{BlockNumber, Durable, QueueId, Seq};
@@ -95,30 +96,24 @@ impl<D: Disk> Store<D> {
             return Ok(shard.durable().end());
         }
         let acks = self.acks_of(shard, batch)?;
-        let mut bytes = 0;
-        let mut known = None;
-        let mut is_limited = false;
-        for publication in batch.publications() {
-            let (queues, limit) = (publication.queues.len(), REFERENCES_MAX);
-            if queues > limit {
-                return Err(CommitError::TooManyQueues { queues, limit });
-            }
-            for queue in publication.queues {
-                if known != Some(*queue) && shard.counts(*queue).is_none() {
-                    return Err(CommitError::UnknownQueue(*queue));
-                }
-                is_limited |= known != Some(*queue) && may_refuse(shard, *queue);
-                known = Some(*queue);
-            }
-            let message = publication.message;
-            bytes += Shard::<D>::message_bytes(queues, message.properties().len(), message.body().len());
+        let messages = &batch.messages;
+        let (queues, limit) = (messages.references_max(), REFERENCES_MAX);
+        if queues > limit {
+            return Err(CommitError::TooManyQueues { queues, limit });
+        }
+        if let Some(unknown) = messages.queues().iter().find(|id| shard.counts(**id).is_none()) {
+            return Err(CommitError::UnknownQueue(*unknown));
+        }
+        let (mut bytes, limit) = (byte_count(messages.bytes().len()), shard.transaction_bytes_max());
+        if bytes > limit {
+            return Err(AppendError::TooLarge { bytes, limit }.into());
         }
         let now = self.now();
-        if is_limited {
+        if messages.queues().iter().any(|queue| may_refuse(shard, *queue)) {
             shard.expire(now, EXPIRE_MESSAGES_MAX)?;
             check_limits(shard, batch)?;
         }
-        if let (1, []) = (batch.message_count(), acks.as_slice()) {
+        if let (1, []) = (messages.count(), acks.as_slice()) {
             // One record is whole or not at all without more ado.
             return publish(shard, batch, now);
         }
@@ -171,15 +166,20 @@ fn settle<D: Disk>(
 }
 
 fn publish<D: Disk>(shard: &mut Shard<D>, batch: &Batch<D>, now: Now) -> Result<BlockNumber, CommitError> {
-    let mut block = shard.building();
-    for publication in batch.publications() {
-        let life_ms = publication.message.expires_in_ms();
+    let messages = &batch.messages;
+    if shard.takes_encoded(messages) {
+        return Ok(shard.publish_encoded(messages, now.wall_ms)?);
+    }
+    let (mut block, mut queues) = (shard.building(), Vec::new());
+    for (message, life_ms) in messages.iter() {
+        queues.clear();
+        queues.extend(message.references().map(|reference| reference.queue));
         block = shard.publish(&NewMessage {
-            queues: publication.queues,
-            properties: &[publication.message.properties()],
-            body: &[publication.message.body()],
-            persistence: publication.message.persistence(),
-            priority: publication.message.priority(),
+            queues: &queues,
+            properties: &[message.properties],
+            body: &[message.body],
+            persistence: message.persistence,
+            priority: message.priority,
             timestamp_ms: now.wall_ms,
             expires_ms: life_ms.map(|life_ms| now.wall_ms.saturating_add(life_ms)),
         })?;
@@ -196,12 +196,11 @@ struct Brought {
 /// Refuses a batch that does not fit into one of its queues: messages one by one would refuse only the last of them.
 fn check_limits<D: Disk>(shard: &Shard<D>, batch: &Batch<D>) -> Result<(), CommitError> {
     let mut brought = Vec::new();
-    for publication in batch.publications() {
-        let message = publication.message;
-        let bytes = Shard::<D>::counted_bytes(message.properties().len(), message.body().len());
-        let queues = publication.queues.iter();
-        let limited = queues.filter(|queue| may_refuse(shard, **queue));
-        brought.extend(limited.map(|queue| Brought { queue: *queue, bytes }));
+    for (message, _) in batch.messages.iter() {
+        let bytes = Shard::<D>::counted_bytes(message.properties.len(), message.body.len());
+        let queues = message.references().map(|reference| reference.queue);
+        let limited = queues.filter(|queue| may_refuse(shard, *queue));
+        brought.extend(limited.map(|queue| Brought { queue, bytes }));
     }
     brought.sort_unstable_by_key(|brought| brought.queue);
     for same in brought.chunk_by(|one, other| one.queue == other.queue) {

@@ -1,9 +1,8 @@
 //! What is published: a body, properties beside it, and what a queue goes by.
 
 use super::options::whole_ms;
+use crate::format::record::{Persistence, UnplacedMessage};
 use std::time::Duration;
-
-use crate::format::record::Persistence;
 
 /// A message to be published. Borrows its bytes until a [`Batch`](super::Batch) has copied them.
 ///
@@ -61,10 +60,6 @@ impl<'a> Message<'a> {
         }
     }
 
-    pub(super) const fn with_persistence(self, persistence: Persistence) -> Self {
-        Self { persistence, ..self }
-    }
-
     /// Whether it outlives the process.
     #[must_use]
     pub const fn persistence(&self) -> Persistence {
@@ -92,12 +87,8 @@ impl<'a> Message<'a> {
     /// its own time.
     #[must_use]
     pub fn expires_in(self, time: Duration) -> Self {
-        self.with_life_ms(Some(whole_ms(time)))
-    }
-
-    pub(super) const fn with_life_ms(self, expires_in_ms: Option<u64>) -> Self {
         Self {
-            expires_in_ms,
+            expires_in_ms: Some(whole_ms(time)),
             ..self
         }
     }
@@ -112,6 +103,16 @@ impl<'a> Message<'a> {
     #[must_use]
     pub const fn expires_in_ms(&self) -> Option<u64> {
         self.expires_in_ms
+    }
+
+    pub(super) const fn unplaced(&self) -> UnplacedMessage<'a> {
+        UnplacedMessage {
+            properties: self.properties,
+            body: self.body,
+            persistence: self.persistence,
+            priority: self.priority,
+            life_ms: self.expires_in_ms,
+        }
     }
 
     /// The body.

@@ -132,11 +132,7 @@ pub(crate) fn put_message(out: &mut [u8], ordinal: u32, references: usize, messa
         "the length of a record was computed from its parts"
     );
     put_prefix(out, TYPE_MESSAGE, ordinal);
-    out[9] = if message.persistence == Persistence::Transient {
-        FLAG_TRANSIENT
-    } else {
-        0
-    };
+    out[9] = message_flags(message.persistence);
     out[10] = message.priority;
     out[11] = FORMAT_MESSAGE;
     LE::write_u32(&mut out[16..], disk_len(references));
@@ -145,6 +141,125 @@ pub(crate) fn put_message(out: &mut [u8], ordinal: u32, references: usize, messa
     LE::write_u32(&mut out[28..], 0);
     LE::write_u64(&mut out[32..], message.message_id);
     LE::write_u64(&mut out[40..], message.timestamp_ms);
+}
+
+const fn message_flags(persistence: Persistence) -> u8 {
+    match persistence {
+        Persistence::Persistent => 0,
+        Persistence::Transient => FLAG_TRANSIENT,
+    }
+}
+
+/// A message as it is known before the log has a place for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UnplacedMessage<'a> {
+    pub properties: &'a [u8],
+    pub body: &'a [u8],
+    pub persistence: Persistence,
+    pub priority: u8,
+    /// For how long it lives.
+    pub life_ms: Option<u64>,
+}
+
+/// Appends a message with everything but what only the log knows: that is zero, and [`MessageToComplete`] sets it. Where a time
+/// of expiry will stand, its references hold one more than the milliseconds that it lives, see [`life_ms`]. A body that is too
+/// large for any record gets lengths that say so.
+pub(crate) fn encode_message(out: &mut Vec<u8>, queues: &[QueueId], message: &UnplacedMessage<'_>) {
+    let UnplacedMessage {
+        properties,
+        body,
+        persistence,
+        priority,
+        life_ms,
+    } = *message;
+    let len = message_len(queues.len(), properties.len(), body.len());
+    let capped = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+    let mut head = [0; MESSAGE_HEADER_LEN];
+    LE::write_u32(&mut head[4..], capped(len));
+    head[8] = TYPE_MESSAGE;
+    head[9] = message_flags(persistence);
+    head[10] = priority;
+    head[11] = FORMAT_MESSAGE;
+    LE::write_u32(&mut head[16..], capped(queues.len()));
+    LE::write_u32(&mut head[20..], capped(properties.len()));
+    LE::write_u32(&mut head[24..], capped(body.len()));
+    out.reserve(pad8(len));
+    out.extend_from_slice(&head);
+    let life = life_ms.map_or(0, |ms| ms.saturating_add(1));
+    for queue in queues {
+        let mut reference = [0; REFERENCE_LEN];
+        LE::write_u64(&mut reference, queue.get());
+        LE::write_u64(&mut reference[16..], life);
+        out.extend_from_slice(&reference);
+    }
+    out.extend_from_slice(properties);
+    out.extend_from_slice(body);
+    out.extend_from_slice(&[0; 7][..pad8(len) - len]);
+}
+
+/// For how long a message lives that [`encode_message`] made.
+pub(crate) fn life_ms(message: &MessageRecord<'_>) -> Option<u64> {
+    message.references().next()?.expires_ms.checked_sub(1)
+}
+
+/// A message that [`encode_message`] made, in the block that takes it.
+pub(crate) struct MessageToComplete<'a>(&'a mut [u8]);
+
+impl MessageToComplete<'_> {
+    /// Sets what the log gives to each message.
+    pub(crate) fn complete(&mut self, ordinal: u32, message_id: u64, timestamp_ms: u64) {
+        let head: &mut [u8; MESSAGE_HEADER_LEN] = self.head();
+        LE::write_u32(&mut head[12..], ordinal);
+        LE::write_u64(&mut head[32..], message_id);
+        LE::write_u64(&mut head[40..], timestamp_ms);
+    }
+
+    /// Gives it its place in each of its queues.
+    pub(crate) fn place(&mut self, mut seq_in: impl FnMut(QueueId) -> Seq) {
+        let references = memory_len(LE::read_u32(&self.0[16..]));
+        let references = &mut self.0[MESSAGE_HEADER_LEN..][..references * REFERENCE_LEN];
+        for reference in references.chunks_exact_mut(REFERENCE_LEN) {
+            let seq = seq_in(QueueId::new(LE::read_u64(reference)));
+            LE::write_u64(&mut reference[8..], seq.get());
+        }
+    }
+
+    pub(crate) fn properties_len(&self) -> usize {
+        memory_len(LE::read_u32(&self.0[20..]))
+    }
+
+    pub(crate) fn body_len(&self) -> usize {
+        memory_len(LE::read_u32(&self.0[24..]))
+    }
+
+    fn head(&mut self) -> &mut [u8; MESSAGE_HEADER_LEN] {
+        self.0
+            .first_chunk_mut()
+            .expect("a message begins with its header")
+    }
+}
+
+/// The messages in `records`, which [`encode_message`] made, one by one, to be completed.
+pub(crate) fn messages_to_complete(records: &mut [u8]) -> impl Iterator<Item = MessageToComplete<'_>> {
+    let mut rest = records;
+    std::iter::from_fn(move || {
+        let all = std::mem::take(&mut rest);
+        let len = pad8(memory_len(LE::read_u32(all.get(4..8)?)));
+        let (message, behind) = all.split_at_mut(len);
+        rest = behind;
+        Some(MessageToComplete(message))
+    })
+}
+
+/// The messages in `records`, which [`encode_message`] made, read one by one.
+pub(crate) fn messages(records: &[u8]) -> impl Iterator<Item = MessageRecord<'_>> {
+    let mut rest = records;
+    std::iter::from_fn(move || {
+        let len = memory_len(LE::read_u32(rest.get(4..8)?));
+        let message = decode_message(rest.get(..len)?)?;
+        rest = rest.get(pad8(len)..)?;
+        Some(message)
+    })
 }
 
 /// Writes reference `index` of the message in `out`.

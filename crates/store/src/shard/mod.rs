@@ -10,6 +10,7 @@
 
 mod compaction;
 mod dead_letters;
+mod encoded;
 mod evacuation;
 mod expiry;
 mod footers;
