@@ -5,6 +5,7 @@
 //! - A segment is recycled only when it is dead, the state that it still owed is durable elsewhere, the older of two
 //!   retained checkpoints begins behind it and was taken after its survivors were evacuated, nobody holds it,
 //!   and nothing is kept in it.
+
 use super::reserve::{Grow, Need, Release, Reserve};
 use super::{Compact, EvacuationJob, FooterJob, Moved, Shard, Spill, SurveyJob, Unspill};
 use crate::checkpoint::{self, Checkpoint, Position};
