@@ -5,8 +5,9 @@
 //!
 //! Invariants:
 //! - What was evacuated is found by a rebuild, also where its original was recycled.
-//! - An invalid block with a valid one behind it, or that a checkpoint knows of, is damage. Elsewhere at the end of a segment nothing tells damage from an interrupted
-//!   write, of which nothing was ever needed: it is damage if entries are missing.
+//! - An invalid block with a valid one behind it, or that a checkpoint knows of, is damage. Elsewhere at the end of a segment
+//!   nothing tells damage from an interrupted write, of which nothing was ever needed: it is damage if it holds what is found
+//!   nowhere else, or if entries are missing.
 
 use super::directory::Found;
 use super::footers;
@@ -14,11 +15,12 @@ use super::scan::{Scan, as_open_error};
 use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::format::byte_count;
-use crate::ids::Lsn;
+use crate::ids::{Lsn, SegmentNumber};
 use crate::limits::{ALIGNMENT, BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 use crate::report::{Quarantined, RecoveryReport};
 use crate::segment_view::{SegmentView, Verdict};
 use crate::segments::segment_path;
+use crate::state::State;
 use std::sync::Arc;
 
 /// Reads what the index does not know yet. Returns ends of segments that may be damaged.
@@ -89,6 +91,7 @@ fn read_segment<D: Disk>(
             break;
         }
         let reached = next.unwrap_or(found.limit);
+        let living = living_in(state, found.number);
         let records = view.intact_records(at, reached).map_err(reading())?;
         for (lsn, record) in &records {
             state
@@ -96,17 +99,29 @@ fn read_segment<D: Disk>(
                 .map_err(as_open_error)?;
         }
         let range = quarantined(found, at, reached, byte_count(records.len()));
-        if next.is_some() || at < found.known_end {
+        // What is found nowhere else was recycled where it lay before, after it was synced here.
+        let is_damage = next.is_some() || at < found.known_end || living_in(state, found.number) > living;
+        at = reached;
+        if is_damage {
             report.quarantined.push(range);
+            end = reached;
         } else {
+            // Nothing that counts lies there, and nobody is to look for it again.
             doubtful.push(range);
         }
-        (at, end) = (reached, reached);
     }
     if let Some(segment) = state.segments.get_mut(found.number) {
         segment.end = end;
     }
     Ok(())
+}
+
+/// Entries of which this segment has the only message.
+fn living_in<D: Disk>(state: &mut State<D>, number: SegmentNumber) -> u64 {
+    state
+        .segments
+        .get_mut(number)
+        .map_or(0, |segment| segment.live.entries)
 }
 
 fn quarantined(found: &Found, from: Lsn, to: Lsn, records_kept: u64) -> Quarantined {

@@ -8,7 +8,7 @@
 //! - That an entry expired is written to the log; replay does not look at the clock.
 
 use super::Shard;
-use super::lease::discard;
+use super::forgotten::discard;
 use super::unlogged;
 use crate::disk::{Disk, Now};
 use crate::error::AppendError;
@@ -104,6 +104,7 @@ impl<D: Disk> Shard<D> {
             pages,
             segments,
             units,
+            forgotten,
             ..
         } = &mut self.state;
         let mut dropped = 0;
@@ -116,7 +117,7 @@ impl<D: Disk> Shard<D> {
             let entry = State::entry(pages, queue, seq)?;
             if queue.is_no_message(seq, &entry) {
                 queue.advance(seq, &entry);
-                discard(queue, segments, pages, seq, &entry);
+                discard(queue, forgotten, pages, seq, &entry);
                 continue;
             }
             if !entry.is_expired(self.clock) {

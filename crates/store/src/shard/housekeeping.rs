@@ -215,15 +215,17 @@ impl<D: Disk> Shard<D> {
             return None;
         }
         self.note_memory(now);
+        self.bury_forgotten(now);
         let job = self.release_job().map(Job::Release);
         let job = job.or_else(|| self.prepare_job(now).map(Job::Prepare));
         let job = job.or_else(|| self.grow_job(now).map(Job::Grow));
         let job = job.or_else(|| self.footer_job().map(Job::Footer));
+        // Before the spill, which a flow of transient messages keeps busy: the log is to stay short.
+        let job = job.or_else(|| self.checkpoint_job(now, checkpoint).map(Job::Checkpoint));
+        let job = job.or_else(|| self.recycle_job(now).map(Job::Recycle));
         let job = job.or_else(|| self.spill_job(now));
         let job = job.or_else(|| self.unspill_job().map(Job::Unspill));
         let job = job.or_else(|| self.compact_job(now).map(Job::Compact));
-        let job = job.or_else(|| self.checkpoint_job(now, checkpoint).map(Job::Checkpoint));
-        let job = job.or_else(|| self.recycle_job(now).map(Job::Recycle));
         let job = job.or_else(|| self.survey_job().map(Job::Survey));
         let job = job.or_else(|| self.evacuation_job(now).map(Job::Evacuate));
         let job = job.or_else(|| self.reserve_job(now).map(Job::Reserve));

@@ -6,15 +6,13 @@
 //! - Nothing is leased beyond the durable delivery mark, so that after a crash everything that may have
 //!   been delivered is known to have been.
 
+use super::forgotten::discard;
 use super::{Shard, unlogged};
 use crate::builder::SealedBlock;
 use crate::disk::Disk;
 use crate::error::AppendError;
 use crate::format::record::{self, AckReason, Range};
 use crate::ids::{BlockNumber, Lsn, QueueId, Seq};
-use crate::index::page::Entry;
-use crate::index::pages::Pages;
-use crate::live::Live;
 use crate::queue::Queue;
 use crate::ring::Ring;
 use crate::segments::{Pin, Segments};
@@ -140,6 +138,7 @@ impl<D: Disk> Shard<D> {
             pages,
             segments,
             units,
+            forgotten,
             ..
         } = &mut self.state;
         let queue = queues.open_mut(id).ok_or(AppendError::UnknownQueue(id))?;
@@ -159,7 +158,7 @@ impl<D: Disk> Shard<D> {
             };
             queue.advance(seq, &entry);
             if queue.is_no_message(seq, &entry) {
-                discard(queue, segments, pages, seq, &entry);
+                discard(queue, forgotten, pages, seq, &entry);
                 continue;
             }
             queue.lease(entry.body_bytes());
@@ -231,27 +230,6 @@ fn outcome(queue: &Queue, taken: u64) -> LeaseOutcome {
         return LeaseOutcome::Pending(queue.newest_block);
     }
     LeaseOutcome::Empty
-}
-
-/// Ends the life of an entry that is no message any more, without a word in the log: every rebuild finds
-/// the same.
-pub(super) fn discard<D: Disk>(
-    queue: &mut Queue,
-    segments: &mut Segments<D>,
-    pages: &mut Pages<D>,
-    seq: u64,
-    entry: &Entry,
-) {
-    if entry.len != 0
-        && let Some(index) = segments.index_of(entry.lsn)
-    {
-        let segment = segments.at_mut(index);
-        segment.live.remove(Live::of(entry));
-        queue.remove_live(segment.file.number, Live::of(entry));
-    }
-    queue.forget_expiry(entry);
-    queue.bury(seq, 1);
-    State::<D>::release_dead_pages(pages, queue);
 }
 
 pub(super) fn source_of<D: Disk>(ring: &Ring, units: &Units<D>, sources: &mut Sources, lsn: Lsn) -> u32 {

@@ -8,7 +8,7 @@
 //! Elsewhere: what the limits are (`queue_limits`), and where an entry counts (`queue`).
 
 use super::Shard;
-use super::lease::discard;
+use super::forgotten::discard;
 use super::unlogged;
 use crate::builder::LISTS;
 use crate::disk::{Disk, Now};
@@ -21,7 +21,7 @@ use crate::planted::{self, Planted};
 use crate::queue::Queue;
 use crate::queue_limits::{QueueLimits, WhenFull};
 use crate::segments::Segments;
-use crate::state::{State, damaged_index};
+use crate::state::{Forgotten, State, damaged_index};
 use crate::units::Units;
 
 /// Where the records of drops may go.
@@ -122,6 +122,7 @@ impl<D: Disk> Shard<D> {
                 pages,
                 segments,
                 units,
+                forgotten,
                 ..
             } = &mut self.state;
             let Some(queue) = queues.open_mut(id).filter(|queue| queue.is_overfull()) else {
@@ -134,7 +135,7 @@ impl<D: Disk> Shard<D> {
                 Room::SameBlock => {}
                 Room::Anywhere => self.tail.make_room(record::ranges_len(1)),
             }
-            match take_head(queue, segments, units, pages) {
+            match take_head(queue, segments, units, forgotten, pages) {
                 Ok(Head::None) => return Ok(()),
                 Ok(Head::Ended) => {}
                 Ok(Head::Taken(seq)) if self.holders.hold(queue, AckReason::Dropped, seq, 1) => {}
@@ -204,6 +205,7 @@ fn take_head<D: Disk>(
     queue: &mut Queue,
     segments: &mut Segments<D>,
     units: &Units<D>,
+    forgotten: &mut Forgotten,
     pages: &mut Pages<D>,
 ) -> Result<Head, DamagedPage> {
     while let Some(seq) = queue.head(queue.next_seq) {
@@ -217,7 +219,7 @@ fn take_head<D: Disk>(
         let entry = State::entry(pages, queue, seq)?;
         queue.advance(seq, &entry);
         if queue.is_no_message(seq, &entry) {
-            discard(queue, segments, pages, seq, &entry);
+            discard(queue, forgotten, pages, seq, &entry);
             continue;
         }
         queue.lease(entry.body_bytes());

@@ -14,6 +14,7 @@ mod encoded;
 mod evacuation;
 mod expiry;
 mod footers;
+mod forgotten;
 mod history;
 mod housekeeping;
 mod lease;

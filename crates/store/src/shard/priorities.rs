@@ -7,15 +7,14 @@
 //! - What is accepted and not durable yet has no level: a limit that has to drop takes it last, the oldest first.
 
 use super::Shard;
-use super::lease::discard;
+use super::forgotten::discard;
 use crate::disk::Disk;
 use crate::error::AppendError;
 use crate::ids::QueueId;
 use crate::index::pages::{DamagedPage, Pages};
 use crate::levels::Levels;
 use crate::queue::{Queue, run_end};
-use crate::segments::Segments;
-use crate::state::{State, damaged_index};
+use crate::state::{Forgotten, State, damaged_index};
 
 impl<D: Disk> Shard<D> {
     /// Gives a queue levels from 0 to `highest`: from now on a lease takes the highest level first, and within it the
@@ -34,11 +33,11 @@ impl<D: Disk> Shard<D> {
         let State {
             queues,
             pages,
-            segments,
+            forgotten,
             ..
         } = &mut self.state;
         let queue = queues.open_mut(id).ok_or(AppendError::UnknownQueue(id))?;
-        match sorted(queue, segments, pages, highest) {
+        match sorted(queue, forgotten, pages, highest) {
             Ok(levels) => {
                 queue.requeued.clear();
                 queue.cursor = queue.cursor.max(queue.visible_end);
@@ -58,7 +57,7 @@ impl<D: Disk> Shard<D> {
 /// All visible entries that are ready, in their levels. What is no message is discarded, for no lease will meet it.
 fn sorted<D: Disk>(
     queue: &mut Queue,
-    segments: &mut Segments<D>,
+    forgotten: &mut Forgotten,
     pages: &mut Pages<D>,
     highest: u8,
 ) -> Result<Levels, DamagedPage> {
@@ -72,7 +71,7 @@ fn sorted<D: Disk>(
         if !queue.is_leased(seq) {
             let entry = State::entry(pages, queue, seq)?;
             if queue.is_no_message(seq, &entry) {
-                discard(queue, segments, pages, seq, &entry);
+                discard(queue, forgotten, pages, seq, &entry);
             } else {
                 levels.insert(entry.priority, seq);
             }

@@ -18,6 +18,8 @@ use crate::segments::Segments;
 use crate::units::Units;
 pub(crate) use apply::leave_place;
 use hashbrown::HashSet;
+use roaring::RoaringTreemap;
+use std::collections::BTreeMap;
 use std::io;
 pub(crate) use table::QueueTable;
 
@@ -37,6 +39,8 @@ pub(crate) struct State<D: Disk> {
     pub unnamed: HashSet<QueueId>,
     /// Queues that got messages or a delivery mark since this was last emptied.
     pub touched: Vec<QueueId>,
+    /// What was discarded, and the log has not said yet.
+    pub forgotten: Forgotten,
     /// Gaps met while messages were applied: entries that the log does not hold (any more).
     pub gaps: Vec<Gap>,
     /// The greatest id of a queue that was ever met. Ids are never given out twice.
@@ -44,6 +48,9 @@ pub(crate) struct State<D: Disk> {
     /// The next message id.
     pub next_message_id: u64,
 }
+
+/// Transient entries from before the last start, by queue, that were met and whose lives are to end.
+pub(crate) type Forgotten = BTreeMap<QueueId, RoaringTreemap>;
 
 /// Entries of a queue that were skipped by the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,6 +71,7 @@ impl<D: Disk> State<D> {
             segments: Segments::new(),
             units: Units::new(),
             touched: Vec::new(),
+            forgotten: Forgotten::new(),
             gaps: Vec::new(),
             queue_ids_used: 0,
             next_message_id: 0,

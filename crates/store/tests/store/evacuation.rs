@@ -4,6 +4,8 @@ use crate::support::{
     Footers, RealEngine, ack, bodies, copy_dir, fetch, find, flip, held, open_with, publish,
     publish_transient_logged, queue, remove_derived, rest, seqs, wait_until,
 };
+use logpond_store::disk::{RealDisk, WriteMode};
+use logpond_store::inspect::verify;
 use logpond_store::{COLD, Counters, Options, QueueId, ReadError, RecoveryReport, Sources};
 use std::path::Path;
 
@@ -275,4 +277,67 @@ fn damaged(store: &RealEngine, kept: QueueId) -> Vec<u64> {
         })
         .map(|lease| lease.seq.get())
         .collect()
+}
+
+#[test]
+fn an_interrupted_copy_is_no_damage_once_a_rebuild_has_passed_it_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_with(dir.path(), options());
+    let (kept, passing) = (queue(&store), queue(&store));
+    leave_one_of_many(&store, kept, passing, 10);
+    let image = tempfile::tempdir().unwrap();
+    copy_dir(dir.path(), image.path());
+    come_to_rest(&store);
+    drop(store);
+    // The first copies, torn, beside all the originals.
+    let copies = "shard-00/c/0000000000000001.seg";
+    std::fs::copy(dir.path().join(copies), image.path().join(copies)).unwrap();
+    let torn = std::fs::OpenOptions::new()
+        .write(true)
+        .open(image.path().join(copies))
+        .unwrap();
+    torn.set_len(8192).unwrap();
+    flip(&image.path().join(copies), 4096 + 200);
+
+    let (store, report) = rebuild(image.path(), Footers::Removed);
+    assert_eq!((report.quarantined, report.lost), (vec![], vec![]));
+    assert_eq!(firsts(&store, kept), (0..10).collect::<Vec<u8>>());
+    store.close().unwrap();
+    let disk = RealDisk::open(image.path(), WriteMode::DirectDsync).unwrap();
+    assert_eq!(verify(&disk, &mut ()).unwrap().findings, []);
+}
+
+#[test]
+fn a_rebuild_does_not_miss_transient_messages_of_an_earlier_process_whose_segment_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nothing is moved: the segment goes because all in it is dead, and no other does.
+    let options = Options {
+        evacuation_slack_bytes: 1 << 30,
+        ..options()
+    };
+    let (store, _) = open_with(dir.path(), options.clone());
+    let (kept, staying, passing) = (queue(&store), queue(&store), queue(&store));
+    leave_one_of_many(&store, staying, passing, 1);
+    publish(&store, &[kept], &[&[0; 100]]);
+    publish_transient_logged(&store, kept, &[1; 100]);
+    let bulk: Vec<&[u8]> = vec![&[7; 4000]; 20];
+    publish(&store, &[passing], &bulk);
+    leave_one_of_many(&store, staying, passing, 1);
+    publish(&store, &[kept], &[&[2; 100]]);
+    drop(store);
+
+    let (store, _) = open_with(dir.path(), options);
+    assert_eq!(seqs(&fetch(&store, kept, 10)), [0, 2]);
+    ack(&store, kept, 0, 1);
+    fetch(&store, passing, 100);
+    ack(&store, passing, 0, 100);
+    leave_one_of_many(&store, staying, passing, 2);
+    wait_until("the segment of the first two messages is recycled", || {
+        rest(&store);
+        store.counters().segments_recycled > 0
+    });
+    drop(store);
+    let (store, report) = rebuild(dir.path(), Footers::Removed);
+    assert_eq!((report.quarantined, report.lost), (vec![], vec![]));
+    assert_eq!(seqs(&fetch(&store, kept, 10)), [2]);
 }
