@@ -3,6 +3,7 @@
 //!
 //! Invariants:
 //! - The shard's lock is held for a bounded number of entries at a time, and never during a read or a write.
+//! - What the index has no page to point at is not copied: it would be dead on arrival, and take room as if it lived.
 //! - Nothing depends on an evacuation: what cannot be read stays where it is.
 //! - Copies are sorted by queue, so that a queue that is read later is read in one go.
 //!
@@ -27,6 +28,7 @@ use crate::pool::BufferPool;
 use crate::segment_view::{SegmentView, Verdict};
 use crate::segments::{Segment, segment_path};
 use crate::shard::{Done, EvacuationJob, FooterJob, Move, Survivor};
+use hashbrown::HashSet;
 use std::io;
 use std::sync::Arc;
 
@@ -112,17 +114,25 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             let first = survivor.kept[0];
             (first.queue, first.seq)
         });
-        let mut rest = survivors.as_slice();
-        while let Some(first) = rest.first() {
-            let mut target = self.target_for(first, job)?;
-            let (builder, taken) = fill_block(rest, target.next_block(), target.room(), job.block_bytes_soft);
+        let mut rest = survivors.as_mut_slice();
+        while !rest.is_empty() {
+            let pages = self.lock().shard.spare_pages();
+            let movable = movable(rest, pages);
+            if movable == 0 {
+                job.is_partial = true;
+                break;
+            }
+            job.is_partial |= trim(&mut rest[0], pages);
+            let mut target = self.target_for(&rest[0], job)?;
+            let (next, room) = (target.next_block(), target.room());
+            let (builder, taken) = fill_block(&rest[..movable], next, room, job.block_bytes_soft);
             let block = target.append(builder, self.salt)?;
             job.bytes_written += block.header.disk_len();
             job.copies += byte_count(taken);
             let (number, end) = (target.number(), target.end());
             job.target = Some(target);
             job.is_partial |= !self.switch(&rest[..taken], block.header.lsn, number, end)?;
-            rest = &rest[taken..];
+            rest = &mut rest[taken..];
         }
         Ok(())
     }
@@ -203,6 +213,26 @@ pub(super) fn messages(payload: &[u8]) -> impl Iterator<Item = (usize, &[u8], Me
         Some(found)
     });
     records.filter_map(|(at, bytes)| Some((at, bytes, record::decode_message(bytes)?)))
+}
+
+/// How many of the first `survivors` the index can be pointed at with so many pages: a page for each that holds an entry of
+/// theirs, should all of these have to be copied. At least one, if there is any page.
+fn movable(survivors: &[Survivor], pages: usize) -> usize {
+    let mut needed = HashSet::new();
+    let fits = |survivor: &&Survivor| {
+        let entries = survivor.kept.iter();
+        needed.extend(entries.map(|entry| (entry.queue, page::page_of(entry.seq))));
+        needed.len() <= pages
+    };
+    let fitting = survivors.iter().take_while(fits).count();
+    fitting.max(usize::from(pages > 0))
+}
+
+/// Leaves out what so many pages do not suffice for: that stays where it is. Whether there was any.
+fn trim(survivor: &mut Survivor, pages: usize) -> bool {
+    let is_more = survivor.kept.len() > pages;
+    survivor.kept.truncate(pages);
+    is_more
 }
 
 /// Bytes of the copy of a survivor, the gap behind it not counted.

@@ -174,6 +174,30 @@ fn a_segment_that_cannot_be_read_stays_and_does_not_stop_the_store() {
 }
 
 #[test]
+fn nothing_is_copied_that_the_index_has_no_page_to_point_at() {
+    let disk = SimDisk::new(1);
+    let options = Options {
+        slab_bytes: 64 << 10,
+        evacuation_slack_bytes: 0,
+        checkpoint_ms: 10,
+        ..Options::tiny()
+    };
+    let (engine, _) = Engine::open(disk.clone(), options, ()).unwrap();
+    let passing = durable_queue(&engine);
+    let kept: Vec<QueueId> = (0..60).map(|_| durable_queue(&engine)).collect();
+    for _ in 0..2 {
+        for queue in &kept {
+            publish_all(&engine, [message_for(std::slice::from_ref(queue), &[b"kept"])]);
+        }
+        publish(&engine, passing, 40);
+        come_to_rest(&engine, &disk);
+        let purged = engine.lock().shard().purge(passing, disk.now());
+        engine.wait_durable(purged.unwrap().1).unwrap();
+    }
+    assert_eq!(come_to_rest(&engine, &disk).copies, 120);
+}
+
+#[test]
 fn a_purge_of_an_empty_queue_waits_for_nothing() {
     let disk = SimDisk::new(1);
     let (engine, _) = Engine::open(disk.clone(), Options::tiny(), ()).unwrap();

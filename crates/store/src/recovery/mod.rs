@@ -242,6 +242,7 @@ fn start_epoch<D: Disk>(
         lacks_memory: false,
         spill_at_ms: 0,
         is_full: false,
+        lacks_pages: false,
         needs_room: false,
         recycling: Vec::new(),
         checkpoints_written: 0,

@@ -369,6 +369,7 @@ impl<D: Disk> Shard<D> {
             return;
         }
         evacuator.evacuations += 1;
+        self.chores.lacks_pages |= job.is_partial;
         if let Some(source) = self.state.segments.get_mut(job.source.number) {
             source.movable = job.is_partial;
         }

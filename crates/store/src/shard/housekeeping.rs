@@ -56,6 +56,8 @@ pub(crate) struct Chores {
     pub spill_at_ms: u64,
     /// Whether the disk was found full, and there is no room again yet.
     pub is_full: bool,
+    /// Whether an evacuation had too few index pages.
+    pub lacks_pages: bool,
     /// Whether something other than a segment found no room.
     pub needs_room: bool,
     /// Segments that a job under way takes out: dead, and without a name at any moment.

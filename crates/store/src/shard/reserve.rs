@@ -130,8 +130,15 @@ impl<D: Disk> Shard<D> {
         !self.chores.is_full && self.wanted_slab().is_some()
     }
 
-    pub(super) fn grow_job(&self, now: Now) -> Option<Grow> {
-        let slab = self.wanted_slab()?;
+    pub(super) fn grow_job(&mut self, now: Now) -> Option<Grow> {
+        // Once for each evacuation that needs it, and never at the cost of the last room on the disk.
+        let lacks_pages = std::mem::take(&mut self.chores.lacks_pages) && !self.chores.is_full;
+        let more = if lacks_pages {
+            self.state.pages.wanted_slab(0)
+        } else {
+            None
+        };
+        let slab = self.wanted_slab().or(more)?;
         (now.mono_ms >= self.chores.retry_at_ms).then(|| Grow {
             slab,
             bytes: self.state.pages.slab_bytes(),
