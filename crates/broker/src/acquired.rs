@@ -1,4 +1,5 @@
-//! How often messages of a quorum queue were taken and given back: what the header `x-acquired-count` says.
+//! How often messages of a quorum queue were taken and given back, and how often that was a failure: what the headers
+//! `x-acquired-count` and `x-delivery-count` say, and what the delivery limit counts.
 //!
 //! Invariants:
 //! - Only messages that were given back and not settled since are counted, and at most `ACQUIRED_MAX` of a queue: beyond that the
@@ -12,28 +13,68 @@ use logpond_store::Seq;
 
 use crate::limits::ACQUIRED_MAX;
 
+/// How a message came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Return {
+    /// Somebody gave it back.
+    Released,
+    /// Somebody failed with it: it was rejected, or its channel ended.
+    Failed,
+}
+
+/// What is known of a message that was taken before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Attempts {
+    /// How often it was taken.
+    pub acquired: u32,
+    /// How many of these were failures.
+    pub failed: u32,
+    /// It failed too often, and goes.
+    is_over: bool,
+}
+
+/// Whatever is delivered again was taken once at least.
+const UNKNOWN: Attempts = Attempts {
+    acquired: 1,
+    failed: 0,
+    is_over: false,
+};
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct AcquiredCounts {
-    by_seq: Mutex<BTreeMap<Seq, u32>>,
+    by_seq: Mutex<BTreeMap<Seq, Attempts>>,
 }
 
 impl AcquiredCounts {
-    fn by_seq(&self) -> MutexGuard<'_, BTreeMap<Seq, u32>> {
+    fn by_seq(&self) -> MutexGuard<'_, BTreeMap<Seq, Attempts>> {
         self.by_seq.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Consecutive messages were given back.
-    pub(crate) fn given_back(&self, first: Seq, count: u64) {
+    /// Consecutive messages were given back. Returns those of them that failed more often than `limit`.
+    pub(crate) fn given_back(&self, first: Seq, count: u64, how: Return, limit: Option<u32>) -> Vec<Seq> {
+        let mut over = Vec::new();
         let mut by_seq = self.by_seq();
         let counted = count.min(u64::try_from(ACQUIRED_MAX).unwrap_or(u64::MAX));
-        for at in count - counted..count {
-            let count = by_seq.entry(first.plus(at)).or_default();
-            *count = count.saturating_add(1);
+        for seq in (count - counted..count).map(|at| first.plus(at)) {
+            let none = Attempts {
+                acquired: 0,
+                ..UNKNOWN
+            };
+            let attempts = by_seq.entry(seq).or_insert(none);
+            attempts.acquired = attempts.acquired.saturating_add(1);
+            if how == Return::Failed {
+                attempts.failed = attempts.failed.saturating_add(1);
+            }
+            attempts.is_over = limit.is_some_and(|limit| attempts.failed > limit);
+            if attempts.is_over {
+                over.push(seq);
+            }
         }
         while by_seq.len() > ACQUIRED_MAX {
             by_seq.pop_first();
         }
+        over
     }
 
     /// Consecutive messages are done with.
@@ -51,9 +92,14 @@ impl AcquiredCounts {
         self.by_seq().clear();
     }
 
-    /// How often a message that is delivered again was taken before.
-    pub(crate) fn of(&self, seq: Seq) -> u32 {
-        self.by_seq().get(&seq).copied().unwrap_or(1)
+    /// What is known of a message that is delivered again.
+    pub(crate) fn of(&self, seq: Seq) -> Attempts {
+        self.by_seq().get(&seq).copied().unwrap_or(UNKNOWN)
+    }
+
+    /// Whether the message failed too often.
+    pub(crate) fn is_over(&self, seq: Seq) -> bool {
+        self.of(seq).is_over
     }
 }
 
@@ -61,34 +107,57 @@ impl AcquiredCounts {
 mod tests {
     use super::*;
 
+    fn release(counts: &AcquiredCounts, first: u64, count: u64) {
+        assert_eq!(
+            counts.given_back(Seq::new(first), count, Return::Released, Some(1)),
+            []
+        );
+    }
+
     #[test]
     fn what_is_settled_is_forgotten_and_nothing_beside_it() {
         let counts = AcquiredCounts::default();
-        counts.given_back(Seq::new(3), 4);
-        counts.given_back(Seq::new(4), 1);
+        release(&counts, 3, 4);
+        release(&counts, 4, 1);
         counts.settled(Seq::new(4), 2);
         let left: Vec<_> = counts
             .by_seq()
             .iter()
-            .map(|(seq, count)| (seq.get(), *count))
+            .map(|(seq, attempts)| (seq.get(), attempts.acquired))
             .collect();
         assert_eq!(left, [(3, 1), (6, 1)]);
         assert_eq!(
-            counts.of(Seq::new(99)),
+            counts.of(Seq::new(99)).acquired,
             1,
             "it was delivered before, so it was taken once"
         );
     }
 
     #[test]
+    fn who_fails_more_often_than_the_limit_is_over() {
+        let counts = AcquiredCounts::default();
+        let fail = |limit| counts.given_back(Seq::new(3), 2, Return::Failed, limit);
+        assert_eq!(fail(Some(1)), []);
+        release(&counts, 4, 1);
+        assert_eq!(fail(Some(1)), [Seq::new(3), Seq::new(4)]);
+        assert!(counts.is_over(Seq::new(4)) && !counts.is_over(Seq::new(5)));
+        assert_eq!(
+            (counts.of(Seq::new(4)).acquired, counts.of(Seq::new(4)).failed),
+            (3, 2)
+        );
+        assert_eq!(fail(None), []);
+        assert!(!counts.is_over(Seq::new(4)));
+    }
+
+    #[test]
     fn the_oldest_are_forgotten_at_the_bound() {
         let counts = AcquiredCounts::default();
         let many = u64::try_from(ACQUIRED_MAX).unwrap();
-        counts.given_back(Seq::new(0), 1);
-        counts.given_back(Seq::new(10), many);
+        release(&counts, 0, 1);
+        release(&counts, 10, many);
         assert_eq!(counts.by_seq().len(), ACQUIRED_MAX);
         assert!(!counts.by_seq().contains_key(&Seq::new(0)));
-        counts.given_back(Seq::new(0), 3 * many);
+        release(&counts, 0, 3 * many);
         assert_eq!(counts.by_seq().len(), ACQUIRED_MAX);
     }
 }

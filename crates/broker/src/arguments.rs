@@ -46,6 +46,7 @@ enum Check {
     Integer,
     Text,
     Overflow,
+    Strategy,
     Flag,
 }
 
@@ -55,7 +56,7 @@ const KNOWN: &[(&str, Check)] = &[
     ("x-message-ttl", Check::Milliseconds),
     ("x-dead-letter-exchange", Check::Text),
     ("x-dead-letter-routing-key", Check::Text),
-    ("x-dead-letter-strategy", Check::Text),
+    ("x-dead-letter-strategy", Check::Strategy),
     ("x-max-length", Check::NotNegative),
     ("x-max-length-bytes", Check::NotNegative),
     ("x-max-priority", Check::Priority),
@@ -68,8 +69,45 @@ const KNOWN: &[(&str, Check)] = &[
     ("x-stream-max-segment-size-bytes", Check::NotNegative),
 ];
 
-/// Those of them that only classic queues have.
-const CLASSIC_ONLY: &[&str] = &["x-max-priority", "x-queue-mode"];
+/// Those whose feature does not exist yet.
+const UNSERVED: &[&str] = &[
+    "x-consumer-disconnected-timeout",
+    "x-consumer-timeout",
+    "x-delayed-retry-max",
+    "x-delayed-retry-min",
+    "x-delayed-retry-type",
+];
+
+/// Those that only classic queues have.
+const CLASSIC_ONLY: &[&str] = &[
+    "x-max-priority",
+    "x-queue-mode",
+    "x-queue-version",
+    "x-queue-master-locator",
+];
+
+/// Those that only streams have.
+const STREAMS_ONLY: &[&str] = &[
+    "x-initial-cluster-size",
+    "x-max-age",
+    "x-stream-filter-size-bytes",
+    "x-stream-max-segment-size-bytes",
+];
+
+/// Those that only quorum queues have.
+const QUORUM_ONLY: &[&str] = &[
+    "x-consumer-disconnected-timeout",
+    "x-consumer-timeout",
+    "x-dead-letter-strategy",
+    "x-delayed-retry-max",
+    "x-delayed-retry-min",
+    "x-delayed-retry-type",
+    "x-delivery-limit",
+    "x-max-in-memory-bytes",
+    "x-max-in-memory-length",
+    "x-member-placement-tag",
+    "x-quorum-initial-group-size",
+];
 
 /// The kind of queue that the arguments ask for.
 ///
@@ -96,15 +134,6 @@ pub(crate) fn queue_kind(resource: &impl fmt::Display, arguments: &Arguments) ->
 /// # Errors
 /// 406 for invalid values, 540 for arguments whose feature does not exist yet.
 pub(crate) fn check(resource: &impl fmt::Display, kind: QueueKind, arguments: &Arguments) -> Answer<()> {
-    if kind == QueueKind::Quorum {
-        for name in CLASSIC_ONLY {
-            if arguments.get(name).is_some() {
-                return Err(precondition_failed(format_args!(
-                    "invalid arg '{name}' for {resource} of queue type rabbit_quorum_queue"
-                )));
-            }
-        }
-    }
     for (name, check) in KNOWN {
         if let Some(value) = arguments.get(name)
             && let Err(problem) = check.accepts(value)
@@ -121,8 +150,21 @@ pub(crate) fn check(resource: &impl fmt::Display, kind: QueueKind, arguments: &A
             "routing_key_but_no_dlx_defined",
         ));
     }
-    for (name, _) in KNOWN {
-        if arguments.get(name).is_some_and(|value| !is_served(name, value)) {
+    let (others, own) = match kind {
+        QueueKind::Classic => (QUORUM_ONLY, "classic"),
+        QueueKind::Quorum => (CLASSIC_ONLY, "quorum"),
+    };
+    if let Some(name) = others
+        .iter()
+        .chain(STREAMS_ONLY)
+        .find(|name| arguments.get(**name).is_some())
+    {
+        return Err(precondition_failed(format_args!(
+            "invalid arg '{name}' for {resource} of queue type rabbit_{own}_queue"
+        )));
+    }
+    for name in UNSERVED {
+        if arguments.get(name).is_some() {
             return Err(AmqpError::not_implemented(name));
         }
     }
@@ -152,36 +194,20 @@ pub(crate) fn same(resource: &impl fmt::Display, received: &Arguments, current: 
         .try_for_each(|name| same_argument(name, resource, received, current))
 }
 
-/// Whether what is asked for is done: always so, or by the queue's policy.
-fn is_served(name: &str, value: &Value) -> bool {
-    match name {
-        "x-expires"
-        | "x-single-active-consumer"
-        | "x-message-ttl"
-        | "x-max-length"
-        | "x-max-length-bytes"
-        | "x-max-priority" => true,
-        "x-overflow" => matches!(value.as_str_bytes(), Some(b"drop-head" | b"reject-publish")),
-        "x-delivery-limit" => value.as_integer() == Some(-1),
-        _ => false,
-    }
-}
-
 impl Check {
     fn accepts(self, value: &Value) -> Result<(), String> {
         match self {
-            Self::Text => value
-                .as_str_bytes()
-                .map(|_| ())
-                .ok_or_else(|| format!("{{unacceptable_type,{}}}", value.type_name())),
+            Self::Text => text(value).map(drop),
             Self::Flag => match value {
                 Value::Bool(_) => Ok(()),
-                other => Err(format!("{{unacceptable_type,{}}}", other.type_name())),
+                other => Err(unacceptable(other)),
             },
-            Self::Overflow => match value.as_str_bytes() {
-                Some(b"drop-head" | b"reject-publish" | b"reject-publish-dlx") => Ok(()),
-                _ => Err("invalid_overflow".to_owned()),
-            },
+            Self::Overflow => one_of(
+                value,
+                &["drop-head", "reject-publish", "reject-publish-dlx"],
+                "invalid_overflow",
+            ),
+            Self::Strategy => one_of(value, &["at-most-once", "at-least-once"], "invalid_dlx_strategy"),
             _ => self.accepts_number(value.as_integer().ok_or_else(|| wrong_type("integer", value))?),
         }
     }
@@ -203,6 +229,20 @@ impl Check {
         }
         Ok(())
     }
+}
+
+fn one_of(value: &Value, words: &[&str], problem: &str) -> Result<(), String> {
+    let text = text(value)?;
+    let is_known = words.iter().any(|word| word.as_bytes() == text);
+    is_known.then_some(()).ok_or_else(|| problem.to_owned())
+}
+
+fn text(value: &Value) -> Result<&[u8], String> {
+    value.as_str_bytes().ok_or_else(|| unacceptable(value))
+}
+
+fn unacceptable(value: &Value) -> String {
+    format!("{{unacceptable_type,{}}}", value.type_name())
 }
 
 fn wrong_type(expected: &str, value: &Value) -> String {
@@ -242,6 +282,9 @@ mod tests {
         "routing_key_but_no_dlx_defined"
     )]
     #[case("x-max-length", Value::Bool(true), "\"expected integer, got bool\"")]
+    #[case("x-dead-letter-exchange", Value::I32(1), "{unacceptable_type,signedint}")]
+    #[case("x-dead-letter-strategy", Value::str("often"), "invalid_dlx_strategy")]
+    #[case("x-overflow", Value::Bool(true), "{unacceptable_type,bool}")]
     fn an_invalid_value_is_refused_in_rabbitmqs_words(
         #[case] name: &str,
         #[case] value: Value,
@@ -256,10 +299,12 @@ mod tests {
     }
 
     #[rstest]
-    #[case("x-overflow", Value::str("reject-publish-dlx"))]
-    #[case("x-dead-letter-exchange", Value::str(""))]
+    #[case("x-consumer-timeout", Value::I32(1))]
+    #[case("x-delayed-retry-type", Value::str("all"))]
     fn an_argument_whose_feature_is_missing_is_refused_by_name(#[case] name: &str, #[case] value: Value) {
-        let error = checked(name, value).unwrap_err();
+        let quorum = ("x-queue-type", Value::str("quorum"));
+        let arguments: Arguments = [quorum, (name, value)].into_iter().collect();
+        let error = check(&QUEUE, QueueKind::Quorum, &arguments).unwrap_err();
         assert_eq!(
             (error.scope, error.code),
             (Scope::Connection, ReplyCode::NotImplemented)
@@ -268,6 +313,28 @@ mod tests {
     }
 
     #[rstest]
+    #[case(QueueKind::Classic, "x-delivery-limit", Value::I32(3))]
+    #[case(QueueKind::Classic, "x-dead-letter-strategy", Value::str("at-most-once"))]
+    #[case(QueueKind::Classic, "x-max-age", Value::str("1D"))]
+    #[case(QueueKind::Quorum, "x-max-priority", Value::I32(3))]
+    fn an_argument_of_another_kind_of_queue_is_refused(
+        #[case] kind: QueueKind,
+        #[case] name: &str,
+        #[case] value: Value,
+    ) {
+        let error = check(&QUEUE, kind, &[(name, value)].into_iter().collect()).unwrap_err();
+        let kind = kind.as_str();
+        assert_eq!(
+            error.text,
+            format!(
+                "PRECONDITION_FAILED - invalid arg '{name}' for {QUEUE} of queue type rabbit_{kind}_queue"
+            )
+        );
+    }
+
+    #[rstest]
+    #[case("x-overflow", Value::str("reject-publish-dlx"))]
+    #[case("x-dead-letter-exchange", Value::str(""))]
     #[case("x-unknown", Value::I32(1))]
     #[case("x-queue-type", Value::str("quorum"))]
     #[case("x-queue-mode", Value::str("lazy"))]

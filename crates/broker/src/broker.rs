@@ -1,8 +1,8 @@
 //! The broker: everything that outlives a connection.
 //!
 //! Invariants:
-//! - Locks are taken in one order: administration, virtual hosts, catalog, shard, census; and nobody waits for the
-//!   disk while holding the shard.
+//! - Locks are taken in one order: administration, mover of dead letters, virtual hosts, catalog, shard, census; and nobody waits
+//!   for the disk while holding the shard.
 //! - Wakers are fired, and abandoned queues deleted, after the shard's lock was released.
 //!
 //! Elsewhere: declaring and deleting (`admin`), what happens at the start (`startup`).
@@ -17,6 +17,7 @@ use logpond_store::{BlockNumber, Engine, Guard, PoisonCause};
 
 use crate::auth::{Accounts, AuthError, Login, Peer};
 use crate::census::{Census, ConnectionLimits, Full};
+use crate::dead_letter::Mover;
 use crate::errors::{Answer, storage_failed};
 use crate::options::BrokerOptions;
 use crate::session::Session;
@@ -70,6 +71,7 @@ pub struct Broker<D: Disk> {
     pub(crate) census: Arc<Census>,
     pub(crate) vhosts: RwLock<BTreeMap<Arc<str>, Arc<Vhost>>>,
     administration: Mutex<()>,
+    pub(crate) mover: Mutex<Mover<D>>,
 }
 
 impl<D: Disk> Broker<D> {
@@ -79,7 +81,9 @@ impl<D: Disk> Broker<D> {
     /// When the store or its catalog cannot be opened.
     pub fn open(disk: D, options: BrokerOptions) -> Result<(Arc<Self>, StartReport), OpenError> {
         let started = startup::start(&disk, &options)?;
+        let mover = Mover::new(started.store.reader());
         let broker = Self {
+            mover: Mutex::new(mover),
             disk,
             store: started.store,
             options,
@@ -119,9 +123,9 @@ impl<D: Disk> Broker<D> {
         &self.accounts
     }
 
-    /// One unit of the store's pending work, for simulations; false if there was none.
+    /// One unit of pending work, the store's or that of moving dead letters, for simulations; false if there was none.
     pub fn step(&self) -> bool {
-        self.store.step()
+        self.store.step() || self.move_dead_letters(self.disk.now())
     }
 
     /// Syncs everything and marks the store as cleanly closed.
@@ -129,6 +133,8 @@ impl<D: Disk> Broker<D> {
     /// # Errors
     /// When the store could not be written.
     pub fn close(&self) -> Result<(), OpenError> {
+        // What a client rejected is not to come back with the next start, if that can be helped.
+        while self.move_dead_letters(self.disk.now()) {}
         self.store
             .close()
             .map_err(|cause| OpenError::Close(cause.to_string()))

@@ -55,14 +55,21 @@ impl Extent {
 pub enum GiveBack {
     /// It returns to its original place in the queue.
     Requeue,
+    /// It returns, too, and somebody has failed with it: a quorum queue counts that.
+    Fail,
     /// It leaves the queue.
     Drop,
 }
 
 impl GiveBack {
-    /// From the `requeue` bit of the wire.
-    pub fn from_requeue(requeue: bool) -> Self {
+    /// From the `requeue` bit of `basic.nack`.
+    pub fn from_nack(requeue: bool) -> Self {
         if requeue { Self::Requeue } else { Self::Drop }
+    }
+
+    /// From the `requeue` bit of `basic.reject`, which says that the consumer has failed.
+    pub fn from_reject(requeue: bool) -> Self {
+        if requeue { Self::Fail } else { Self::Drop }
     }
 }
 

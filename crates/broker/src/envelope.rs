@@ -1,7 +1,13 @@
 //! The properties of a stored message: shortstr exchange, shortstr routing key, then the raw AMQP property
-//! flags and list.
+//! flags and list. Before them stands, in few messages, a past.
 //!
-//! Invariant: what `parts` wrote, `Envelope::parse` reads back byte for byte.
+//! Invariants:
+//! - What `lengths` and `prefix` wrote, `Envelope::parse` reads back byte for byte.
+//! - A past is announced by a name that no exchange has, so that it costs nothing where there is none.
+//!
+//! Elsewhere: what a past says (`past`).
+
+use crate::past::Past;
 
 /// A message's address and properties, as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,20 +18,38 @@ pub(crate) struct Envelope<'a> {
     pub routing_key: &'a [u8],
     /// AMQP property flags and list.
     pub properties: &'a [u8],
+    /// What the properties do not say of it.
+    past: Option<&'a [u8]>,
 }
 
 /// Property flags that say: no property.
 const NO_PROPERTIES: &[u8] = &[0, 0];
+/// Stands where the exchange would: names are UTF-8, which this is not.
+const PAST: &[u8] = &[0xff];
 
 impl<'a> Envelope<'a> {
     /// Splits stored bytes; `None` if they are none of ours.
     pub(crate) fn parse(stored: &'a [u8]) -> Option<Self> {
         let (exchange, rest) = short_string(stored)?;
+        if exchange != PAST {
+            return Self::with_exchange(exchange, rest);
+        }
+        let (past, rest) = long_string(rest)?;
+        let (exchange, rest) = short_string(rest)?;
+        let past = Some(past);
+        Some(Self {
+            past,
+            ..Self::with_exchange(exchange, rest)?
+        })
+    }
+
+    fn with_exchange(exchange: &'a [u8], rest: &'a [u8]) -> Option<Self> {
         let (routing_key, properties) = short_string(rest)?;
         Some(Self {
             exchange,
             routing_key,
             properties,
+            past: None,
         })
     }
 
@@ -35,7 +59,13 @@ impl<'a> Envelope<'a> {
             exchange: &[],
             routing_key: &[],
             properties: NO_PROPERTIES,
+            past: None,
         }
+    }
+
+    /// What the properties do not say of it, if there is something.
+    pub(crate) fn past(&self) -> Option<Past<'a>> {
+        self.past.and_then(Past::parse)
     }
 }
 
@@ -47,27 +77,54 @@ pub(crate) fn lengths(exchange: &[u8], routing_key: &[u8]) -> Option<([u8; 1], [
     ))
 }
 
+/// What stands before the length of the exchange in a message with a past.
+pub(crate) fn prefix(past: &Past<'_>) -> Vec<u8> {
+    let past = past.to_bytes();
+    let len = u32::try_from(past.len()).expect("keys are shorter than the properties that they came in");
+    [&[1], PAST, &len.to_be_bytes(), &past].concat()
+}
+
 fn short_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&len, rest) = bytes.split_first()?;
     rest.split_at_checked(usize::from(len))
 }
 
+fn long_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(usize::try_from(u32::from_be_bytes(*len)).ok()?)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Envelope, lengths};
+    use super::{Envelope, lengths, prefix};
+    use crate::past::Past;
 
     #[test]
     fn what_is_stored_is_read_back() {
         let ([a], [b]) = lengths(b"orders", b"eu.new").unwrap();
         let stored = [&[a], b"orders".as_slice(), &[b], b"eu.new", &[0, 0]].concat();
         let envelope = Envelope::parse(&stored).unwrap();
+        let expected = Envelope {
+            exchange: b"orders",
+            routing_key: b"eu.new",
+            properties: &[0, 0],
+            past: None,
+        };
+        assert_eq!(envelope, expected);
+        let past = Past {
+            has_died: true,
+            shown: vec![b"copy"],
+            hidden: vec![b"secret"],
+        };
+        let stored = [prefix(&past), stored].concat();
+        let envelope = Envelope::parse(&stored).unwrap();
+        assert_eq!(envelope.past(), Some(past));
         assert_eq!(
-            envelope,
             Envelope {
-                exchange: b"orders",
-                routing_key: b"eu.new",
-                properties: &[0, 0]
-            }
+                past: None,
+                ..envelope
+            },
+            expected
         );
     }
 
@@ -76,5 +133,7 @@ mod tests {
         assert_eq!(Envelope::parse(&[]), None);
         assert_eq!(Envelope::parse(&[3, b'a', b'b']), None);
         assert_eq!(Envelope::parse(&[0, 1]), None);
+        assert_eq!(Envelope::parse(&[1, 0xff, 0, 0, 0, 9, 0, 0, 0]), None);
+        assert_eq!(Envelope::parse(&[1, 0xff, 0, 0]), None);
     }
 }

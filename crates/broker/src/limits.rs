@@ -12,6 +12,15 @@ pub const REPLIES_MAX: usize = 65_536;
 pub const REPLIES_BYTES_MAX: usize = 32 << 20;
 /// Messages of a quorum queue whose acquisitions are counted at once.
 pub const ACQUIRED_MAX: usize = 65_536;
+/// How often a delivery of a message of a quorum queue may fail when nobody says it.
+pub const DELIVERY_LIMIT_DEFAULT: i64 = 20;
+/// Dead letters that are moved under one hold of the lock.
+pub const DEAD_LETTERS_MOVED_MAX: u64 = 64;
+/// Bytes of their bodies and properties (one larger letter is still taken).
+pub const DEAD_LETTERS_BYTES_MAX: usize = 4 << 20;
+/// Deaths of one message, each of another queue or reason, that its header `x-death` remembers: beyond that the oldest are
+/// forgotten.
+pub const DEATHS_MAX: usize = 1024;
 /// Routes that one session remembers before it forgets all of them.
 pub const ROUTES_MAX: usize = 1024;
 /// Largest number of properties' bytes (flags, list, exchange and key) that a message may have.

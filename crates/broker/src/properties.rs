@@ -158,6 +158,47 @@ pub(crate) fn with_long_header(raw: &[u8], name: &[u8], value: i64) -> Vec<u8> {
     .concat()
 }
 
+/// `raw` with these headers and without an expiration. What is no property list stays as it is.
+pub(crate) fn as_dead_letter(raw: &[u8], headers: &[u8]) -> Vec<u8> {
+    rewritten(raw, headers).unwrap_or_else(|_| raw.to_vec())
+}
+
+fn rewritten(raw: &[u8], headers: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let len = u32::try_from(headers.len()).map_err(|_| Malformed)?;
+    let mut cursor = Cursor(raw);
+    let flags = cursor.flags()?;
+    let list = cursor.0;
+    // Only these two stand before the headers.
+    cursor.skip_string_if(flags & CONTENT_TYPE != 0)?;
+    cursor.skip_string_if(flags & CONTENT_ENCODING != 0)?;
+    let front = &list[..list.len() - cursor.0.len()];
+    if flags & HEADERS != 0 {
+        cursor.long_string()?;
+    }
+    let middle = cursor.0;
+    for octet in [DELIVERY_MODE, PRIORITY] {
+        if flags & octet != 0 {
+            cursor.octet()?;
+        }
+    }
+    cursor.skip_string_if(flags & CORRELATION_ID != 0)?;
+    cursor.skip_string_if(flags & REPLY_TO != 0)?;
+    let middle = &middle[..middle.len() - cursor.0.len()];
+    cursor.skip_string_if(flags & EXPIRATION != 0)?;
+    let flags = (flags | HEADERS) & !EXPIRATION;
+    let more_flags = &raw[2..raw.len() - list.len()];
+    Ok([
+        &flags.to_be_bytes()[..],
+        more_flags,
+        front,
+        &len.to_be_bytes(),
+        headers,
+        middle,
+        cursor.0,
+    ]
+    .concat())
+}
+
 /// The bytes of a property that exchanges may hash.
 pub(crate) fn hashed(raw: &[u8], property: MessageProperty) -> Option<Vec<u8>> {
     let wanted = match property {
@@ -335,6 +376,24 @@ mod tests {
             2 * one.len()
         );
         assert_eq!(with_long_header(&[1], b"a", 7), [1]);
+    }
+
+    #[test]
+    fn a_dead_letter_has_other_headers_and_no_expiration() {
+        let flags = CONTENT_TYPE | HEADERS | PRIORITY | REPLY_TO | EXPIRATION | MESSAGE_ID;
+        let raw = [
+            &flags.to_be_bytes()[..],
+            b"\x01t\0\0\0\x03\x01at\x07\x01r\x0260\x01m",
+        ]
+        .concat();
+        let dead = as_dead_letter(&raw, b"\x01bV");
+        let expected = [
+            &(flags & !EXPIRATION).to_be_bytes()[..],
+            b"\x01t\0\0\0\x03\x01bV\x07\x01r\x01m",
+        ];
+        assert_eq!(dead, expected.concat());
+        assert_eq!(as_dead_letter(&[0, 0], b""), [0x20, 0, 0, 0, 0, 0]);
+        assert_eq!(as_dead_letter(&[1], b""), [1]);
     }
 
     #[test]

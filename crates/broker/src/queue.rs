@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use crate::acquired::AcquiredCounts;
 use crate::expiration::Expiry;
 use crate::outbox::SessionKey;
-use crate::policy::Applied;
 use crate::queue_policy::QueuePolicy;
 use crate::rota::{Rota, Sharing};
 
@@ -47,11 +46,6 @@ pub(crate) struct QueueSpec {
 }
 
 impl QueueSpec {
-    /// What the arguments ask of the shard.
-    pub(crate) fn policy(&self) -> QueuePolicy {
-        QueuePolicy::of(&self.arguments)
-    }
-
     /// Whether it is in the catalog and survives a restart. An exclusive queue ends with its connection, so
     /// there is nothing to survive.
     pub(crate) fn is_kept(&self) -> bool {
@@ -93,8 +87,8 @@ pub(crate) struct Queue {
     pub expiry: Option<Expiry>,
     /// How often its messages were given back, if it says so.
     pub acquired: Option<Arc<AcquiredCounts>>,
-    /// The policies that hold for it.
-    pub policy: Applied,
+    /// What holds for it, once that was said to the shard.
+    pub policy: Option<QueuePolicy>,
     /// A delivery waits for this block.
     pub waits: Option<BlockNumber>,
 }
@@ -109,7 +103,7 @@ impl Queue {
             rota,
             expiry: None,
             acquired,
-            policy: Applied::default(),
+            policy: None,
             waits: None,
         }
     }

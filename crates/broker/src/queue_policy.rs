@@ -1,39 +1,72 @@
-//! What a queue's arguments ask of the shard: limits, a time to live, levels. The shard forgets it with the process, so it is
-//! said at each declaration and at each start.
+//! What holds for a queue, by its arguments and the policies together: limits, a time to live, levels, where its dead letters go,
+//! how often a delivery may fail. The shard forgets its part with the process, so it is said at each declaration, at each start and
+//! when a policy changes.
+//!
+//! Invariants, RabbitMQ's: of two limits the smaller holds; of two texts the argument, but for the overflow of a quorum queue, where
+//! the policy wins.
 
-use logpond_routing::Arguments;
+use std::sync::Arc;
+
+use logpond_routing::{Arguments, Value};
 use logpond_store::disk::{Disk, Now};
-use logpond_store::{AppendError, QueueId, QueueLimits, Shard, WhenFull};
+use logpond_store::{AppendError, DeadLetters, QueueId, QueueLimits, Shard, WhenFull};
 
-/// See the module's description.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use crate::limits::DELIVERY_LIMIT_DEFAULT;
+use crate::policy::Applied;
+use crate::queue::{QueueKind, QueueSpec};
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct QueuePolicy {
     limits: QueueLimits,
+    /// Whether what is refused is a dead letter, too.
+    passes_on: bool,
     life_ms: Option<u64>,
     highest: Option<u8>,
+    dead_letters: Option<Arc<Destination>>,
+    delivery_limit: Option<u32>,
+}
+
+/// Where the dead letters of a queue go.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Destination {
+    /// The exchange, which may not exist.
+    pub exchange: Box<[u8]>,
+    /// In place of the message's own keys.
+    pub routing_key: Option<Box<[u8]>>,
 }
 
 impl QueuePolicy {
-    /// What arguments that were checked ask for.
-    pub(crate) fn of(arguments: &Arguments) -> Self {
-        let number = |name| {
-            let value = arguments.get(name)?.as_integer()?;
-            u64::try_from(value).ok()
-        };
-        let overflow = arguments.get("x-overflow").and_then(|value| value.as_str_bytes());
-        let limits = QueueLimits {
-            messages: number("x-max-length"),
-            bytes: number("x-max-length-bytes"),
-            when_full: match overflow {
-                Some(b"reject-publish") => WhenFull::Refuse,
-                _ => WhenFull::DropHead,
-            },
-        };
-        let highest = number("x-max-priority").and_then(|highest| u8::try_from(highest).ok());
+    /// What holds for a queue whose arguments were checked.
+    pub(crate) fn of(spec: &QueueSpec, policies: &Applied) -> Self {
+        let arguments = &spec.arguments;
+        let overflow = overflow(spec, policies);
+        let highest = arguments.get("x-max-priority").and_then(Value::as_integer);
+        let highest = highest.and_then(|highest| u8::try_from(highest).ok());
+        let text = |argument: &str, key: &str| policies.text(arguments, argument, key).map(Box::from);
+        let exchange = text("x-dead-letter-exchange", "dead-letter-exchange");
         Self {
-            limits,
-            life_ms: number("x-message-ttl"),
+            limits: QueueLimits {
+                messages: policies.limit(arguments, "max-length"),
+                bytes: policies.limit(arguments, "max-length-bytes"),
+                when_full: match overflow {
+                    Overflow::DropHead => WhenFull::DropHead,
+                    Overflow::RejectPublish | Overflow::RejectPublishDlx => WhenFull::Refuse,
+                },
+            },
+            passes_on: overflow == Overflow::RejectPublishDlx,
+            life_ms: policies.limit(arguments, "message-ttl"),
             highest: highest.filter(|highest| *highest > 0),
+            dead_letters: exchange.map(|exchange| {
+                Arc::new(Destination {
+                    exchange,
+                    routing_key: text("x-dead-letter-routing-key", "dead-letter-routing-key"),
+                })
+            }),
+            delivery_limit: match spec.kind {
+                QueueKind::Classic => None,
+                QueueKind::Quorum => delivery_limit(arguments, policies),
+            },
         }
     }
 
@@ -42,18 +75,75 @@ impl QueuePolicy {
         !self.limits.is_unlimited() && self.limits.when_full == WhenFull::Refuse
     }
 
-    /// Says it.
+    /// Where dead letters go, if they go anywhere.
+    pub(crate) fn dead_letters(&self) -> Option<&Arc<Destination>> {
+        self.dead_letters.as_ref()
+    }
+
+    /// Where messages go that the full queue refuses, if they go anywhere.
+    pub(crate) fn refused_letters(&self) -> Option<&Arc<Destination>> {
+        self.dead_letters.as_ref().filter(|_| self.passes_on)
+    }
+
+    /// How often a delivery of one message may fail; `None` for any number.
+    pub(crate) fn delivery_limit(&self) -> Option<u32> {
+        self.delivery_limit
+    }
+
+    /// Says the shard's part of it, where `before` was said last.
     pub(crate) fn apply<D: Disk>(
         &self,
+        before: Option<&Self>,
         shard: &mut Shard<D>,
         id: QueueId,
         now: Now,
     ) -> Result<(), AppendError> {
-        // Levels first: a limit that drops begins with the head.
-        if let Some(highest) = self.highest {
+        // Levels and dead letters first: a limit that drops begins with the head, and what it drops is a dead letter.
+        if let (Some(highest), None) = (self.highest, before) {
             shard.set_priorities(id, highest)?;
         }
+        let fate = match self.dead_letters {
+            Some(_) => DeadLetters::HandOut,
+            None => DeadLetters::Settle,
+        };
+        shard.set_dead_letters(id, fate, now)?;
         shard.set_time_to_live(id, self.life_ms)?;
         shard.set_limits(id, self.limits, now)
     }
+}
+
+/// What a full queue does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Overflow {
+    DropHead,
+    RejectPublish,
+    RejectPublishDlx,
+}
+
+fn overflow(spec: &QueueSpec, policies: &Applied) -> Overflow {
+    let argument = spec.arguments.get("x-overflow");
+    let policy = policies.get("overflow");
+    let value = match spec.kind {
+        QueueKind::Classic => argument.or(policy),
+        QueueKind::Quorum => policy.or(argument),
+    };
+    match (value.and_then(Value::as_str_bytes), spec.kind) {
+        (Some(b"reject-publish"), _) => Overflow::RejectPublish,
+        (Some(b"reject-publish-dlx"), QueueKind::Classic) => Overflow::RejectPublishDlx,
+        // A quorum queue takes the word, and drops.
+        _ => Overflow::DropHead,
+    }
+}
+
+/// The smaller of two, where a negative number means none.
+fn delivery_limit(arguments: &Arguments, policies: &Applied) -> Option<u32> {
+    let argument = arguments.get("x-delivery-limit").and_then(Value::as_integer);
+    let policy = policies.get("delivery-limit").and_then(Value::as_integer);
+    let limit = match (argument, policy) {
+        (Some(argument), Some(policy)) if argument < 0 || policy < 0 => argument.max(policy),
+        (Some(argument), Some(policy)) => argument.min(policy),
+        (argument, policy) => argument.or(policy).unwrap_or(DELIVERY_LIMIT_DEFAULT),
+    };
+    // More than a counter counts is as good as none.
+    u32::try_from(limit).ok()
 }

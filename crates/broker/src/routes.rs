@@ -16,6 +16,7 @@ use logpond_store::QueueId;
 use crate::limits::ROUTES_MAX;
 use crate::properties::{self, Properties};
 use crate::queue::Queue;
+use crate::queue_policy::QueuePolicy;
 use crate::table;
 use crate::topology::{Topology, queue_id};
 
@@ -48,6 +49,12 @@ pub(crate) struct RouteCache {
     found: Vec<QueueRef>,
     /// How many random numbers were drawn; begins at another place in each session.
     drawn: Cell<u64>,
+}
+
+impl Default for RouteCache {
+    fn default() -> Self {
+        Self::new(0)
+    }
 }
 
 impl RouteCache {
@@ -96,6 +103,24 @@ impl RouteCache {
         properties: &[u8],
         queues: &HashMap<QueueId, Queue, FixedState>,
     ) -> Result<usize, NoExchange> {
+        if self.look_up(topology, exchange, key, further, properties, queues)? {
+            Ok(self.remember(exchange, key))
+        } else {
+            Ok(PASSING)
+        }
+    }
+
+    /// Finds the route of a message with this key and `further` ones, and remembers nothing. Whether it holds for all messages
+    /// with this address.
+    pub(crate) fn look_up(
+        &mut self,
+        topology: &Topology,
+        exchange: &[u8],
+        key: &[u8],
+        further: &[&[u8]],
+        properties: &[u8],
+        queues: &HashMap<QueueId, Queue, FixedState>,
+    ) -> Result<bool, NoExchange> {
         let message = WatchedMessage {
             properties,
             read: Cell::new(false),
@@ -118,19 +143,17 @@ impl RouteCache {
                 .queues
                 .extend(self.found.iter().map(|&queue| queue_id(queue)));
         }
-        let specs = || {
-            self.passing
-                .queues
-                .iter()
-                .filter_map(|id| Some(&queues.get(id)?.spec))
-        };
-        let durable = specs().any(|spec| spec.is_kept());
-        let may_refuse = specs().any(|spec| spec.policy().refuses());
+        let found = || self.passing.queues.iter().filter_map(|id| queues.get(id));
+        let durable = found().any(|queue| queue.spec.is_kept());
+        let refuses = |queue: &Queue| queue.policy.as_ref().is_some_and(QueuePolicy::refuses);
+        let may_refuse = found().any(refuses);
         (self.passing.durable, self.passing.may_refuse) = (durable, may_refuse);
-        if !is_for_all {
-            return Ok(PASSING);
-        }
-        Ok(self.remember(exchange, key))
+        Ok(is_for_all)
+    }
+
+    /// What `look_up` found last.
+    pub(crate) fn passing(&self) -> &Route {
+        &self.passing
     }
 
     /// The route that `recall` or `find` gave last.

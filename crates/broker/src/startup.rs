@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use logpond_routing::{ExchangeSpec, Name};
 use logpond_store::catalog::Catalog;
-use logpond_store::disk::{Disk, Now};
+use logpond_store::disk::Disk;
 use logpond_store::{Engine, QueueDurability, QueueId, RecoveryReport};
 use serde::de::DeserializeOwned;
 
@@ -98,7 +98,7 @@ pub(crate) fn start<D: Disk>(disk: &D, options: &BrokerOptions) -> Result<Starte
     let in_journal: BTreeSet<QueueId> = recovery.queues.iter().map(|queue| queue.id).collect();
     let mut kept = BTreeSet::new();
     for entry in entries.queues {
-        kept.extend(restored.add_queue(&store, entry, &in_journal, disk.now()));
+        kept.extend(restored.add_queue(&store, entry, &in_journal));
     }
     for entry in entries.bindings {
         restored.add_binding(entry, &kept);
@@ -112,7 +112,11 @@ pub(crate) fn start<D: Disk>(disk: &D, options: &BrokerOptions) -> Result<Starte
             .change_policies(|policies| policies.put(policy));
     }
     for vhost in restored.vhosts.values() {
-        policy::apply(&store, vhost, disk.now());
+        if let Err(cause) = policy::apply(&store, vhost, disk.now()) {
+            // A poisoned store refuses everything from here on, and says why.
+            let text = format!("queues of virtual host '{}' have no limits: {cause}", vhost.name);
+            restored.warnings.push(text);
+        }
     }
     for queue in recovery.queues.iter().filter(|queue| !kept.contains(&queue.id)) {
         restored.warnings.push(format!(
@@ -231,7 +235,6 @@ impl Restored {
         store: &Engine<D, BrokerState>,
         entry: QueueEntry,
         in_journal: &BTreeSet<QueueId>,
-        now: Now,
     ) -> Option<QueueId> {
         let vhost = self.vhost(&entry.vhost);
         let spec = QueueSpec {
@@ -257,10 +260,6 @@ impl Restored {
             return None;
         }
         let id = spec.id;
-        if let Err(cause) = spec.policy().apply(shard, id, now) {
-            // A poisoned store refuses everything from here on, and says why.
-            self.warnings.push(format!("{spec} has no limits: {cause}"));
-        }
         let name = Name::from(spec.name.as_ref());
         state.queues.insert(id, Queue::new(Arc::new(spec), None));
         let added: Result<_, std::convert::Infallible> =

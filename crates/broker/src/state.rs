@@ -13,12 +13,14 @@ use logpond_store::disk::{Disk, Now};
 use logpond_store::{Applied, BlockNumber, Durable, Follower, PoisonCause, QueueId, Shard};
 
 use crate::consumer::{Consumer, ConsumerKey};
+use crate::dead_letter::Watch;
 use crate::expiration::Expirations;
 use crate::outbox::{Notice, SessionKey, SessionState};
 use crate::queue::Queue;
 use crate::registry::Registry;
 use crate::replies::ReplyConsumers;
 use crate::rota::Sharing;
+use crate::routes::RouteCache;
 use crate::unacked::Run;
 
 /// The broker's part of a shard's state.
@@ -39,6 +41,9 @@ pub(crate) struct BrokerState {
     /// Auto-delete queues whose last consumer went: to be deleted when the lock is released.
     pub abandoned: Vec<QueueId>,
     pub expirations: Expirations,
+    pub letter_watch: Watch,
+    /// Where dead letters went last.
+    pub letter_routes: RouteCache,
     pub poisoned: Option<PoisonCause>,
 }
 
@@ -196,6 +201,13 @@ impl<D: Disk> Follower<D> for BrokerState {
         if !self.waiting_for_room.is_empty() && shard.has_room() {
             self.wake_for_room();
         }
+        if self.letter_watch.waits_for_room() && shard.has_room_to_move() {
+            self.letter_watch.notice_room(&mut self.wakers);
+        }
+    }
+
+    fn has_dead_letters(&mut self, _shard: &mut Shard<D>) {
+        self.letter_watch.notice(&mut self.wakers);
     }
 
     fn poisoned(&mut self, cause: &PoisonCause) {

@@ -15,8 +15,11 @@ const BCC: &[u8] = b"BCC";
 /// The routing keys that a message brings in its headers.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct FurtherKeys<'a> {
+    /// Those that everybody may see first.
     pub keys: Vec<&'a [u8]>,
-    /// Whether some of them are to be hidden from those who get the message.
+    /// How many of them everybody may see.
+    pub shown: usize,
+    /// Whether there is something to be hidden from those who get the message.
     pub has_hidden: bool,
 }
 
@@ -32,6 +35,7 @@ pub(crate) struct NoArray {
 /// The keys in the table's `CC` and `BCC`: of the arrays' elements those that are strings.
 pub(crate) fn further_keys(table: &[u8]) -> Result<FurtherKeys<'_>, NoArray> {
     let mut further = FurtherKeys::default();
+    let mut hidden = Vec::new();
     for field in Fields(Cursor(table)) {
         let header = match field.name {
             CC => "CC",
@@ -43,13 +47,20 @@ pub(crate) fn further_keys(table: &[u8]) -> Result<FurtherKeys<'_>, NoArray> {
             return Err(NoArray { header, found });
         };
         further.has_hidden |= field.name == BCC;
+        let keys = if field.name == BCC {
+            &mut hidden
+        } else {
+            &mut further.keys
+        };
         let mut elements = Cursor(array);
         while let Some(element) = elements.raw_value() {
             if let &[b'S', _, _, _, _, ref key @ ..] = element {
-                further.keys.push(key);
+                keys.push(key);
             }
         }
     }
+    further.shown = further.keys.len();
+    further.keys.append(&mut hidden);
     Ok(further)
 }
 
@@ -99,12 +110,17 @@ const fn type_name(kind: u8) -> &'static str {
 }
 
 /// A field as it stands in a table.
-struct Field<'a> {
-    name: &'a [u8],
+pub(crate) struct Field<'a> {
+    pub name: &'a [u8],
     /// Its type and contents.
-    value: &'a [u8],
+    pub value: &'a [u8],
     /// All of it.
     bytes: &'a [u8],
+}
+
+/// The fields at a table's top level, up to the first that cannot be read.
+pub(crate) fn raw_fields(table: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    Fields(Cursor(table))
 }
 
 /// The fields at a table's top level, up to the first that cannot be read.
@@ -243,6 +259,7 @@ mod tests {
             further_keys(TABLE),
             Ok(FurtherKeys {
                 keys: vec![b"abc"],
+                shown: 1,
                 has_hidden: false
             })
         );
@@ -256,7 +273,8 @@ mod tests {
         assert_eq!(
             further_keys(both),
             Ok(FurtherKeys {
-                keys: vec![b"xy", b"k"],
+                keys: vec![b"k", b"xy"],
+                shown: 1,
                 has_hidden: true
             })
         );

@@ -16,6 +16,7 @@ mod listener;
 mod peer;
 mod recovery_log;
 mod server;
+mod signal;
 mod stop;
 mod tls;
 mod upkeep;

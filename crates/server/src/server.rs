@@ -154,6 +154,10 @@ impl Server {
         let stopper = Stopper::new();
         let (alive, ended) = mpsc::channel(1);
         tokio::spawn(upkeep::keep_up(Arc::clone(&shared), stopper.subscribe()));
+        tokio::spawn(upkeep::move_dead_letters(
+            Arc::clone(&shared),
+            stopper.subscribe(),
+        ));
         if let Some(certificates) = &certificates {
             tokio::spawn(upkeep::keep_certificates(
                 Arc::clone(certificates),

@@ -1,5 +1,5 @@
-//! What is done when time passes: queues that nobody used for as long as they asked for are deleted, certificates that changed are
-//! loaded again.
+//! What is done beside the connections: queues that nobody used for as long as they asked for are deleted, dead letters are moved,
+//! certificates that changed are loaded again.
 //!
 //! Invariant: nothing here outlives the server's run, and nothing here holds up a connection.
 
@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::blocking::blocking;
 use crate::limits::CERTIFICATES_INTERVAL;
 use crate::server::Shared;
+use crate::signal::Signal;
 use crate::stop::{Phase, Stop};
 use crate::tls::Certificates;
 
@@ -25,6 +26,22 @@ pub(crate) async fn keep_up(shared: Arc<Shared>, mut stop: Stop) {
     loop {
         tokio::select! {
             _ = ticks.tick() => blocking(|| shared.broker.tick(shared.now())),
+            () = stop.reached(Phase::Draining) => return,
+        }
+    }
+}
+
+/// Moves dead letters whenever there are any, until the server stops.
+pub(crate) async fn move_dead_letters(shared: Arc<Shared>, mut stop: Stop) {
+    let signal = Arc::new(Signal::default());
+    shared.broker.watch_dead_letters(signal.waker());
+    loop {
+        // The lock is free between two calls, and so is this worker.
+        while blocking(|| shared.broker.move_dead_letters(shared.now())) {
+            tokio::task::yield_now().await;
+        }
+        tokio::select! {
+            () = signal.knocked() => {}
             () = stop.reached(Phase::Draining) => return,
         }
     }

@@ -167,11 +167,13 @@ impl<D: Disk> Broker<D> {
         let block = shard
             .create_queue(spec.id, durability, &spec.meta())
             .map_err(storage_failed)?;
-        spec.policy().apply(shard, spec.id, now).map_err(storage_failed)?;
         let queue = Queue::new(Arc::clone(&spec), owner);
         let answer = declared(&queue, None);
         state.queues.insert(spec.id, queue);
-        state.set_policy(&spec, vhost.policies().for_queue(spec.kind, &spec.name), now);
+        let policies = vhost.policies().for_queue(spec.kind, &spec.name);
+        state
+            .set_policy(shard, &spec, &policies, now)
+            .map_err(storage_failed)?;
         if let Some(session) = owner.and_then(|owner| state.sessions.get_mut(owner)) {
             session.owned.push(spec.id);
         }

@@ -4,12 +4,13 @@
 //! - What changes in the catalog changes there before it holds.
 //! - Names are compared with patterns without the shard's lock: there may be a hundred thousand of them.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use logpond_routing::Name;
-use logpond_store::Engine;
 use logpond_store::catalog::Changes;
 use logpond_store::disk::{Disk, Now};
+use logpond_store::{AppendError, Engine, Shard};
 
 use super::{Applied, Policy, PolicyKind};
 use crate::admin::ALTERNATE_EXCHANGE;
@@ -17,6 +18,7 @@ use crate::broker::Broker;
 use crate::entries::policy_key;
 use crate::errors::{Answer, not_found, precondition_failed, storage_failed};
 use crate::queue::QueueSpec;
+use crate::queue_policy::QueuePolicy;
 use crate::state::BrokerState;
 use crate::topology::Vhost;
 
@@ -32,8 +34,7 @@ impl<D: Disk> Broker<D> {
         let key = policy_key(&vhost.name, policy.kind, &policy.name);
         self.store.catalog().put(&key, &policy).map_err(storage_failed)?;
         vhost.change_policies(|policies| policies.put(policy));
-        apply(&self.store, &vhost, now);
-        Ok(())
+        apply(&self.store, &vhost, now).map_err(storage_failed)
     }
 
     /// Removes a policy; a missing one is no error.
@@ -51,8 +52,7 @@ impl<D: Disk> Broker<D> {
         changes.delete(&policy_key(&vhost.name, kind, name));
         self.commit_definitions(changes)?;
         vhost.change_policies(|policies| policies.remove(kind, name));
-        apply(&self.store, &vhost, now);
-        Ok(())
+        apply(&self.store, &vhost, now).map_err(storage_failed)
     }
 
     /// The policies of a virtual host, by name.
@@ -72,7 +72,11 @@ impl<D: Disk> Broker<D> {
 }
 
 /// Applies the virtual host's policies to what it has. Hold the administration lock.
-pub(crate) fn apply<D: Disk>(store: &Engine<D, BrokerState>, vhost: &Vhost, now: Now) {
+pub(crate) fn apply<D: Disk>(
+    store: &Engine<D, BrokerState>,
+    vhost: &Vhost,
+    now: Now,
+) -> Result<(), AppendError> {
     apply_to_exchanges(vhost);
     let policies = vhost.policies();
     let specs: Vec<Arc<QueueSpec>> = {
@@ -92,10 +96,16 @@ pub(crate) fn apply<D: Disk>(store: &Engine<D, BrokerState>, vhost: &Vhost, now:
         })
         .collect();
     let mut guard = store.lock();
-    let (_, state) = guard.parts();
-    for (spec, applied) in found {
-        state.set_policy(&spec, applied, now);
-    }
+    let (shard, state) = guard.parts();
+    let applied = found
+        .iter()
+        .try_for_each(|(spec, applied)| state.set_policy(shard, spec, applied, now));
+    // Routes that sessions remember say which queues may refuse: under the lock, so that nobody uses one between.
+    let Ok(()) = vhost.change(|_| Ok::<_, Infallible>(()));
+    drop(guard);
+    // What limits dropped, or who no longer wants dead letters, has brought records.
+    store.commit(1);
+    applied
 }
 
 fn apply_to_exchanges(vhost: &Vhost) {
@@ -124,15 +134,26 @@ fn apply_to_exchanges(vhost: &Vhost) {
 }
 
 impl BrokerState {
-    /// Notes which policies hold for a queue, and follows from them.
-    pub(crate) fn set_policy(&mut self, spec: &QueueSpec, policy: Applied, now: Now) {
-        let expires_ms = policy.limit(&spec.arguments, "expires");
+    /// Follows from the policies that hold for a queue, and from its arguments.
+    pub(crate) fn set_policy<D: Disk>(
+        &mut self,
+        shard: &mut Shard<D>,
+        spec: &QueueSpec,
+        policies: &Applied,
+        now: Now,
+    ) -> Result<(), AppendError> {
+        let expires_ms = policies.limit(&spec.arguments, "expires");
+        let policy = QueuePolicy::of(spec, policies);
         let Some(queue) = self.queues.get_mut(&spec.id) else {
-            return;
+            return Ok(());
         };
-        queue.policy = policy;
+        if queue.policy.as_ref() != Some(&policy) {
+            policy.apply(queue.policy.as_ref(), shard, spec.id, now)?;
+            queue.policy = Some(policy);
+        }
         if queue.expiry.map(|expiry| expiry.after_ms) != expires_ms {
             self.set_expiry(spec.id, expires_ms, now);
         }
+        Ok(())
     }
 }

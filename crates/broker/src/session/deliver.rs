@@ -11,6 +11,7 @@ use logpond_store::{Durable, Lease, ReadError, Seq};
 use super::channel::{Channels, Mode};
 use super::locked::Locked;
 use super::{Life, Session};
+use crate::acquired::Attempts;
 use crate::consumer::AckMode;
 use crate::effect::{Delivery, EffectSink, Flow, Polled};
 use crate::envelope::Envelope;
@@ -173,7 +174,7 @@ impl<D: Disk> Session<D> {
         let counted;
         let properties = match &told.acquired {
             Some(acquired) if lease.redelivered => {
-                counted = with_acquired_count(envelope.properties, acquired.of(lease.seq));
+                counted = with_attempts(envelope.properties, acquired.of(lease.seq));
                 &counted
             }
             _ => envelope.properties,
@@ -192,8 +193,12 @@ impl<D: Disk> Session<D> {
 }
 
 /// As quorum queues say it of what they deliver again.
-pub(super) fn with_acquired_count(properties: &[u8], count: u32) -> Vec<u8> {
-    with_long_header(properties, b"x-acquired-count", count.into())
+pub(super) fn with_attempts(properties: &[u8], attempts: Attempts) -> Vec<u8> {
+    let acquired = with_long_header(properties, b"x-acquired-count", attempts.acquired.into());
+    match attempts.failed {
+        0 => acquired,
+        failed => with_long_header(&acquired, b"x-delivery-count", failed.into()),
+    }
 }
 
 fn append(runs: &mut Vec<Run>, next: &Run) {

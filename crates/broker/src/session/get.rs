@@ -4,8 +4,9 @@ use logpond_store::disk::{Disk, Now};
 use logpond_store::{AckReason, Lease, LeaseOutcome, ReadError, Sources};
 
 use super::Session;
-use super::deliver::with_acquired_count;
+use super::deliver::with_attempts;
 use super::locked::Locked;
+use crate::acquired::Attempts;
 use crate::admin::count;
 use crate::auth::Action;
 use crate::command::ChannelId;
@@ -25,7 +26,7 @@ struct Taken {
     sources: Sources,
     remaining: u32,
     /// How often it was taken before, if its queue says so.
-    acquired: Option<u32>,
+    attempts: Option<Attempts>,
 }
 
 impl<D: Disk> Session<D> {
@@ -100,7 +101,7 @@ impl<D: Disk> Session<D> {
             match outcome {
                 LeaseOutcome::Some(_) => {
                     let taken = Taken {
-                        acquired: acquired
+                        attempts: acquired
                             .filter(|_| leases[0].redelivered)
                             .map(|acquired| acquired.of(leases[0].seq)),
                         lease: leases[0],
@@ -152,8 +153,8 @@ impl<D: Disk> Session<D> {
             open.unacked.push(run);
         }
         let counted = taken
-            .acquired
-            .map(|count| with_acquired_count(envelope.properties, count));
+            .attempts
+            .map(|attempts| with_attempts(envelope.properties, attempts));
         let delivery = Delivery {
             channel,
             consumer_tag: "",

@@ -12,10 +12,12 @@ use logpond_store::{AckReason, Guard, Lease, QueueId, Seq, Shard};
 
 use super::Core;
 use super::channel::Mode;
+use crate::acquired::Return;
 use crate::broker::Broker;
 use crate::command::ChannelId;
 use crate::consumer::ConsumerKey;
 use crate::outbox::{OutRun, Position};
+use crate::queue_policy::QueuePolicy;
 use crate::state::BrokerState;
 use crate::topology::Topology;
 use crate::unacked::Run;
@@ -29,6 +31,8 @@ pub(super) enum Outcome {
     Dropped,
     /// It goes back to its place.
     Requeued,
+    /// It goes back, and somebody has failed with it.
+    Failed,
 }
 
 /// A session and the locked shard.
@@ -40,7 +44,8 @@ pub(super) struct Locked<'a, D: Disk> {
     pub now: Now,
     /// Acknowledgements that wait for the next one to continue them.
     open: Option<(Run, Outcome)>,
-    settled: usize,
+    /// Acknowledgements, and messages beside those of the batch, that were appended.
+    pub settled: usize,
 }
 
 impl<'a, D: Disk> Locked<'a, D> {
@@ -80,8 +85,8 @@ impl<'a, D: Disk> Locked<'a, D> {
 
     /// Settles messages that were taken out of a channel's outstanding ones.
     pub(super) fn settle(&mut self, run: Run, outcome: Outcome) {
-        if outcome == Outcome::Requeued {
-            self.requeue(run);
+        if matches!(outcome, Outcome::Requeued | Outcome::Failed) {
+            self.requeue(run, outcome);
             self.state().release(run.consumer, run.count);
             return;
         }
@@ -100,30 +105,62 @@ impl<'a, D: Disk> Locked<'a, D> {
         let Some((run, outcome)) = self.open.take() else {
             return;
         };
-        let reason = if outcome == Outcome::Acked {
-            AckReason::Acked
-        } else {
-            AckReason::Rejected
-        };
+        let (now, shard) = (self.now, self.guard.parts().0);
         // A queue that was deleted meanwhile has nothing left to acknowledge.
-        let now = self.now;
-        if self
-            .shard()
-            .acknowledge(run.queue, run.first_seq, run.count, reason, now)
-            .is_ok()
-        {
-            self.settled += 1;
-        }
+        let ended = if outcome == Outcome::Acked {
+            shard.acknowledge(run.queue, run.first_seq, run.count, AckReason::Acked, now)
+        } else {
+            shard.reject(run.queue, run.first_seq, run.count, now)
+        };
+        self.settled += usize::from(ended.is_ok());
         self.state().settled(&run);
     }
 
-    /// Gives messages back to their queue.
-    pub(super) fn requeue(&mut self, run: Run) {
-        give_back(&mut self.guard, run.queue, run.first_seq, run.count, self.now);
+    /// Gives messages back to their queue, but for those with which clients failed too often: they are rejected.
+    pub(super) fn requeue(&mut self, run: Run, outcome: Outcome) {
+        let how = if outcome == Outcome::Failed {
+            Return::Failed
+        } else {
+            Return::Released
+        };
         // What never reached the client does not come this way.
-        let queue = self.state().queues.get(&run.queue);
-        if let Some(acquired) = queue.and_then(|queue| queue.acquired.as_ref()) {
-            acquired.given_back(run.first_seq, run.count);
+        let queue = self.guard.parts().1.queues.get(&run.queue);
+        let over = queue.and_then(|queue| {
+            let limit = queue.policy.as_ref().and_then(QueuePolicy::delivery_limit);
+            let acquired = queue.acquired.as_ref()?;
+            Some(acquired.given_back(run.first_seq, run.count, how, limit))
+        });
+        let mut first = run.first_seq;
+        let end = first.plus(run.count);
+        for seq in over.unwrap_or_default() {
+            self.give_back(run.queue, first..seq);
+            self.reject(run.queue, seq);
+            first = seq.next();
+        }
+        self.give_back(run.queue, first..end);
+    }
+
+    fn give_back(&mut self, queue: QueueId, seqs: std::ops::Range<Seq>) {
+        let count = seqs.end.get().saturating_sub(seqs.start.get());
+        if count > 0 {
+            give_back(&mut self.guard, queue, seqs.start, count, self.now);
+        }
+    }
+
+    /// The end of a message that failed too often.
+    fn reject(&mut self, queue: QueueId, seq: Seq) {
+        let (shard, state) = self.guard.parts();
+        if shard.reject(queue, seq, 1, self.now).is_ok() {
+            self.settled += 1;
+        }
+        // As a dead letter it is counted until it was moved.
+        let queue = state.queues.get(&queue);
+        let is_gone = queue.is_some_and(|queue| {
+            let policy = queue.policy.as_ref();
+            policy.is_none_or(|policy| policy.dead_letters().is_none())
+        });
+        if is_gone && let Some(acquired) = queue.and_then(|queue| queue.acquired.as_ref()) {
+            acquired.settled(seq, 1);
         }
     }
 
@@ -148,12 +185,13 @@ impl<'a, D: Disk> Locked<'a, D> {
             let now = self.now;
             self.state().remove_consumer(key, now);
         }
-        channel.unacked.take_all(|run| self.requeue(run));
+        channel.unacked.take_all(|run| self.requeue(run, Outcome::Failed));
         if let Some(reply_to) = &channel.reply_to {
             self.end_reply_consumer(reply_to);
         }
         if let Mode::Transactional(transaction) = channel.mode {
-            transaction.settled.iter().for_each(|(run, _)| self.requeue(*run));
+            let settled = transaction.settled.iter();
+            settled.for_each(|(run, _)| self.requeue(*run, Outcome::Failed));
         }
         self.core.unconfirmed.retain(|&other| other != id);
     }

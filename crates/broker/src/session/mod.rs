@@ -222,6 +222,7 @@ impl<D: Disk> Session<D> {
                 } => {
                     let outcome = match give_back {
                         GiveBack::Requeue => Outcome::Requeued,
+                        GiveBack::Fail => Outcome::Failed,
                         GiveBack::Drop => Outcome::Dropped,
                     };
                     locked.settle_tags(*channel, *tag, *extent, outcome)
@@ -298,7 +299,7 @@ impl<D: Disk> Session<D> {
             locked.end_channel(channel);
         }
         for run in std::mem::take(&mut locked.core.withheld) {
-            locked.requeue(run);
+            locked.requeue(run, Outcome::Failed);
         }
         let owned = locked
             .state()

@@ -1,12 +1,11 @@
 //! `basic.publish`: the hot path from a parsed command into the block.
 //!
 //! Invariants:
-//! - A body is copied once, into the block, however many queues it goes to.
 //! - A returned message is handed out before its confirm can be.
 
 use logpond_routing::ExchangeKind;
+use logpond_store::QueueId;
 use logpond_store::disk::{Disk, Now};
-use logpond_store::{AppendError, BlockNumber, NewMessage, Persistence, QueueId, Shard};
 
 use super::channel::Mode;
 use super::locked::Locked;
@@ -15,112 +14,35 @@ use super::transaction::PendingPublish;
 use super::{Body, authorise};
 use crate::auth::Action;
 use crate::command::Publish;
+use crate::dead_letter::Letter;
 use crate::effect::{Confirm, Flow, Returned};
 use crate::envelope;
-use crate::errors::{
-    AmqpError, Answer, ReplyCode, access_refused, not_found, precondition_failed, storage_failed,
-};
+use crate::errors::{AmqpError, Answer, ReplyCode, access_refused, not_found, precondition_failed};
 use crate::limits::PROPERTIES_BYTES_MAX;
-use crate::properties::{Properties, expiration_ms, expiration_problem};
+use crate::past::Past;
+use crate::properties::{Properties, expiration_problem};
 use crate::resource::Resource;
-use crate::table;
+use crate::stored::{Manner, Stored, too_large};
+use crate::table::{self, FurtherKeys};
 
 /// A message's queues and the properties that decide how it is stored.
 pub(super) struct Address {
     pub queues: Vec<QueueId>,
-    may_refuse: bool,
-    persistence: Persistence,
-    priority: u8,
-    life_ms: Option<u64>,
+    manner: Manner,
 }
 
 impl Address {
-    /// Appends a message of a transaction. A full queue that refuses it goes without.
-    pub(super) fn publish<D: Disk>(
-        &self,
-        shard: &mut Shard<D>,
-        publish: &PendingPublish,
-        now: Now,
-    ) -> Answer<()> {
-        let stored = Stored {
+    /// A message of a transaction.
+    pub(super) fn stored<'a>(&'a self, publish: &'a PendingPublish, body: &'a [&'a [u8]]) -> Stored<'a> {
+        Stored {
             queues: &self.queues,
-            persistence: self.persistence,
-            priority: self.priority,
-            life_ms: self.life_ms,
+            manner: self.manner,
+            prefix: &publish.prefix,
             exchange: &publish.exchange,
             routing_key: &publish.routing_key,
             properties: &publish.properties,
-            body: &[&publish.body],
-        };
-        if self.may_refuse {
-            return stored.publish_where_it_fits(shard, now).map(drop);
+            body,
         }
-        stored.publish(shard, now).map(drop)
-    }
-
-    /// Bytes that it takes in the journal.
-    pub(super) fn bytes<D: Disk>(&self, publish: &PendingPublish) -> u64 {
-        let properties = 2 + publish.exchange.len() + publish.routing_key.len() + publish.properties.len();
-        Shard::<D>::message_bytes(self.queues.len(), properties, publish.body.len())
-    }
-}
-
-/// A message as it goes into the journal.
-struct Stored<'a> {
-    queues: &'a [QueueId],
-    persistence: Persistence,
-    priority: u8,
-    /// How long it lives, from now on.
-    life_ms: Option<u64>,
-    exchange: &'a [u8],
-    routing_key: &'a [u8],
-    properties: &'a [u8],
-    body: &'a [&'a [u8]],
-}
-
-impl Stored<'_> {
-    fn publish<D: Disk>(&self, shard: &mut Shard<D>, now: Now) -> Answer<BlockNumber> {
-        let (exchange_len, key_len) = envelope::lengths(self.exchange, self.routing_key)
-            .ok_or_else(|| syntax_error("exchange and routing key are short strings"))?;
-        let message = NewMessage {
-            queues: self.queues,
-            properties: &[
-                &exchange_len,
-                self.exchange,
-                &key_len,
-                self.routing_key,
-                self.properties,
-            ],
-            body: self.body,
-            persistence: self.persistence,
-            priority: self.priority,
-            timestamp_ms: now.wall_ms,
-            expires_ms: self.life_ms.map(|life_ms| now.wall_ms.saturating_add(life_ms)),
-        };
-        shard.publish(&message).map_err(refused)
-    }
-
-    /// Leaves out the queues that refuse it: its block, unless all do, and what the publisher is told.
-    fn publish_where_it_fits<D: Disk>(
-        &self,
-        shard: &mut Shard<D>,
-        now: Now,
-    ) -> Answer<(Option<BlockNumber>, Confirm)> {
-        let properties = 2 + self.exchange.len() + self.routing_key.len() + self.properties.len();
-        let body = self.body.iter().map(|part| part.len()).sum();
-        let takes = |queue: &&QueueId| !shard.refuses(**queue, properties, body);
-        let queues: Vec<QueueId> = self.queues.iter().filter(takes).copied().collect();
-        let answer = if queues.len() == self.queues.len() {
-            Confirm::Ack
-        } else {
-            Confirm::Nack
-        };
-        if queues.is_empty() {
-            return Ok((None, answer));
-        }
-        let queues = &queues;
-        let block = Stored { queues, ..*self }.publish(shard, now)?;
-        Ok((Some(block), answer))
     }
 }
 
@@ -159,14 +81,15 @@ impl<D: Disk> Locked<'_, D> {
         let further =
             further.map_err(|problem| precondition_failed(format_args!("invalid message: {problem}")))?;
         let further = further.unwrap_or_default();
-        let shown;
-        let raw_properties: &[u8] = match properties.headers {
+        let (shown, prefix);
+        let (raw_properties, prefix): (&[u8], &[u8]) = match properties.headers {
             Some(headers) if further.has_hidden => {
                 // The name for replies stands behind the headers, so their place is the same.
                 shown = properties.with_headers(&named, &table::without_hidden(headers));
-                &shown
+                prefix = hiding(&further);
+                (&shown, &prefix)
             }
-            _ => &named,
+            _ => (&named, &[]),
         };
         let core = &mut *self.core;
         let Some(channel) = core.channels.get_mut(publish.channel) else {
@@ -176,8 +99,10 @@ impl<D: Disk> Locked<'_, D> {
             return transaction.add(PendingPublish {
                 exchange: publish.exchange.into(),
                 routing_key: publish.routing_key.into(),
+                shown_keys: further.shown,
                 further_keys: further.keys.into_iter().map(Box::from).collect(),
                 mandatory: publish.mandatory,
+                prefix: prefix.into(),
                 properties: raw_properties.into(),
                 body: body.concat().into(),
             });
@@ -193,11 +118,7 @@ impl<D: Disk> Locked<'_, D> {
                 body,
             });
         let (shard, _) = self.guard.parts();
-        let core = &mut *self.core;
-        let Some(channel) = core.channels.get_mut(publish.channel) else {
-            return Ok(());
-        };
-        let route = core.routes.route(at);
+        let route = self.core.routes.route(at);
         let (block, answer) = if route.queues.is_empty() {
             if publish.mandatory && !is_reply {
                 returned(&Returned {
@@ -212,19 +133,30 @@ impl<D: Disk> Locked<'_, D> {
         } else {
             let stored = Stored {
                 queues: &route.queues,
-                persistence: persistence(&properties, route.durable),
-                priority: properties.priority.unwrap_or(0),
-                life_ms: properties.expiration.and_then(expiration_ms),
+                manner: Manner::of(&properties, route.durable),
+                prefix,
                 exchange: publish.exchange,
                 routing_key: publish.routing_key,
                 properties: raw_properties,
                 body,
             };
             if route.may_refuse {
-                stored.publish_where_it_fits(shard, now)?
+                let fitted = stored.publish_where_it_fits(shard, now)?;
+                if fitted.refused.is_empty() {
+                    (fitted.block, Confirm::Ack)
+                } else {
+                    let (exchange, key) = (publish.exchange, publish.routing_key);
+                    let letter = || Letter::published(exchange, key, &further, raw_properties);
+                    self.pass_on(letter, body, &fitted.refused)?;
+                    (fitted.block, Confirm::Nack)
+                }
             } else {
                 (Some(stored.publish(shard, now)?), Confirm::Ack)
             }
+        };
+        let core = &mut *self.core;
+        let Some(channel) = core.channels.get_mut(publish.channel) else {
+            return Ok(());
         };
         if let Mode::Confirm(confirms) = &mut channel.mode {
             // Poll registers the session to be woken; here would be once per message.
@@ -233,6 +165,23 @@ impl<D: Disk> Locked<'_, D> {
             }
             confirms.expect(block, answer);
         }
+        Ok(())
+    }
+
+    /// What full queues refused goes on, where they pass it on.
+    pub(super) fn pass_on(
+        &mut self,
+        letter: impl FnOnce() -> Letter,
+        body: &[&[u8]],
+        refused: &[QueueId],
+    ) -> Answer<()> {
+        let (shard, state) = self.guard.parts();
+        let passing = state.passing_on(refused);
+        if passing.is_empty() {
+            return Ok(());
+        }
+        let brought = state.pass_on(shard, &self.topology, &letter(), body, &passing, self.now)?;
+        self.settled += brought;
         Ok(())
     }
 
@@ -249,10 +198,7 @@ impl<D: Disk> Locked<'_, D> {
         let route = self.core.routes.route(at);
         Ok(Address {
             queues: route.queues.clone(),
-            may_refuse: route.may_refuse,
-            persistence: persistence(&properties, route.durable),
-            priority: properties.priority.unwrap_or(0),
-            life_ms: properties.expiration.and_then(expiration_ms),
+            manner: Manner::of(&properties, route.durable),
         })
     }
 
@@ -325,32 +271,21 @@ impl<D: Disk> Locked<'_, D> {
     }
 }
 
+/// What remembers the keys that nobody may see.
+fn hiding(further: &FurtherKeys<'_>) -> Vec<u8> {
+    let (shown, hidden) = further.keys.split_at(further.shown);
+    envelope::prefix(&Past {
+        has_died: false,
+        shown: shown.to_vec(),
+        hidden: hidden.to_vec(),
+    })
+}
+
 fn parse(raw: &[u8]) -> Answer<Properties<'_>> {
     if raw.len() > PROPERTIES_BYTES_MAX {
         return Err(too_large(raw.len(), PROPERTIES_BYTES_MAX));
     }
     Properties::parse(raw).map_err(|_| syntax_error("malformed message properties"))
-}
-
-fn persistence(properties: &Properties<'_>, durable: bool) -> Persistence {
-    if durable && properties.is_persistent() {
-        Persistence::Persistent
-    } else {
-        Persistence::Transient
-    }
-}
-
-fn refused(error: AppendError) -> AmqpError {
-    match error {
-        AppendError::TooLarge { bytes, limit } => too_large(bytes, limit),
-        other => storage_failed(other),
-    }
-}
-
-fn too_large(bytes: impl std::fmt::Display, limit: impl std::fmt::Display) -> AmqpError {
-    precondition_failed(format_args!(
-        "message size {bytes} is larger than configured max size {limit}"
-    ))
 }
 
 fn syntax_error(text: &str) -> AmqpError {

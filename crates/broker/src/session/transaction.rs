@@ -11,9 +11,11 @@ use super::channel::Mode;
 use super::locked::{Locked, Outcome};
 use super::reply::Answered;
 use super::{Body, ChannelId, Returned, Session};
+use crate::dead_letter::Letter;
 use crate::errors::{AmqpError, Answer, precondition_failed};
 use crate::limits::{TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX};
 use crate::replies::is_reply_name;
+use crate::table::FurtherKeys;
 use crate::unacked::Run;
 
 /// What an acknowledged range takes in the journal.
@@ -27,7 +29,11 @@ pub(super) struct PendingPublish {
     pub routing_key: Box<[u8]>,
     /// Those of the headers `CC` and `BCC`.
     pub further_keys: Vec<Box<[u8]>>,
+    /// How many of them stand in `CC`.
+    pub shown_keys: usize,
     pub mandatory: bool,
+    /// What stands before the exchange.
+    pub prefix: Box<[u8]>,
     pub properties: Box<[u8]>,
     pub body: Box<[u8]>,
 }
@@ -35,6 +41,16 @@ pub(super) struct PendingPublish {
 impl PendingPublish {
     pub(super) fn further_keys(&self) -> Vec<&[u8]> {
         self.further_keys.iter().map(|key| &**key).collect()
+    }
+
+    /// As a letter, for queues that pass on what they refuse.
+    fn letter(&self) -> Letter {
+        let further = FurtherKeys {
+            keys: self.further_keys(),
+            shown: self.shown_keys,
+            has_hidden: self.shown_keys < self.further_keys.len(),
+        };
+        Letter::published(&self.exchange, &self.routing_key, &further, &self.properties)
     }
 
     /// Whether it goes to a consumer of replies.
@@ -177,27 +193,34 @@ impl<D: Disk> Locked<'_, D> {
                 routed.push((publish, address));
             }
         }
-        let acked = |outcome: Outcome| match outcome {
-            Outcome::Acked => Some(AckReason::Acked),
-            Outcome::Dropped => Some(AckReason::Rejected),
-            Outcome::Requeued => None,
-        };
-        let writes = !routed.is_empty() || transaction.settled.iter().any(|(_, how)| acked(*how).is_some());
+        let ends = |outcome: Outcome| matches!(outcome, Outcome::Acked | Outcome::Dropped);
+        let writes = !routed.is_empty() || transaction.settled.iter().any(|(_, how)| ends(*how));
+        let mut refused = Vec::new();
         let bytes = routed
             .iter()
-            .map(|(publish, address)| address.bytes::<D>(publish))
+            .map(|(publish, address)| address.stored(publish, &[&publish.body]).bytes::<D>())
             .sum::<u64>();
         let ranges = u64::try_from(transaction.settled.len()).unwrap_or(u64::MAX);
         let (shard, _) = self.guard.parts();
         let applied = shard.transaction(bytes + ranges * ACK_BYTES, |shard| {
             for (publish, address) in &routed {
-                address.publish(shard, publish, now)?;
+                // A full queue that refuses it goes without.
+                let body = [&*publish.body];
+                let fitted = address.stored(publish, &body).publish_where_it_fits(shard, now)?;
+                if !fitted.refused.is_empty() {
+                    refused.push((*publish, fitted.refused));
+                }
             }
             for (run, outcome) in &transaction.settled {
                 // A queue that was deleted meanwhile has nothing left to acknowledge.
-                if let Some(reason) = acked(*outcome) {
-                    let _gone = shard.acknowledge(run.queue, run.first_seq, run.count, reason, now);
-                }
+                let _gone = match outcome {
+                    Outcome::Acked => {
+                        shard.acknowledge(run.queue, run.first_seq, run.count, AckReason::Acked, now)
+                    }
+                    // What is a dead letter ends later, together with its copy.
+                    Outcome::Dropped => shard.reject(run.queue, run.first_seq, run.count, now),
+                    Outcome::Requeued | Outcome::Failed => continue,
+                };
             }
             Ok::<_, AmqpError>(())
         });
@@ -208,17 +231,20 @@ impl<D: Disk> Locked<'_, D> {
                 transaction
                     .settled
                     .iter()
-                    .for_each(|(run, _)| self.settle(*run, Outcome::Requeued));
+                    .for_each(|(run, _)| self.settle(*run, Outcome::Failed));
                 return Err(precondition_failed(error));
             }
         };
         for (run, outcome) in &transaction.settled {
             match outcome {
-                Outcome::Requeued => self.requeue(*run),
+                Outcome::Requeued | Outcome::Failed => self.requeue(*run, *outcome),
                 Outcome::Acked | Outcome::Dropped => self.state().settled(run),
             }
         }
         outcome?;
+        for (publish, queues) in refused {
+            self.pass_on(|| publish.letter(), &[&publish.body], &queues)?;
+        }
         for publish in replies {
             self.reply(Answered {
                 routing_key: &publish.routing_key,

@@ -409,13 +409,13 @@ fn hot<'b>(channel: ChannelId, method: &Method<'b>) -> Option<Command<'b>> {
             channel,
             tag: nack.delivery_tag,
             extent: Extent::from_multiple(nack.multiple),
-            give_back: GiveBack::from_requeue(nack.requeue),
+            give_back: GiveBack::from_nack(nack.requeue),
         },
         Method::BasicReject(reject) => Command::Nack {
             channel,
             tag: reject.delivery_tag,
             extent: Extent::One,
-            give_back: GiveBack::from_requeue(reject.requeue),
+            give_back: GiveBack::from_reject(reject.requeue),
         },
         _ => return None,
     })

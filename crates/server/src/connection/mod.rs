@@ -15,7 +15,6 @@ mod refusal;
 mod requests;
 mod sasl;
 mod server_properties;
-mod signal;
 mod task;
 mod wire;
 

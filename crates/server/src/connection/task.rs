@@ -21,11 +21,11 @@ use super::handshake::Handshake;
 use super::heartbeat::{Beat, Heartbeat};
 use super::link::{Life, Link};
 use super::output::{Output, Written, equip, release};
-use super::signal::Signal;
 use super::wire::Wire;
 use crate::limits::{CLOSE_OK_TIMEOUT, POLL_BYTES_MAX, SHUTDOWN_CLOSE_TIMEOUT, WRITE_BUFFER_BYTES};
 use crate::peer::PeerAddress;
 use crate::server::Shared;
+use crate::signal::Signal;
 use crate::stop::{Phase, Stop};
 
 /// A socket that was accepted.

@@ -73,11 +73,14 @@ impl<D: Disk> Shard<D> {
     /// applied block. On a full disk it says no until there is room again, and so it does while many dead letters are held.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        !self.chores.is_full
-            && !self.holders.are_full()
-            && self.tail.has_room()
-            && self.has_pages()
-            && self.has_memory()
+        self.has_room_to_move() && !self.holders.are_full()
+    }
+
+    /// Whether the store takes copies of dead letters: as [`Shard::has_room`], however many are held, for moving them is what
+    /// makes their number smaller.
+    #[must_use]
+    pub fn has_room_to_move(&self) -> bool {
+        !self.chores.is_full && self.tail.has_room() && self.has_pages() && self.has_memory()
     }
 
     /// Whether the index has pages for all that is accepted and for the next batch, on whatever disk.

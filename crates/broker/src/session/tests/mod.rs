@@ -3,6 +3,7 @@
 mod consuming;
 mod copies;
 mod declaring;
+mod dying;
 mod expiring;
 mod governing;
 mod importing;
@@ -13,6 +14,7 @@ mod precedence;
 mod publishing;
 mod replying;
 mod restart;
+mod ruling;
 mod settling;
 mod spreading;
 mod transactions;

@@ -1,4 +1,4 @@
-//! The broker's knock on a connection's task.
+//! The broker's knock on a task.
 
 use std::sync::Arc;
 use std::task::{Wake, Waker};
@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 /// Remembers one knock until the task looks.
 #[derive(Debug, Default)]
-pub(super) struct Signal {
+pub(crate) struct Signal {
     notify: Notify,
 }
 

@@ -1,0 +1,147 @@
+//! Where a dead letter goes: found and published under the shard's lock.
+//!
+//! Invariants:
+//! - A queue that refuses it goes without, as in RabbitMQ; one that passes on what it refuses makes it die again.
+//! - The chain of queues that pass on ends, for each of them is one in which it died since.
+
+use std::sync::Arc;
+
+use logpond_store::disk::{Disk, Now};
+use logpond_store::{QueueId, Shard};
+
+use super::deaths::Reason;
+use super::letter::Letter;
+use crate::errors::Answer;
+use crate::queue::{Queue, QueueSpec};
+use crate::queue_policy::Destination;
+use crate::state::BrokerState;
+use crate::stored::Stored;
+use crate::topology::Topology;
+
+/// A letter, and the queues that take it.
+pub(crate) struct Hop {
+    letter: Letter,
+    queues: Vec<QueueId>,
+    durable: bool,
+}
+
+impl Hop {
+    fn stored<'a>(&'a self, body: &'a [&'a [u8]]) -> Stored<'a> {
+        self.letter.to_store(&self.queues, self.durable, body)
+    }
+
+    /// Bytes that it takes in the journal.
+    pub(crate) fn bytes<D: Disk>(&self, body: &[&[u8]]) -> u64 {
+        self.stored(body).bytes::<D>()
+    }
+
+    /// Appends it to the block that is being built.
+    pub(crate) fn publish<D: Disk>(&self, shard: &mut Shard<D>, body: &[&[u8]], now: Now) -> Answer<()> {
+        self.stored(body).publish(shard, now).map(drop)
+    }
+}
+
+/// A message, where and of what it dies, and where it goes then.
+pub(crate) struct Dying<'a> {
+    pub letter: &'a Letter,
+    pub queue: Arc<QueueSpec>,
+    pub reason: Reason,
+    pub to: Arc<Destination>,
+}
+
+impl BrokerState {
+    /// Where a dying message goes. Without the exchange, nowhere.
+    pub(crate) fn hops<D: Disk>(
+        &mut self,
+        shard: &Shard<D>,
+        topology: &Topology,
+        dying: &Dying<'_>,
+        body: &[&[u8]],
+        now: Now,
+    ) -> Vec<Hop> {
+        let mut hops = Vec::new();
+        let first = dying
+            .letter
+            .died(&dying.queue.name, dying.reason, now.wall_ms, &dying.to);
+        let mut waiting = vec![(dying.reason, first)];
+        while let Some((reason, letter)) = waiting.pop() {
+            let (keys, properties) = (letter.keys(), letter.properties());
+            let (key, further) = keys.split_first().expect("a letter has a routing key");
+            let exchange = letter.exchange();
+            let found =
+                self.letter_routes
+                    .look_up(topology, exchange, key, further, properties, &self.queues);
+            if found.is_err() {
+                // Its exchange does not exist (any more).
+                continue;
+            }
+            let targets = self.letter_routes.passing().queues.iter();
+            let targets = targets.filter_map(|id| self.queues.get(id));
+            let (cycling, targets): (Vec<&Queue>, Vec<_>) = targets
+                .partition(|target| reason != Reason::Rejected && letter.has_died_in(&target.spec.name));
+            for target in cycling {
+                tracing::debug!(queue = %target.spec, "a dead letter that went round without a rejection is dropped");
+            }
+            let ids: Vec<_> = targets.iter().map(|target| target.spec.id).collect();
+            let refused = letter.to_store(&ids, true, body).refused(shard);
+            for target in targets.iter().filter(|target| refused.contains(&target.spec.id)) {
+                let policy = target.policy.as_ref();
+                if let Some(to) = policy.and_then(|policy| policy.refused_letters()) {
+                    let again = letter.died(&target.spec.name, Reason::Full, now.wall_ms, to);
+                    waiting.push((Reason::Full, again));
+                }
+            }
+            let takes = |target: &&&Queue| !refused.contains(&target.spec.id);
+            let durable = targets.iter().filter(takes).any(|target| target.spec.is_kept());
+            let queues: Vec<_> = ids.into_iter().filter(|id| !refused.contains(id)).collect();
+            if !queues.is_empty() {
+                hops.push(Hop {
+                    letter,
+                    queues,
+                    durable,
+                });
+            }
+        }
+        hops
+    }
+
+    /// Those of the queues, which refused a message, that pass it on.
+    pub(crate) fn passing_on(&self, refused: &[QueueId]) -> Vec<QueueId> {
+        let passes = |id: &QueueId| {
+            let policy = self.queues.get(id).and_then(|queue| queue.policy.as_ref());
+            policy.is_some_and(|policy| policy.refused_letters().is_some())
+        };
+        refused.iter().copied().filter(passes).collect()
+    }
+
+    /// Publishes what full queues refused and pass on. Says how many messages it brought.
+    pub(crate) fn pass_on<D: Disk>(
+        &mut self,
+        shard: &mut Shard<D>,
+        topology: &Topology,
+        letter: &Letter,
+        body: &[&[u8]],
+        refused: &[QueueId],
+        now: Now,
+    ) -> Answer<usize> {
+        let mut brought = 0;
+        for id in refused {
+            let Some(queue) = self.queues.get(id) else {
+                continue;
+            };
+            let to = queue.policy.as_ref().and_then(|policy| policy.refused_letters());
+            let Some(to) = to.cloned() else { continue };
+            let dying = Dying {
+                letter,
+                queue: Arc::clone(&queue.spec),
+                reason: Reason::Full,
+                to,
+            };
+            for hop in self.hops(shard, topology, &dying, body, now) {
+                hop.publish(shard, body, now)?;
+                brought += 1;
+            }
+        }
+        Ok(brought)
+    }
+}

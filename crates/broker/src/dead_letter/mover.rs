@@ -1,0 +1,306 @@
+//! Moves what the store hands out: takes it, reads it without the lock, and publishes the copies in the block that ends the original.
+//!
+//! Invariants:
+//! - What cannot be read now stays leased, and is back at the next start; what is damaged is dropped and reported.
+//! - Whoever moves is woken once, and looks until there is nothing left or no room for more.
+//!
+//! Elsewhere: who calls [`Broker::move_dead_letters`] (the server's upkeep; in a simulation [`Broker::step`]).
+
+use std::sync::{Arc, PoisonError};
+use std::task::Waker;
+
+use logpond_store::disk::{Disk, Now};
+use logpond_store::{AckReason, DeadLetter, QueueId, ReadError, Reader, Shard, Sources};
+
+use super::deaths::Reason;
+use super::hop::Dying;
+use super::letter::Letter;
+use crate::broker::Broker;
+use crate::limits::{DEAD_LETTERS_BYTES_MAX, DEAD_LETTERS_MOVED_MAX};
+use crate::queue::QueueSpec;
+use crate::queue_policy::Destination;
+use crate::state::BrokerState;
+use crate::topology::{Topology, Vhost};
+
+/// What the end of a message takes in a transaction.
+const END_BYTES: u64 = 24;
+
+/// When whoever moves is to be woken: the part that lives under the shard's lock.
+#[derive(Default)]
+pub(crate) struct Watch {
+    waker: Option<Waker>,
+    state: WatchState,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum WatchState {
+    /// There was nothing to do.
+    #[default]
+    Idle,
+    /// It was woken, and has not come to an end.
+    Awake,
+    /// There is no room to publish.
+    WaitsForRoom,
+}
+
+impl Watch {
+    /// There are dead letters.
+    pub(crate) fn notice(&mut self, wakers: &mut Vec<Waker>) {
+        if self.state == WatchState::Idle {
+            self.wake(wakers);
+        }
+    }
+
+    /// There is room to publish.
+    pub(crate) fn notice_room(&mut self, wakers: &mut Vec<Waker>) {
+        if self.state == WatchState::WaitsForRoom {
+            self.wake(wakers);
+        }
+    }
+
+    /// Whether it waits for room.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.state == WatchState::WaitsForRoom
+    }
+
+    fn wake(&mut self, wakers: &mut Vec<Waker>) {
+        if let Some(waker) = &self.waker {
+            self.state = WatchState::Awake;
+            wakers.push(waker.clone());
+        }
+    }
+}
+
+/// The part of it that reads.
+pub(crate) struct Mover<D: Disk> {
+    reader: Reader<D>,
+    found: Vec<DeadLetter>,
+    sources: Sources,
+}
+
+impl<D: Disk> Mover<D> {
+    pub(crate) fn new(reader: Reader<D>) -> Self {
+        Self {
+            reader,
+            found: Vec::new(),
+            sources: Sources::default(),
+        }
+    }
+}
+
+/// A dead letter in our hands.
+struct Taken {
+    handed: DeadLetter,
+    queue: Arc<QueueSpec>,
+    reason: Reason,
+    /// None when its queue has no exchange for dead letters any more.
+    to: Option<Arc<Destination>>,
+}
+
+/// One that was read, or need not be.
+struct Read {
+    taken: Taken,
+    vhost: Option<Arc<Vhost>>,
+    content: Option<(Letter, Vec<u8>)>,
+}
+
+impl<D: Disk> Broker<D> {
+    /// Has `waker` woken when there are dead letters to move.
+    pub fn watch_dead_letters(&self, waker: Waker) {
+        let mut guard = self.store.lock();
+        let (_, state) = guard.parts();
+        state.letter_watch = Watch {
+            waker: Some(waker),
+            state: WatchState::Idle,
+        };
+    }
+
+    /// Moves some dead letters, and says whether there may be more: then call it again, and otherwise when the waker was
+    /// woken. Reads the disk.
+    pub fn move_dead_letters(&self, now: Now) -> bool {
+        let mut mover = self.mover.lock().unwrap_or_else(PoisonError::into_inner);
+        let Mover {
+            reader,
+            found,
+            sources,
+        } = &mut *mover;
+        let taken = self.take_letters(found, sources);
+        if taken.is_empty() {
+            return false;
+        }
+        let mut batch = Vec::with_capacity(taken.len());
+        let mut bytes = 0;
+        for taken in taken {
+            let read = self.read(reader, sources, taken);
+            bytes += read.iter().map(Read::len).sum::<usize>();
+            batch.extend(read);
+            if bytes >= DEAD_LETTERS_BYTES_MAX {
+                self.settle_letters(&batch, now);
+                batch.clear();
+                bytes = 0;
+            }
+        }
+        self.settle_letters(&batch, now);
+        sources.clear();
+        true
+    }
+
+    fn take_letters(&self, found: &mut Vec<DeadLetter>, sources: &mut Sources) -> Vec<Taken> {
+        let mut guard = self.store.lock();
+        let (shard, state) = guard.parts();
+        if !shard.has_room_to_move() {
+            state.letter_watch.state = WatchState::WaitsForRoom;
+            return Vec::new();
+        }
+        found.clear();
+        if shard
+            .take_dead_letters(DEAD_LETTERS_MOVED_MAX, found, sources)
+            .is_err()
+        {
+            // The store takes nothing any more, and says so itself.
+            return Vec::new();
+        }
+        if found.is_empty() {
+            state.letter_watch.state = WatchState::Idle;
+        }
+        let queues = &state.queues;
+        let taken = found.drain(..).filter_map(|handed| {
+            let queue = queues.get(&handed.queue)?;
+            let attempts = queue.acquired.as_ref();
+            let is_over = attempts.is_some_and(|attempts| attempts.is_over(handed.lease.seq));
+            Some(Taken {
+                handed,
+                queue: Arc::clone(&queue.spec),
+                reason: match handed.reason {
+                    AckReason::Rejected if is_over => Reason::DeliveryLimit,
+                    reason => reason.into(),
+                },
+                to: queue
+                    .policy
+                    .as_ref()
+                    .and_then(|policy| policy.dead_letters())
+                    .cloned(),
+            })
+        });
+        taken.collect()
+    }
+
+    /// What is to be settled; nothing when the message stays leased, or went with its queue.
+    fn read(&self, reader: &mut Reader<D>, sources: &Sources, taken: Taken) -> Option<Read> {
+        if taken.to.is_none() {
+            return Some(Read {
+                taken,
+                vhost: None,
+                content: None,
+            });
+        }
+        let (queue, seq) = (&taken.queue, taken.handed.lease.seq);
+        let content = match reader.message(queue.id, &taken.handed.lease, sources) {
+            Ok(message) => {
+                let letter = Letter::stored(message.properties);
+                if letter.is_none() {
+                    tracing::error!(%queue, %seq, "a dead letter has no address, and is dropped");
+                }
+                letter.map(|letter| (letter, message.body.to_vec()))
+            }
+            Err(ReadError::Gone) => return None,
+            Err(error @ ReadError::Damaged { .. }) => {
+                tracing::error!(%queue, %seq, %error, "a message is lost");
+                None
+            }
+            Err(error) => {
+                tracing::error!(%queue, %seq, %error, "a dead letter cannot be read now");
+                return None;
+            }
+        };
+        Some(Read {
+            vhost: self.vhost(&queue.vhost),
+            taken,
+            content,
+        })
+    }
+
+    fn settle_letters(&self, batch: &[Read], now: Now) {
+        if batch.is_empty() {
+            return;
+        }
+        let appended = batch.len();
+        let mut guard = self.store.lock();
+        let (shard, state) = guard.parts();
+        for read in batch {
+            // Loaded under the lock, so that it names no queue that was deleted.
+            let topology = read.vhost.as_ref().map(|vhost| vhost.topology());
+            state.settle_letter(shard, topology.as_deref().map(Arc::as_ref), read, now);
+        }
+        self.release(guard, appended, now);
+    }
+}
+
+impl Read {
+    fn len(&self) -> usize {
+        let content = self.content.as_ref();
+        content.map_or(0, |(letter, body)| letter.properties().len() + body.len())
+    }
+}
+
+impl BrokerState {
+    fn settle_letter<D: Disk>(
+        &mut self,
+        shard: &mut Shard<D>,
+        topology: Option<&Topology>,
+        read: &Read,
+        now: Now,
+    ) {
+        let taken = &read.taken;
+        let (id, seq) = (taken.queue.id, taken.handed.lease.seq);
+        if !self.queues.contains_key(&id) {
+            // It went with its queue.
+            return;
+        }
+        let body = read.content.as_ref().map(|(_, body)| [body.as_slice()]);
+        let body = body.as_ref().map(|body| &body[..]).unwrap_or_default();
+        let hops = match (&read.content, topology, &taken.to) {
+            (Some((letter, _)), Some(topology), Some(to)) => {
+                let dying = Dying {
+                    letter,
+                    queue: Arc::clone(&taken.queue),
+                    reason: taken.reason,
+                    to: Arc::clone(to),
+                };
+                self.hops(shard, topology, &dying, body, now)
+            }
+            _ => Vec::new(),
+        };
+        let bytes = hops.iter().map(|hop| hop.bytes::<D>(body)).sum::<u64>();
+        let reason = taken.handed.reason;
+        let together = shard.transaction(bytes + END_BYTES, |shard| {
+            let published = hops.iter().try_for_each(|hop| hop.publish(shard, body, now));
+            end(shard, id, seq, reason, now);
+            published
+        });
+        match together {
+            Ok((Ok(()), _)) => {}
+            Ok((Err(error), _)) => {
+                tracing::error!(queue = %taken.queue, %seq, %error, "a dead letter is lost");
+            }
+            Err(_) => {
+                // Together they are larger than a block: one after the other, and a crash between may show more than one.
+                for hop in &hops {
+                    if let Err(error) = hop.publish(shard, body, now) {
+                        tracing::error!(queue = %taken.queue, %seq, %error, "a dead letter is lost");
+                    }
+                }
+                end(shard, id, seq, reason, now);
+            }
+        }
+        let queue = self.queues.get(&id);
+        if let Some(attempts) = queue.and_then(|queue| queue.acquired.as_ref()) {
+            attempts.settled(seq, 1);
+        }
+    }
+}
+
+fn end<D: Disk>(shard: &mut Shard<D>, queue: QueueId, seq: logpond_store::Seq, reason: AckReason, now: Now) {
+    // A store that is poisoned meanwhile says so itself, and a queue that is gone has nothing to end.
+    let _gone = shard.acknowledge(queue, seq, 1, reason, now);
+}

@@ -1,0 +1,135 @@
+//! A message as it goes into the journal, with its address and the properties that decide how it is stored.
+//!
+//! Invariant: a body is copied once, into the block, however many queues it goes to.
+
+use logpond_store::disk::{Disk, Now};
+use logpond_store::{AppendError, BlockNumber, NewMessage, Persistence, QueueId, Shard};
+
+use crate::envelope;
+use crate::errors::{AmqpError, Answer, ReplyCode, precondition_failed, storage_failed};
+use crate::properties::{Properties, expiration_ms};
+
+/// See the module.
+#[derive(Clone, Copy)]
+pub(crate) struct Stored<'a> {
+    pub queues: &'a [QueueId],
+    pub manner: Manner,
+    /// What stands before the exchange: see [`envelope::prefix`].
+    pub prefix: &'a [u8],
+    pub exchange: &'a [u8],
+    pub routing_key: &'a [u8],
+    pub properties: &'a [u8],
+    pub body: &'a [&'a [u8]],
+}
+
+/// How a message is stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Manner {
+    persistence: Persistence,
+    priority: u8,
+    /// How long it lives, from its publication on.
+    life_ms: Option<u64>,
+}
+
+impl Manner {
+    /// What its properties ask for. `durable` says whether one of its queues survives a restart.
+    pub(crate) fn of(properties: &Properties<'_>, durable: bool) -> Self {
+        Self {
+            persistence: if durable && properties.is_persistent() {
+                Persistence::Persistent
+            } else {
+                Persistence::Transient
+            },
+            priority: properties.priority.unwrap_or(0),
+            life_ms: properties.expiration.and_then(expiration_ms),
+        }
+    }
+}
+
+/// What came of a publish to queues of which some may be full.
+pub(crate) struct Fitted {
+    /// Its block, unless nobody took it.
+    pub block: Option<BlockNumber>,
+    /// Who refused it.
+    pub refused: Vec<QueueId>,
+}
+
+impl Stored<'_> {
+    /// Appends it to the block that is being built.
+    pub(crate) fn publish<D: Disk>(&self, shard: &mut Shard<D>, now: Now) -> Answer<BlockNumber> {
+        let (exchange_len, key_len) =
+            envelope::lengths(self.exchange, self.routing_key).ok_or_else(no_short_string)?;
+        let life_ms = self.manner.life_ms;
+        let message = NewMessage {
+            queues: self.queues,
+            properties: &[
+                self.prefix,
+                &exchange_len,
+                self.exchange,
+                &key_len,
+                self.routing_key,
+                self.properties,
+            ],
+            body: self.body,
+            persistence: self.manner.persistence,
+            priority: self.manner.priority,
+            timestamp_ms: now.wall_ms,
+            expires_ms: life_ms.map(|life_ms| now.wall_ms.saturating_add(life_ms)),
+        };
+        shard.publish(&message).map_err(refused)
+    }
+
+    /// The queues that would refuse it now.
+    pub(crate) fn refused<D: Disk>(&self, shard: &Shard<D>) -> Vec<QueueId> {
+        let (properties, body) = self.lengths();
+        let refuses = |queue: &QueueId| shard.refuses(*queue, properties, body);
+        self.queues.iter().copied().filter(refuses).collect()
+    }
+
+    /// Appends it for the queues that do not refuse it.
+    pub(crate) fn publish_where_it_fits<D: Disk>(&self, shard: &mut Shard<D>, now: Now) -> Answer<Fitted> {
+        let refused = self.refused(shard);
+        let takes = |queue: &QueueId| !refused.contains(queue);
+        let queues: Vec<_> = self.queues.iter().copied().filter(takes).collect();
+        let block = if queues.is_empty() {
+            None
+        } else {
+            let queues = &queues;
+            Some(Stored { queues, ..*self }.publish(shard, now)?)
+        };
+        Ok(Fitted { block, refused })
+    }
+
+    /// Bytes that it takes in the journal.
+    pub(crate) fn bytes<D: Disk>(&self) -> u64 {
+        let (properties, body) = self.lengths();
+        Shard::<D>::message_bytes(self.queues.len(), properties, body)
+    }
+
+    fn lengths(&self) -> (usize, usize) {
+        let address = 2 + self.exchange.len() + self.routing_key.len();
+        let properties = self.prefix.len() + address + self.properties.len();
+        (properties, self.body.iter().map(|part| part.len()).sum())
+    }
+}
+
+fn refused(error: AppendError) -> AmqpError {
+    match error {
+        AppendError::TooLarge { bytes, limit } => too_large(bytes, limit),
+        other => storage_failed(other),
+    }
+}
+
+/// What is said of a message that can never be stored.
+pub(crate) fn too_large(bytes: impl std::fmt::Display, limit: impl std::fmt::Display) -> AmqpError {
+    precondition_failed(format_args!(
+        "message size {bytes} is larger than configured max size {limit}"
+    ))
+}
+
+fn no_short_string() -> AmqpError {
+    AmqpError::connection(
+        ReplyCode::SyntaxError,
+        "exchange and routing key are short strings",
+    )
+}
