@@ -7,7 +7,8 @@ use std::task::Waker;
 
 /// What is told when a block was applied, and may act on it under the same lock.
 pub trait Follower<D: Disk>: Send + Sized + 'static {
-    /// A block was synced and applied. May lease, acknowledge, publish: all of it rides in the next block.
+    /// A block was synced and applied. May lease, acknowledge, publish: all of it rides in the next block. What came with the block
+    /// is leased even if its time is over already: whoever waited for it has it.
     fn applied(&mut self, shard: &mut Shard<D>, applied: &Applied<'_>);
 
     /// There are dead letters to take ([`Shard::take_dead_letters`]). Told whenever the lock is released, until there are none:

@@ -10,7 +10,7 @@ use crate::arguments;
 use crate::auth::Action;
 use crate::command::{ChannelId, Consume, Qos};
 use crate::consumer::{AckMode, Consumer};
-use crate::errors::{AmqpError, Answer, ReplyCode, access_refused, precondition_failed};
+use crate::errors::{AmqpError, Answer, ReplyCode, access_refused, precondition_failed, storage_failed};
 use crate::replies::{REPLY_TO, is_reply_name};
 use crate::resource::Resource;
 use crate::rota::Sharing;
@@ -106,7 +106,7 @@ impl<D: Disk> Locked<'_, D> {
         tag: Arc<str>,
     ) -> Answer<()> {
         let (session, vhost) = (self.core.key, Arc::clone(&self.core.vhost));
-        let (_, state) = self.guard.parts();
+        let (shard, state) = self.guard.parts();
         let spec = self.broker.find_queue(&vhost, state, queue, session)?;
         let priority = arguments::consumer_priority(&spec, request.arguments)?;
         let taken = state.queues.get(&spec.id).is_some_and(|queue| {
@@ -146,6 +146,7 @@ impl<D: Disk> Locked<'_, D> {
         if let Some(queue) = state.queues.get_mut(&spec.id) {
             queue.rota.add(key, priority);
         }
+        shard.expect_leases(spec.id).map_err(storage_failed)?;
         state.touch(spec.id);
         let told = Told {
             tag: Arc::clone(&tag),

@@ -79,6 +79,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                     queues: &touched,
                 };
                 locked.follower.applied(&mut locked.shard, &applied);
+                locked.shard.arrived();
                 touched.clear();
                 if locked.shard.state.touched.is_empty() {
                     locked.shard.state.touched = touched;

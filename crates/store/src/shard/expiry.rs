@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - Only the head of a queue expires. Behind a head that does not, what is expired waits, and still counts.
-//! - What is expired is never leased, as far as the shard was told the time.
+//! - What is expired is never leased, as far as the shard was told the time; but when the follower is told of a block, what came with
+//!   it has not expired yet, however long the disk took. So a message whose time is 0 reaches those that wait for it, and nobody else.
 //! - `due` names each queue whose head expires, with that time: nothing scans queues, and no message
 //!   has a timer.
 //! - That an entry expired is written to the log; replay does not look at the clock.

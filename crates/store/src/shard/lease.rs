@@ -17,6 +17,7 @@ use crate::queue::Queue;
 use crate::ring::Ring;
 use crate::segments::{Pin, Segments};
 use crate::state::{State, damaged_index};
+use crate::tail::Tail;
 use crate::units::{Piece, UnitExtent, Units};
 use std::sync::Arc;
 
@@ -162,7 +163,7 @@ impl<D: Disk> Shard<D> {
                 continue;
             }
             queue.lease(entry.body_bytes());
-            if entry.is_expired(self.clock) {
+            if entry.is_expired(self.clock) && !self.arriving.contains(&entry.lsn) {
                 if self.holders.hold(queue, AckReason::Expired, seq, 1) {
                     continue;
                 }
@@ -200,20 +201,35 @@ impl<D: Disk> Shard<D> {
             taken += 1;
             bytes += u64::from(entry.len);
         }
-        let step = self.options.delivery_mark_step;
-        let wanted = (taken > 0 || queue.has_ready())
-            && queue.mark_asked.is_none()
-            && queue.cursor.saturating_add(step / 2) >= queue.mark;
-        if wanted {
-            let mark = queue.cursor + step;
-            self.tail.make_room(record::ranges_len(1));
-            let (building, _) = self.tail.building();
-            building.delivered(id, Seq::new(mark));
-            queue.mark_asked = Some((mark, building.number()));
+        if taken > 0 || queue.has_ready() {
+            ask_for_mark(queue, &mut self.tail, self.options.delivery_mark_step);
         }
         let outcome = outcome(queue, taken);
         self.note_head(id);
         Ok(outcome)
+    }
+
+    /// Somebody waits for messages of the queue: then the first of them need not wait for a delivery mark.
+    ///
+    /// # Errors
+    /// When there is no such queue, or the store is poisoned.
+    pub fn expect_leases(&mut self, id: QueueId) -> Result<(), AppendError> {
+        self.check_alive()?;
+        let queue = self.state.queues.open_mut(id);
+        let queue = queue.ok_or(AppendError::UnknownQueue(id))?;
+        ask_for_mark(queue, &mut self.tail, self.options.delivery_mark_step);
+        Ok(())
+    }
+}
+
+/// Has a delivery mark written that lies `step` ahead, if half of that is used up.
+fn ask_for_mark<D: Disk>(queue: &mut Queue, tail: &mut Tail<D>, step: u64) {
+    if queue.mark_asked.is_none() && queue.cursor.saturating_add(step / 2) >= queue.mark {
+        let mark = queue.cursor + step;
+        tail.make_room(record::ranges_len(1));
+        let (building, _) = tail.building();
+        building.delivered(queue.id, Seq::new(mark));
+        queue.mark_asked = Some((mark, building.number()));
     }
 }
 

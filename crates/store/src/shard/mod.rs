@@ -56,6 +56,7 @@ pub(crate) use reserve::Need;
 pub(crate) use retention::{Keeper, SurveyJob};
 pub(crate) use spill::{SPILL_DIR, Spill, Unspill, empty_spill};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A message as it is handed in. Slices are copied once, into the block.
@@ -103,6 +104,8 @@ pub struct Shard<D: Disk> {
     pub(crate) poisoned: Option<PoisonCause>,
     /// Whether the follower was told.
     pub(crate) poison_reported: bool,
+    /// Where the messages lie that came with the block which the follower is being told of.
+    pub(crate) arriving: Range<Lsn>,
     /// An orderly stop has begun: nothing is taken and nothing leased any more.
     pub(crate) stopping: bool,
     pub(crate) chores: Chores,
@@ -142,6 +145,7 @@ impl<D: Disk> Shard<D> {
             poisoned: None,
             poison_reported: false,
             stopping: false,
+            arriving: Lsn::default()..Lsn::default(),
             chores,
             clock: Now::default(),
             references: Vec::new(),
@@ -462,6 +466,7 @@ impl<D: Disk> Shard<D> {
         now: Now,
     ) -> Result<(), PoisonCause> {
         self.clock = now;
+        self.arriving = lsn..lsn.plus(byte_count(payload.len()));
         let touched = self.state.touched.len();
         self.state.apply_payload(payload, lsn, segment)?;
         for at in touched..self.state.touched.len() {
@@ -480,6 +485,11 @@ impl<D: Disk> Shard<D> {
         self.tail.pool.give(block.into_buf());
         self.note_memory(now);
         Ok(())
+    }
+
+    /// The follower was told: from now on what came with the last block expires like everything else.
+    pub(crate) fn arrived(&mut self) {
+        self.arriving = Lsn::default()..Lsn::default();
     }
 
     /// Whether a write could begin now.

@@ -101,6 +101,40 @@ fn messages_expire_after_the_time_of_their_queue_or_their_own() {
 }
 
 #[test]
+fn a_message_whose_time_is_zero_reaches_a_consumer_that_waits() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client
+        .declare_with("q", &[("x-message-ttl", Value::I32(0))])
+        .unwrap();
+    client.prefetch(2);
+    client.consume("q", "t", false).unwrap();
+    sync(&broker);
+    let _ = client.publish("q", &["a", "b", "c"]);
+    assert_eq!(client.bodies(), ["a", "b"]);
+    client.ack(2, Extent::UpTo);
+    assert_eq!(client.bodies(), [""; 0], "nobody could take it at once");
+    let _ = client.publish_with("", "q", &[0x11, 0, 2, 1, b'0'], &["d"]);
+    let _ = client.publish_with("", "q", &[0x01, 0, 1, b'0'], &["transient"]);
+    assert_eq!(client.bodies(), ["d", "transient"]);
+}
+
+#[test]
+fn a_message_whose_time_is_zero_is_a_dead_letter_when_nobody_waits() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("dead");
+    let arguments = [
+        ("x-dead-letter-exchange", Value::str("")),
+        ("x-dead-letter-routing-key", Value::str("dead")),
+    ];
+    client.declare_with("q", &arguments).unwrap();
+    let _ = client.publish_with("", "q", &[0x11, 0, 2, 1, b'0'], &["a"]);
+    client.poll();
+    assert_eq!((client.ready("q"), client.ready("dead")), (0, 1));
+}
+
+#[test]
 fn a_message_of_higher_priority_is_delivered_first() {
     let broker = broker();
     let mut client = Client::new(&broker);

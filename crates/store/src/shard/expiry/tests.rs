@@ -121,3 +121,55 @@ fn a_deleted_queue_has_nothing_that_is_due() {
     fixture.disk.advance(10);
     assert_eq!((fixture.expire(), fixture.next_in_ms()), (0, None));
 }
+
+/// Leases whatever it is told of.
+#[derive(Default)]
+struct Waiting {
+    leases: Vec<crate::shard::Lease>,
+    sources: crate::shard::Sources,
+}
+
+impl crate::follower::Follower<SimDisk> for Waiting {
+    fn applied(&mut self, shard: &mut crate::shard::Shard<SimDisk>, applied: &crate::shard::Applied<'_>) {
+        for queue in applied.queues {
+            let leased = shard.lease(*queue, 1, u64::MAX, &mut self.leases, &mut self.sources);
+            leased.unwrap();
+        }
+    }
+
+    fn poisoned(&mut self, _cause: &crate::error::PoisonCause) {}
+
+    fn take_wakers(&mut self) -> Vec<std::task::Waker> {
+        Vec::new()
+    }
+
+    fn return_wakers(&mut self, _empty: Vec<std::task::Waker>) {}
+}
+
+#[test]
+fn whoever_waits_gets_what_has_no_time_to_live_and_the_rest_expires() {
+    let disk = SimDisk::new(1);
+    let (engine, _) = Engine::open(disk.clone(), Options::tiny(), Waiting::default()).unwrap();
+    let queue = engine.next_queue_id();
+    let durable = crate::queue::QueueDurability::Durable;
+    let settle = || while engine.step() {};
+    engine.lock().shard().create_queue(queue, durable, b"").unwrap();
+    engine.lock().shard().expect_leases(queue).unwrap();
+    settle();
+    let no_time = NewMessage {
+        expires_ms: Some(disk.now().wall_ms),
+        ..message_for(std::slice::from_ref(&queue), &[b"x"])
+    };
+    for _ in 0..3 {
+        engine.lock().shard().publish(&no_time).unwrap();
+    }
+    settle();
+    let mut guard = engine.lock();
+    let (shard, waiting) = guard.parts();
+    let leased: Vec<_> = waiting.leases.iter().map(|lease| lease.seq.get()).collect();
+    assert_eq!(leased, [0]);
+    assert_eq!(
+        (shard.counts(queue).unwrap().ready, shard.next_expiry_ms()),
+        (0, None)
+    );
+}
