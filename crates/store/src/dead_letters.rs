@@ -16,7 +16,7 @@ pub(crate) struct Held {
     dropped: RoaringTreemap,
 }
 
-/// The reasons for which entries are held, in the order in which they are handed out.
+/// The reasons for which entries are held.
 const REASONS: [AckReason; 3] = [AckReason::Rejected, AckReason::Expired, AckReason::Dropped];
 
 impl Held {
@@ -38,13 +38,14 @@ impl Held {
         })
     }
 
-    /// The next entry below `end`, with its reason.
+    /// The next entry below `end`, with its reason: the oldest, for what leaves by the head leaves in order, whatever the reason.
     pub(crate) fn first(&self, end: u64) -> Option<(AckReason, u64)> {
         let sets = [&self.rejected, &self.expired, &self.dropped];
         REASONS
             .into_iter()
             .zip(sets)
-            .find_map(|(reason, set)| Some((reason, set.min().filter(|seq| *seq < end)?)))
+            .filter_map(|(reason, set)| Some((reason, set.min().filter(|seq| *seq < end)?)))
+            .min_by_key(|(_, seq)| *seq)
     }
 
     pub(crate) fn remove(&mut self, reason: AckReason, seq: u64) {

@@ -345,17 +345,12 @@ impl World {
             .take_dead_letters(count, &mut letters, &mut sources);
         taken.map_err(|_| Off)?;
         let durable = self.durable();
-        let mut expected: Vec<_> = self
+        // The oldest first, whatever the reason.
+        let expected: Vec<_> = self
             .entries
             .iter_mut()
             .filter(|entry| matches!(entry.state, State::Held(_)) && entry.block <= durable)
             .collect();
-        let order = [AckReason::Rejected, AckReason::Expired, AckReason::Dropped];
-        expected.sort_by_key(|entry| {
-            order
-                .iter()
-                .position(|reason| entry.state == State::Held(*reason))
-        });
         let most = usize::try_from(count).unwrap().min(expected.len());
         assert_eq!(letters.len(), most);
         let mut reader = self.engine.reader();

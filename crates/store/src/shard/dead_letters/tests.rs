@@ -146,6 +146,27 @@ fn what_a_lease_finds_expired_is_handed_out_too() {
 }
 
 #[test]
+fn what_leaves_by_the_head_is_handed_out_in_order_whatever_the_reason() {
+    let fixture = Fixture::new();
+    let (now, queue) = (fixture.disk.now(), fixture.queues[0]);
+    let brief = |body: &'static [&'static [u8]]| NewMessage {
+        expires_ms: Some(now.wall_ms + 10),
+        ..message_for(std::slice::from_ref(&fixture.queues[0]), body)
+    };
+    publish_all(&fixture.engine, [brief(&[b"dropped"]), brief(&[b"expired"])]);
+    fixture.settle();
+    fixture.disk.advance(10);
+    while fixture.engine.step() {}
+    assert_eq!(
+        fixture.take(9),
+        [
+            letter(queue, AckReason::Dropped, 0, "dropped"),
+            letter(queue, AckReason::Expired, 1, "expired")
+        ]
+    );
+}
+
+#[test]
 fn queues_take_turns() {
     let fixture = Fixture::new();
     fixture.publish(0, &["a", "b", "c", "d"]);
