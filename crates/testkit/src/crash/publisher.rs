@@ -1,6 +1,6 @@
 //! A publisher with confirms and a window, until its broker goes.
 
-use super::topology::{FAN_OUT, connect, queue_name};
+use super::topology::{FAN_OUT, connect, routing_key};
 use super::traffic::Traffic;
 use super::workload::MessageId;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -75,7 +75,7 @@ async fn send(
     let (exchange, key): (ShortString, ShortString) = if traffic.workload.is_fan_out(id) {
         (FAN_OUT.into(), "".into())
     } else {
-        ("".into(), queue_name(traffic.workload.queues_of(id).start))
+        ("".into(), routing_key(traffic.workload.queues_of(id).start))
     };
     let properties = BasicProperties::default()
         .with_delivery_mode(2)

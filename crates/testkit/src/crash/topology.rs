@@ -1,16 +1,30 @@
 //! The queues and the exchange of a crash run.
 
-use super::workload::{DIRECT_QUEUE_COUNT, QUEUE_COUNT};
+use super::workload::{DIRECT_QUEUE_COUNT, QUEUE_COUNT, RELAYED_QUEUE};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::{FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 
 /// The exchange behind which all fan-out queues stand.
 pub const FAN_OUT: &str = "crash.fanout";
+/// The queue that nobody consumes, and whose dead letters are what `RELAYED_QUEUE` gets.
+const RELAY: &str = "crash.relay";
+/// How long a message stays in it at most, and how many do: so some expire, and some are dropped.
+const RELAY_LIFE_MS: i32 = 20;
+const RELAY_MESSAGES_MAX: i32 = 20;
 
 /// Name of a queue.
 pub fn queue_name(queue: usize) -> ShortString {
     format!("crash.queue.{queue}").into()
+}
+
+/// The routing key of what is to come into a queue, in the default exchange.
+pub fn routing_key(queue: usize) -> ShortString {
+    if queue == RELAYED_QUEUE {
+        RELAY.into()
+    } else {
+        queue_name(queue)
+    }
 }
 
 /// Connects as any program would.
@@ -30,6 +44,7 @@ pub async fn declare(channel: &Channel) -> lapin::Result<()> {
             .queue_declare(queue_name(queue), durable, FieldTable::default())
             .await?;
     }
+    channel.queue_declare(RELAY.into(), durable, relay()).await?;
     let options = ExchangeDeclareOptions {
         durable: true,
         ..Default::default()
@@ -49,6 +64,18 @@ pub async fn declare(channel: &Channel) -> lapin::Result<()> {
             .await?;
     }
     Ok(())
+}
+
+/// The arguments of the queue of which all messages die.
+fn relay() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    arguments.insert("x-dead-letter-exchange".into(), text(""));
+    let key = queue_name(RELAYED_QUEUE);
+    arguments.insert("x-dead-letter-routing-key".into(), text(key.as_str()));
+    arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(RELAY_LIFE_MS));
+    arguments.insert("x-max-length".into(), AMQPValue::LongInt(RELAY_MESSAGES_MAX));
+    arguments
 }
 
 /// Messages ready in a queue, or nothing when the queue does not exist.

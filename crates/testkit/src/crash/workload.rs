@@ -15,6 +15,8 @@ use std::str::FromStr;
 pub const PUBLISHER_COUNT: u16 = 4;
 /// Queues that are published to through the default exchange.
 pub const DIRECT_QUEUE_COUNT: usize = 6;
+/// The one of them that gets its messages as dead letters of another queue.
+pub const RELAYED_QUEUE: usize = DIRECT_QUEUE_COUNT - 1;
 /// Queues that are bound to the fan-out exchange.
 pub const FANOUT_QUEUE_COUNT: usize = 3;
 /// All queues.

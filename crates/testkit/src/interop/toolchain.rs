@@ -46,6 +46,7 @@ fn python(sources: &Path, work: &Path) -> Toolchain {
         "routing",
         "topics",
         "rpc",
+        "dead_letters",
         "direct_reply",
         "confirms",
     ];
