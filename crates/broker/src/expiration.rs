@@ -128,8 +128,10 @@ impl BrokerState {
 }
 
 impl<D: Disk> Broker<D> {
-    /// Deletes the queues that nobody has used for as long as they asked for. Waits for the disk. To be called every so often.
+    /// Deletes the queues that nobody has used for as long as they asked for, and tries dead letters again that reached nobody.
+    /// Waits for the disk. To be called every so often.
     pub fn tick(&self, now: Now) {
+        self.retry_letters(now);
         loop {
             let expired = self.store.lock().parts().1.next_expired(now);
             let Some(id) = expired else { return };

@@ -18,6 +18,10 @@ pub const DELIVERY_LIMIT_DEFAULT: i64 = 20;
 pub const DEAD_LETTERS_MOVED_MAX: u64 = 64;
 /// Bytes of their bodies and properties (one larger letter is still taken).
 pub const DEAD_LETTERS_BYTES_MAX: usize = 4 << 20;
+/// Dead letters that reached nobody and are tried again.
+pub const RETAINED_MAX: usize = 65_536;
+/// How many of them are tried again at once.
+pub const RETAINED_TRIED_MAX: usize = 64;
 /// Deaths of one message, each of another queue or reason, that its header `x-death` remembers: beyond that the oldest are
 /// forgotten.
 pub const DEATHS_MAX: usize = 1024;

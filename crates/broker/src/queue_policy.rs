@@ -24,6 +24,8 @@ pub(crate) struct QueuePolicy {
     life_ms: Option<u64>,
     highest: Option<u8>,
     dead_letters: Option<Arc<Destination>>,
+    /// Whether a letter that reaches nobody is tried again.
+    keeps_letters: bool,
     delivery_limit: Option<u32>,
 }
 
@@ -63,6 +65,10 @@ impl QueuePolicy {
                     routing_key: text("x-dead-letter-routing-key", "dead-letter-routing-key"),
                 })
             }),
+            keeps_letters: spec.kind == QueueKind::Quorum
+                && overflow == Overflow::RejectPublish
+                && policies.text(arguments, "x-dead-letter-strategy", "dead-letter-strategy")
+                    == Some(b"at-least-once"),
             delivery_limit: match spec.kind {
                 QueueKind::Classic => None,
                 QueueKind::Quorum => delivery_limit(arguments, policies),
@@ -78,6 +84,11 @@ impl QueuePolicy {
     /// Where dead letters go, if they go anywhere.
     pub(crate) fn dead_letters(&self) -> Option<&Arc<Destination>> {
         self.dead_letters.as_ref()
+    }
+
+    /// Whether a letter that reaches nobody is tried again: the strategy at-least-once, which needs a queue that refuses.
+    pub(crate) fn keeps_letters(&self) -> bool {
+        self.keeps_letters
     }
 
     /// Where messages go that the full queue refuses, if they go anywhere.

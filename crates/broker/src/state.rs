@@ -13,7 +13,7 @@ use logpond_store::disk::{Disk, Now};
 use logpond_store::{Applied, BlockNumber, Durable, Follower, PoisonCause, QueueId, Shard};
 
 use crate::consumer::{Consumer, ConsumerKey};
-use crate::dead_letter::Watch;
+use crate::dead_letter::{Retained, Watch};
 use crate::expiration::Expirations;
 use crate::outbox::{Notice, SessionKey, SessionState};
 use crate::queue::Queue;
@@ -42,6 +42,7 @@ pub(crate) struct BrokerState {
     pub abandoned: Vec<QueueId>,
     pub expirations: Expirations,
     pub letter_watch: Watch,
+    pub retained: Retained,
     /// Where dead letters went last.
     pub letter_routes: RouteCache,
     pub poisoned: Option<PoisonCause>,

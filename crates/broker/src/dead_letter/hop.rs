@@ -41,6 +41,14 @@ impl Hop {
     }
 }
 
+/// Where a dying message goes.
+#[derive(Default)]
+pub(crate) struct Plan {
+    pub hops: Vec<Hop>,
+    /// Whether it has an exchange and a route, and nobody refuses it.
+    pub reaches_all: bool,
+}
+
 /// A message, where and of what it dies, and where it goes then.
 pub(crate) struct Dying<'a> {
     pub letter: &'a Letter,
@@ -51,15 +59,18 @@ pub(crate) struct Dying<'a> {
 
 impl BrokerState {
     /// Where a dying message goes. Without the exchange, nowhere.
-    pub(crate) fn hops<D: Disk>(
+    pub(crate) fn plan<D: Disk>(
         &mut self,
         shard: &Shard<D>,
         topology: &Topology,
         dying: &Dying<'_>,
         body: &[&[u8]],
         now: Now,
-    ) -> Vec<Hop> {
-        let mut hops = Vec::new();
+    ) -> Plan {
+        let mut plan = Plan {
+            hops: Vec::new(),
+            reaches_all: true,
+        };
         let first = dying
             .letter
             .died(&dying.queue.name, dying.reason, now.wall_ms, &dying.to);
@@ -73,17 +84,20 @@ impl BrokerState {
                     .look_up(topology, exchange, key, further, properties, &self.queues);
             if found.is_err() {
                 // Its exchange does not exist (any more).
+                plan.reaches_all = false;
                 continue;
             }
             let targets = self.letter_routes.passing().queues.iter();
             let targets = targets.filter_map(|id| self.queues.get(id));
             let (cycling, targets): (Vec<&Queue>, Vec<_>) = targets
                 .partition(|target| reason != Reason::Rejected && letter.has_died_in(&target.spec.name));
-            for target in cycling {
+            for target in &cycling {
                 tracing::debug!(queue = %target.spec, "a dead letter that went round without a rejection is dropped");
             }
+            plan.reaches_all &= !(cycling.is_empty() && targets.is_empty());
             let ids: Vec<_> = targets.iter().map(|target| target.spec.id).collect();
             let refused = letter.to_store(&ids, true, body).refused(shard);
+            plan.reaches_all &= refused.is_empty();
             for target in targets.iter().filter(|target| refused.contains(&target.spec.id)) {
                 let policy = target.policy.as_ref();
                 if let Some(to) = policy.and_then(|policy| policy.refused_letters()) {
@@ -95,14 +109,14 @@ impl BrokerState {
             let durable = targets.iter().filter(takes).any(|target| target.spec.is_kept());
             let queues: Vec<_> = ids.into_iter().filter(|id| !refused.contains(id)).collect();
             if !queues.is_empty() {
-                hops.push(Hop {
+                plan.hops.push(Hop {
                     letter,
                     queues,
                     durable,
                 });
             }
         }
-        hops
+        plan
     }
 
     /// Those of the queues, which refused a message, that pass it on.
@@ -137,7 +151,7 @@ impl BrokerState {
                 reason: Reason::Full,
                 to,
             };
-            for hop in self.hops(shard, topology, &dying, body, now) {
+            for hop in self.plan(shard, topology, &dying, body, now).hops {
                 hop.publish(shard, body, now)?;
                 brought += 1;
             }

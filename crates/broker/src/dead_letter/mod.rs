@@ -3,7 +3,8 @@
 //! - A `Letter` is a message with its address and its past; when it dies, it becomes another one, addressed to the exchange for
 //!   dead letters, and with one more of its `deaths` in the headers.
 //! - Where it goes is found under the shard's lock (`hop`), also when a full queue refuses a publish and passes it on.
-//! - What the store hands out is moved by [`Broker::move_dead_letters`](crate::Broker::move_dead_letters) (`mover`).
+//! - What the store hands out is moved by [`Broker::move_dead_letters`](crate::Broker::move_dead_letters) (`mover`); what reaches
+//!   nobody is dropped, or tried again (`retained`), as the queue's strategy says.
 //!
 //! Invariants:
 //! - The copies of a dead letter and the end of the original stand in one block: no crash shows a moment without the message, or one
@@ -15,6 +16,8 @@ mod deaths;
 mod hop;
 mod letter;
 mod mover;
+mod retained;
 
 pub(crate) use letter::Letter;
 pub(crate) use mover::{Mover, Watch};
+pub(crate) use retained::Retained;

@@ -13,12 +13,12 @@ use logpond_store::disk::{Disk, Now};
 use logpond_store::{AckReason, DeadLetter, QueueId, ReadError, Reader, Shard, Sources};
 
 use super::deaths::Reason;
-use super::hop::Dying;
+use super::hop::{Dying, Plan};
 use super::letter::Letter;
 use crate::broker::Broker;
 use crate::limits::{DEAD_LETTERS_BYTES_MAX, DEAD_LETTERS_MOVED_MAX};
 use crate::queue::QueueSpec;
-use crate::queue_policy::Destination;
+use crate::queue_policy::{Destination, QueuePolicy};
 use crate::state::BrokerState;
 use crate::topology::{Topology, Vhost};
 
@@ -163,7 +163,7 @@ impl<D: Disk> Broker<D> {
         if found.is_empty() {
             state.letter_watch.state = WatchState::Idle;
         }
-        let queues = &state.queues;
+        let (queues, retained) = (&state.queues, &state.retained);
         let taken = found.drain(..).filter_map(|handed| {
             let queue = queues.get(&handed.queue)?;
             let attempts = queue.acquired.as_ref();
@@ -171,9 +171,10 @@ impl<D: Disk> Broker<D> {
             Some(Taken {
                 handed,
                 queue: Arc::clone(&queue.spec),
-                reason: match handed.reason {
-                    AckReason::Rejected if is_over => Reason::DeliveryLimit,
-                    reason => reason.into(),
+                reason: match (retained.reason(handed.queue, handed.lease.seq), handed.reason) {
+                    (Some(reason), _) => reason,
+                    (None, AckReason::Rejected) if is_over => Reason::DeliveryLimit,
+                    (None, reason) => reason.into(),
                 },
                 to: queue
                     .policy
@@ -259,7 +260,7 @@ impl BrokerState {
         }
         let body = read.content.as_ref().map(|(_, body)| [body.as_slice()]);
         let body = body.as_ref().map(|body| &body[..]).unwrap_or_default();
-        let hops = match (&read.content, topology, &taken.to) {
+        let plan = match (&read.content, topology, &taken.to) {
             (Some((letter, _)), Some(topology), Some(to)) => {
                 let dying = Dying {
                     letter,
@@ -267,10 +268,17 @@ impl BrokerState {
                     reason: taken.reason,
                     to: Arc::clone(to),
                 };
-                self.hops(shard, topology, &dying, body, now)
+                self.plan(shard, topology, &dying, body, now)
             }
-            _ => Vec::new(),
+            _ => Plan::default(),
         };
+        let keeps = self.queues.get(&id).and_then(|queue| queue.policy.as_ref());
+        if keeps.is_some_and(QueuePolicy::keeps_letters) && !plan.reaches_all && read.content.is_some() {
+            self.retained.keep(id, seq, taken.reason);
+            return;
+        }
+        self.retained.remove(id, seq);
+        let hops = plan.hops;
         let bytes = hops.iter().map(|hop| hop.bytes::<D>(body)).sum::<u64>();
         let reason = taken.handed.reason;
         let together = shard.transaction(bytes + END_BYTES, |shard| {
