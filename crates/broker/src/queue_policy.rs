@@ -1,4 +1,4 @@
-//! What holds for a queue, by its arguments and the policies together: limits, a time to live, levels, where its dead letters go,
+//! What holds for a queue, by its arguments and the policies together: limits, times to live, levels, where its dead letters go,
 //! how often a delivery may fail. The shard forgets its part with the process, so it is said at each declaration, at each start and
 //! when a policy changes.
 //!
@@ -22,6 +22,8 @@ pub(crate) struct QueuePolicy {
     /// Whether what is refused is a dead letter, too.
     passes_on: bool,
     life_ms: Option<u64>,
+    /// After which time without use the queue goes.
+    expires_ms: Option<u64>,
     highest: Option<u8>,
     dead_letters: Option<Arc<Destination>>,
     /// Whether a letter that reaches nobody is tried again.
@@ -58,6 +60,7 @@ impl QueuePolicy {
             },
             passes_on: overflow == Overflow::RejectPublishDlx,
             life_ms: policies.limit(arguments, "message-ttl"),
+            expires_ms: policies.limit(arguments, "expires"),
             highest: highest.filter(|highest| *highest > 0),
             dead_letters: exchange.map(|exchange| {
                 Arc::new(Destination {
@@ -74,6 +77,11 @@ impl QueuePolicy {
                 QueueKind::Quorum => delivery_limit(arguments, policies),
             },
         }
+    }
+
+    /// After which time without use the queue goes.
+    pub(crate) fn expires_ms(&self) -> Option<u64> {
+        self.expires_ms
     }
 
     /// Whether messages can be refused.

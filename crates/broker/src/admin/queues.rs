@@ -18,6 +18,7 @@ use crate::errors::{
 };
 use crate::outbox::SessionKey;
 use crate::queue::{Queue, QueueKind, QueueSpec};
+use crate::queue_policy::QueuePolicy;
 use crate::replies::REPLY_TO;
 use crate::resource::{Resource, without_line_breaks};
 use crate::session::QueueDeclared;
@@ -171,8 +172,9 @@ impl<D: Disk> Broker<D> {
         let answer = declared(&queue, None);
         state.queues.insert(spec.id, queue);
         let policies = vhost.policies().for_queue(spec.kind, &spec.name);
+        let policy = QueuePolicy::of(&spec, &policies);
         state
-            .set_policy(shard, &spec, &policies, now)
+            .set_policy(shard, spec.id, policy, now)
             .map_err(storage_failed)?;
         if let Some(session) = owner.and_then(|owner| state.sessions.get_mut(owner)) {
             session.owned.push(spec.id);

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use logpond_routing::Name;
 use logpond_store::catalog::Changes;
 use logpond_store::disk::{Disk, Now};
-use logpond_store::{AppendError, Engine, Shard};
+use logpond_store::{AppendError, Engine, QueueId, Shard};
 
-use super::{Applied, Policy, PolicyKind};
+use super::{Policy, PolicyKind};
 use crate::admin::ALTERNATE_EXCHANGE;
 use crate::broker::Broker;
 use crate::entries::policy_key;
@@ -88,18 +88,18 @@ pub(crate) fn apply<D: Disk>(
             .cloned()
             .collect()
     };
-    let found: Vec<(Arc<QueueSpec>, Applied)> = specs
-        .into_iter()
+    let found: Vec<(QueueId, QueuePolicy)> = specs
+        .iter()
         .map(|spec| {
             let applied = policies.for_queue(spec.kind, &spec.name);
-            (spec, applied)
+            (spec.id, QueuePolicy::of(spec, &applied))
         })
         .collect();
     let mut guard = store.lock();
     let (shard, state) = guard.parts();
     let applied = found
-        .iter()
-        .try_for_each(|(spec, applied)| state.set_policy(shard, spec, applied, now));
+        .into_iter()
+        .try_for_each(|(id, policy)| state.set_policy(shard, id, policy, now));
     // Routes that sessions remember say which queues may refuse: under the lock, so that nobody uses one between.
     let Ok(()) = vhost.change(|_| Ok::<_, Infallible>(()));
     drop(guard);
@@ -134,25 +134,25 @@ fn apply_to_exchanges(vhost: &Vhost) {
 }
 
 impl BrokerState {
-    /// Follows from the policies that hold for a queue, and from its arguments.
+    /// Follows from what holds for a queue.
     pub(crate) fn set_policy<D: Disk>(
         &mut self,
         shard: &mut Shard<D>,
-        spec: &QueueSpec,
-        policies: &Applied,
+        id: QueueId,
+        policy: QueuePolicy,
         now: Now,
     ) -> Result<(), AppendError> {
-        let expires_ms = policies.limit(&spec.arguments, "expires");
-        let policy = QueuePolicy::of(spec, policies);
-        let Some(queue) = self.queues.get_mut(&spec.id) else {
+        let Some(queue) = self.queues.get_mut(&id) else {
             return Ok(());
         };
-        if queue.policy.as_ref() != Some(&policy) {
-            policy.apply(queue.policy.as_ref(), shard, spec.id, now)?;
-            queue.policy = Some(policy);
+        if queue.policy.as_ref() == Some(&policy) {
+            return Ok(());
         }
+        policy.apply(queue.policy.as_ref(), shard, id, now)?;
+        let expires_ms = policy.expires_ms();
+        queue.policy = Some(policy);
         if queue.expiry.map(|expiry| expiry.after_ms) != expires_ms {
-            self.set_expiry(spec.id, expires_ms, now);
+            self.set_expiry(id, expires_ms, now);
         }
         Ok(())
     }

@@ -2,7 +2,8 @@
 //!
 //! - A [`Policy`] is what was set, checked; of those that fit, the one with the highest priority counts, and beside it the
 //!   operator policy with the highest priority.
-//! - What holds for one queue or exchange is `Applied`: policy, operator policy and the queue's own arguments together.
+//! - What holds for one queue or exchange is `Applied`: policy, operator policy and the queue's own arguments together. What a queue makes
+//!   of it is its `QueuePolicy`.
 //!
 //! Invariants:
 //! - What applies is found when a queue or exchange is made and when a policy changes, never while messages flow.
