@@ -5,6 +5,7 @@ mod bad_input;
 mod channels;
 mod client;
 mod content;
+mod dying;
 mod handshake;
 mod lifetime;
 mod served;
