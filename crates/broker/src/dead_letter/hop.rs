@@ -18,6 +18,9 @@ use crate::state::BrokerState;
 use crate::stored::Stored;
 use crate::topology::Topology;
 
+/// What is said of a range of a queue's messages.
+const RANGE_BYTES: u64 = 24;
+
 /// A letter, and the queues that take it.
 pub(crate) struct Hop {
     letter: Letter,
@@ -30,9 +33,10 @@ impl Hop {
         self.letter.to_store(&self.queues, self.durable, body)
     }
 
-    /// Bytes that it takes in the journal.
+    /// Bytes that it takes in the journal at most, with what may have to be said of each of its queues.
     pub(crate) fn bytes<D: Disk>(&self, body: &[&[u8]]) -> u64 {
-        self.stored(body).bytes::<D>()
+        let queues = u64::try_from(self.queues.len()).expect("a length fits into 64 bits");
+        self.stored(body).bytes::<D>() + queues * RANGE_BYTES
     }
 
     /// Appends it to the block that is being built.

@@ -16,14 +16,15 @@ use super::deaths::Reason;
 use super::hop::{Dying, Plan};
 use super::letter::Letter;
 use crate::broker::Broker;
+use crate::errors::Answer;
 use crate::limits::{DEAD_LETTERS_BYTES_MAX, DEAD_LETTERS_MOVED_MAX};
 use crate::queue::QueueSpec;
 use crate::queue_policy::{Destination, QueuePolicy};
 use crate::state::BrokerState;
 use crate::topology::{Topology, Vhost};
 
-/// What the end of a message takes in a transaction.
-const END_BYTES: u64 = 24;
+/// What the end of a message takes in a transaction, with room for the lists that a block brings beside its messages.
+const END_BYTES: u64 = 1024;
 
 /// When whoever moves is to be woken: the part that lives under the shard's lock.
 #[derive(Default)]
@@ -58,7 +59,7 @@ impl Watch {
         }
     }
 
-    /// Whether it waits for room.
+    /// Whether it waits for room to publish.
     pub(crate) fn waits_for_room(&self) -> bool {
         self.state == WatchState::WaitsForRoom
     }
@@ -281,25 +282,27 @@ impl BrokerState {
         let hops = plan.hops;
         let bytes = hops.iter().map(|hop| hop.bytes::<D>(body)).sum::<u64>();
         let reason = taken.handed.reason;
+        let mut published = 0;
         let together = shard.transaction(bytes + END_BYTES, |shard| {
-            let published = hops.iter().try_for_each(|hop| hop.publish(shard, body, now));
+            for hop in &hops {
+                hop.publish(shard, body, now)?;
+                published += 1;
+            }
             end(shard, id, seq, reason, now);
-            published
+            Answer::Ok(())
         });
-        match together {
-            Ok((Ok(()), _)) => {}
-            Ok((Err(error), _)) => {
-                tracing::error!(queue = %taken.queue, %seq, %error, "a dead letter is lost");
-            }
-            Err(_) => {
-                // Together they are larger than a block: one after the other, and a crash between may show more than one.
-                for hop in &hops {
-                    if let Err(error) = hop.publish(shard, body, now) {
-                        tracing::error!(queue = %taken.queue, %seq, %error, "a dead letter is lost");
-                    }
+        if shard.poisoned().is_some() {
+            // It is in its queue at the next start.
+            return;
+        }
+        if !matches!(together, Ok((Ok(()), _))) {
+            // Together they are larger than a block: one after the other, and a crash between may show more than one.
+            for hop in &hops[published..] {
+                if let Err(error) = hop.publish(shard, body, now) {
+                    tracing::error!(queue = %taken.queue, %seq, %error, "a dead letter is lost");
                 }
-                end(shard, id, seq, reason, now);
             }
+            end(shard, id, seq, reason, now);
         }
         let queue = self.queues.get(&id);
         if let Some(attempts) = queue.and_then(|queue| queue.acquired.as_ref()) {

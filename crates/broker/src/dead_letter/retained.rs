@@ -56,17 +56,23 @@ impl Retained {
 }
 
 impl<D: Disk> Broker<D> {
-    /// Has some of the letters moved again that reached nobody. To be called every so often.
+    /// Has some of the letters moved again that reached nobody, and those that waited for room. To be called every so often.
     pub(crate) fn retry_letters(&self, now: Now) {
         let mut guard = self.store.lock();
         let (shard, state) = guard.parts();
-        state.retry_letters(shard, now);
+        if state.letter_watch.waits_for_room() && shard.has_room_to_move() {
+            state.letter_watch.notice_room(&mut state.wakers);
+        }
+        let ended = state.retry_letters(shard, now);
+        self.release(guard, ended, now);
     }
 }
 
 impl BrokerState {
-    fn retry_letters<D: Disk>(&mut self, shard: &mut Shard<D>, now: Now) {
-        for (queue, seq) in self.retained.turn() {
+    /// How many of them may have come to their end by it.
+    fn retry_letters<D: Disk>(&mut self, shard: &mut Shard<D>, now: Now) -> usize {
+        let turn = self.retained.turn();
+        for &(queue, seq) in &turn {
             // Without its queue it is gone, and where nobody wants dead letters any more this is its end.
             let is_handed_out = self.queues.get(&queue).is_some_and(|queue| {
                 let policy = queue.policy.as_ref();
@@ -77,6 +83,7 @@ impl BrokerState {
             }
             let _gone = shard.reject(queue, seq, 1, now);
         }
+        turn.len()
     }
 }
 

@@ -6,15 +6,15 @@ use crate::table;
 
 /// What a client sees of a message.
 #[derive(Debug, PartialEq)]
-struct Found {
-    body: String,
+pub(super) struct Found {
+    pub body: String,
     exchange: String,
     key: String,
     expiration: Option<String>,
-    headers: Arguments,
+    pub headers: Arguments,
 }
 
-fn find(client: &mut Client, queue: &str) -> Option<Found> {
+pub(super) fn find(client: &mut Client, queue: &str) -> Option<Found> {
     client.poll();
     let mut found = None;
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
@@ -31,33 +31,37 @@ fn find(client: &mut Client, queue: &str) -> Option<Found> {
     found
 }
 
-fn bodies(client: &mut Client, queue: &str) -> Vec<String> {
+pub(super) fn bodies(client: &mut Client, queue: &str) -> Vec<String> {
     std::iter::from_fn(|| find(client, queue))
         .map(|found| found.body)
         .collect()
 }
 
 /// The queue "dead" and the queue "q" with these arguments, whose dead letters go there.
-fn client(broker: &Arc<Broker<SimDisk>>, arguments: &[(&str, Value)]) -> Client {
+pub(super) fn client(broker: &Arc<Broker<SimDisk>>, arguments: &[(&str, Value)]) -> Client {
     let mut client = Client::new(broker);
     client.declare("dead");
     declare_dying(&mut client, "q", arguments).unwrap();
     client
 }
 
-fn declare_dying(client: &mut Client, name: &str, arguments: &[(&str, Value)]) -> Answer<QueueDeclared> {
+pub(super) fn declare_dying(
+    client: &mut Client,
+    name: &str,
+    arguments: &[(&str, Value)],
+) -> Answer<QueueDeclared> {
     let mut all = to("", Some("dead")).to_vec();
     all.extend_from_slice(arguments);
     client.declare_with(name, &all)
 }
 
-fn to(exchange: &str, key: Option<&str>) -> Vec<(&'static str, Value)> {
+pub(super) fn to(exchange: &str, key: Option<&str>) -> Vec<(&'static str, Value)> {
     let mut arguments = vec![("x-dead-letter-exchange", Value::str(exchange))];
     arguments.extend(key.map(|key| ("x-dead-letter-routing-key", Value::str(key))));
     arguments
 }
 
-fn reject(client: &mut Client, queue: &str) {
+pub(super) fn reject(client: &mut Client, queue: &str) {
     client.poll();
     let tag = client.get(queue, false).unwrap().tag;
     client.nack(tag, Extent::One, GiveBack::Drop);
@@ -65,7 +69,7 @@ fn reject(client: &mut Client, queue: &str) {
 }
 
 /// The deaths that a message tells of: queue, reason, count.
-fn deaths(found: &Found) -> Vec<(String, String, i64)> {
+pub(super) fn deaths(found: &Found) -> Vec<(String, String, i64)> {
     let Some(Value::Array(deaths)) = found.headers.get("x-death") else {
         return Vec::new();
     };
@@ -81,7 +85,7 @@ fn deaths(found: &Found) -> Vec<(String, String, i64)> {
     deaths.collect()
 }
 
-fn death(found: &Found, at: usize) -> &Arguments {
+pub(super) fn death(found: &Found, at: usize) -> &Arguments {
     match found.headers.get("x-death") {
         Some(Value::Array(deaths)) => match &deaths[at] {
             Value::Table(death) => death,
@@ -91,12 +95,12 @@ fn death(found: &Found, at: usize) -> &Arguments {
     }
 }
 
-fn said(found: &Found, name: &str) -> String {
+pub(super) fn said(found: &Found, name: &str) -> String {
     let value = found.headers.get(name).unwrap();
     String::from_utf8(value.as_str_bytes().unwrap().to_vec()).unwrap()
 }
 
-fn quorum() -> (&'static str, Value) {
+pub(super) fn quorum() -> (&'static str, Value) {
     ("x-queue-type", Value::str("quorum"))
 }
 
@@ -390,154 +394,6 @@ fn a_consumer_of_dead_letters_is_served_like_any_other() {
 }
 
 #[test]
-fn letters_and_their_history_survive_a_kill_and_nothing_is_there_twice() {
-    let disk = SimDisk::new(3);
-    let broker = open(&disk);
-    let mut client = client(&broker, &[("x-max-length", Value::I32(2))]);
-    let _ = client.publish("q", &["a", "b", "c", "d"]);
-    client.poll();
-    reject(&mut client, "q");
-    let survivor = disk.after_kill();
-    drop((client, broker));
-    let broker = open(&survivor);
-    let mut client = Client::new(&broker);
-    let found = find(&mut client, "dead").unwrap();
-    assert_eq!(
-        (&*found.body, deaths(&found)),
-        ("a", vec![("q".into(), "maxlen".into(), 1)])
-    );
-    assert_eq!(bodies(&mut client, "dead"), ["b", "c"]);
-    assert_eq!(bodies(&mut client, "q"), ["d"]);
-}
-
-#[test]
-fn whenever_the_power_goes_a_message_is_in_one_queue_and_not_in_both() {
-    for step in 1..60 {
-        let disk = SimDisk::new(step);
-        let broker = open(&disk);
-        let mut client = client(&broker, &[("x-max-length", Value::I32(1))]);
-        client.session.confirm_select(ONE, NOW).unwrap();
-        sync(&broker);
-        disk.crash_at(step);
-        let _ = client.publish("q", &["a", "b"]);
-        client.poll();
-        let confirmed = client.seen.confirms.last().map_or(0, |(tag, _)| *tag);
-        let survivor = disk.after_crash(&mut logpond_store::disk::sim::Rng::new(step));
-        drop((client, broker));
-        let broker = open(&survivor);
-        let mut client = Client::new(&broker);
-        let mut all = bodies(&mut client, "q");
-        all.extend(bodies(&mut client, "dead"));
-        all.sort();
-        let mut once = all.clone();
-        once.dedup();
-        assert_eq!(all, once, "step {step}");
-        assert!(
-            u64::try_from(all.len()).unwrap() >= confirmed,
-            "step {step}: {all:?} of {confirmed}"
-        );
-    }
-}
-
-#[test]
-fn a_full_queue_that_passes_on_nacks_and_has_the_letter_elsewhere() {
-    let broker = broker();
-    let full = [
-        ("x-max-length", Value::I32(1)),
-        ("x-overflow", Value::str("reject-publish-dlx")),
-    ];
-    let mut client = client(&broker, &full);
-    client.session.confirm_select(ONE, NOW).unwrap();
-    let _ = client.publish("q", &["a", "b"]);
-    client.poll();
-    assert_eq!(client.seen.confirms, [(1, Extent::One)]);
-    assert_eq!(client.seen.nacks, [(2, Extent::One)]);
-    let found = find(&mut client, "dead").unwrap();
-    assert_eq!(
-        (&*found.body, deaths(&found)),
-        ("b", vec![("q".into(), "maxlen".into(), 1)])
-    );
-    assert_eq!(bodies(&mut client, "q"), ["a"]);
-}
-
-#[test]
-fn a_transaction_passes_on_as_well() {
-    let broker = broker();
-    let full = [
-        ("x-max-length", Value::I32(0)),
-        ("x-overflow", Value::str("reject-publish-dlx")),
-    ];
-    let mut client = client(&broker, &full);
-    client.session.tx_select(ONE, NOW).unwrap();
-    let _ = client.publish("q", &["a"]);
-    client.session.tx_commit(ONE, NOW, &mut |_| {}).unwrap();
-    assert_eq!(bodies(&mut client, "dead"), ["a"]);
-}
-
-#[test]
-fn full_queues_that_pass_on_to_each_other_come_to_an_end() {
-    let broker = broker();
-    let mut client = Client::new(&broker);
-    let full = |key| {
-        let full = [
-            ("x-max-length", Value::I32(0)),
-            ("x-overflow", Value::str("reject-publish-dlx")),
-        ];
-        [to("", Some(key)), full.to_vec()].concat()
-    };
-    client.declare_with("a", &full("b")).unwrap();
-    client.declare_with("b", &full("a")).unwrap();
-    let _ = client.publish("a", &["x"]);
-    client.declare_with("c", &full("d")).unwrap();
-    client.declare_with("d", &full("e")).unwrap();
-    client.declare("e");
-    let _ = client.publish("c", &["y"]);
-    let found = find(&mut client, "e").unwrap();
-    assert_eq!(
-        deaths(&found),
-        [("d".into(), "maxlen".into(), 1), ("c".into(), "maxlen".into(), 1)]
-    );
-    assert_eq!((client.ready("a"), client.ready("b")), (0, 0));
-}
-
-#[test]
-fn a_quorum_queue_drops_its_head_where_a_classic_one_passes_on() {
-    let broker = broker();
-    let full = [
-        quorum(),
-        ("x-max-length", Value::I32(1)),
-        ("x-overflow", Value::str("reject-publish-dlx")),
-    ];
-    let mut client = client(&broker, &full);
-    client.session.confirm_select(ONE, NOW).unwrap();
-    let _ = client.publish("q", &["a", "b"]);
-    client.poll();
-    assert_eq!(client.seen.nacks, []);
-    assert_eq!(bodies(&mut client, "dead"), ["a"]);
-}
-
-#[test]
-fn a_target_that_refuses_goes_without_the_letter() {
-    let broker = broker();
-    let mut client = client(&broker, &[]);
-    let refusing = [
-        ("x-max-length", Value::I32(0)),
-        ("x-overflow", Value::str("reject-publish")),
-    ];
-    client.declare_with("full", &refusing).unwrap();
-    client.declare_with("from", &to("amq.fanout", None)).unwrap();
-    for queue in ["full", "dead"] {
-        client.bind("amq.fanout", queue, "").unwrap();
-    }
-    let _ = client.publish("from", &["x"]);
-    reject(&mut client, "from");
-    assert_eq!(
-        (bodies(&mut client, "dead"), client.ready("full")),
-        (vec!["x".into()], 0)
-    );
-}
-
-#[test]
 fn a_transaction_that_rejects_has_dead_letters_when_it_is_committed() {
     let broker = broker();
     let mut client = client(&broker, &[]);
@@ -549,120 +405,6 @@ fn a_transaction_that_rejects_has_dead_letters_when_it_is_committed() {
     assert_eq!(bodies(&mut client, "dead"), [""; 0]);
     client.session.tx_commit(ONE, NOW, &mut |_| {}).unwrap();
     assert_eq!(bodies(&mut client, "dead"), ["x"]);
-}
-
-#[test]
-fn letters_of_a_deleted_queue_go_nowhere() {
-    let broker = broker();
-    let mut client = client(&broker, &[]);
-    let _ = client.publish("q", &["x", "y"]);
-    client.poll();
-    let tag = client.get("q", false).unwrap().tag;
-    client.nack(tag, Extent::One, GiveBack::Drop);
-    client.delete("q").unwrap();
-    assert_eq!(bodies(&mut client, "dead"), [""; 0]);
-}
-
-#[test]
-fn more_letters_than_are_moved_at_once_all_arrive_in_order() {
-    let broker = broker();
-    let mut client = client(&broker, &[("x-max-length", Value::I32(0))]);
-    let bodies_sent: Vec<_> = (0..300).map(|n| format!("{n:03}")).collect();
-    for body in &bodies_sent {
-        let _ = client.publish("q", &[body]);
-    }
-    assert_eq!(bodies(&mut client, "dead"), bodies_sent);
-}
-
-#[test]
-fn whoever_moves_letters_is_woken_once_until_it_has_looked() {
-    let broker = broker();
-    let wakes = Arc::new(Wakes::default());
-    broker.watch_dead_letters(Waker::from(Arc::clone(&wakes)));
-    let mut client = client(&broker, &[("x-max-length", Value::I32(0))]);
-    let store = |broker: &Broker<SimDisk>| while broker.store.step() {};
-    let _ = client.publish("q", &["a"]);
-    store(&broker);
-    let _ = client.publish("q", &["b"]);
-    store(&broker);
-    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-    while broker.move_dead_letters(NOW) {}
-    let _ = client.publish("q", &["c"]);
-    store(&broker);
-    assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
-}
-
-#[test]
-fn a_message_that_fails_too_often_leaves_a_quorum_queue() {
-    let broker = broker();
-    let mut client = client(&broker, &[quorum(), ("x-delivery-limit", Value::I32(2))]);
-    let _ = client.publish("q", &["x"]);
-    for _ in 0..3 {
-        client.poll();
-        let tag = client.get("q", false).unwrap().tag;
-        client.nack(tag, Extent::One, GiveBack::Fail);
-    }
-    let found = find(&mut client, "dead").unwrap();
-    assert_eq!(deaths(&found), [("q".into(), "delivery_limit".into(), 1)]);
-    assert_eq!(client.ready("q"), 0);
-}
-
-#[test]
-fn only_failures_count_and_both_counts_are_told() {
-    let broker = broker();
-    let mut client = client(&broker, &[quorum(), ("x-delivery-limit", Value::I32(1))]);
-    let _ = client.publish("q", &["x"]);
-    for give_back in [GiveBack::Requeue, GiveBack::Fail, GiveBack::Requeue] {
-        client.poll();
-        let tag = client.get("q", false).unwrap().tag;
-        client.nack(tag, Extent::One, give_back);
-    }
-    let found = find(&mut client, "q").unwrap();
-    assert_eq!(found.headers.get("x-acquired-count"), Some(&Value::I64(3)));
-    assert_eq!(found.headers.get("x-delivery-count"), Some(&Value::I64(1)));
-}
-
-#[test]
-fn a_channel_that_ends_with_a_message_has_failed_and_the_limit_is_twenty() {
-    let broker = broker();
-    let mut client = client(&broker, &[quorum()]);
-    client
-        .declare_with("none", &[quorum(), ("x-delivery-limit", Value::I32(-1))])
-        .unwrap();
-    let _ = client.publish("q", &["x"]);
-    let _ = client.publish("none", &["y"]);
-    for _ in 0..=20 {
-        client.poll();
-        for queue in ["q", "none"] {
-            assert!(client.get(queue, false).is_some());
-        }
-        client.session.close_channel(ONE, NOW);
-        client.reopen();
-    }
-    assert_eq!(
-        deaths(&find(&mut client, "dead").unwrap()),
-        [("q".into(), "delivery_limit".into(), 1)]
-    );
-    let found = find(&mut client, "none").unwrap();
-    assert_eq!(found.headers.get("x-delivery-count"), Some(&Value::I64(21)));
-}
-
-#[test]
-fn at_the_limit_without_an_exchange_a_message_is_gone() {
-    let broker = broker();
-    let mut client = Client::new(&broker);
-    client
-        .declare_with("q", &[quorum(), ("x-delivery-limit", Value::I32(0))])
-        .unwrap();
-    let _ = client.publish("q", &["a", "b", "c"]);
-    client.poll();
-    for _ in 0..3 {
-        client.get("q", false).unwrap();
-    }
-    client.nack(2, Extent::One, GiveBack::Fail);
-    client.nack(1, Extent::One, GiveBack::Requeue);
-    client.ack(3, Extent::One);
-    assert_eq!(bodies(&mut client, "q"), ["a"]);
 }
 
 #[test]
@@ -684,91 +426,4 @@ fn other_destinations_than_the_queue_has_are_refused_in_rabbitmqs_words() {
         "406 PRECONDITION_FAILED - inequivalent arg 'x-dead-letter-exchange' for queue 'q' in vhost '/': received none but \
          current is the value '' of type 'longstr'"
     );
-}
-
-/// The arguments of a queue that tries letters again.
-fn keeping(exchange: &str) -> Vec<(&'static str, Value)> {
-    let strategy = [
-        quorum(),
-        ("x-overflow", Value::str("reject-publish")),
-        ("x-dead-letter-strategy", Value::str("at-least-once")),
-    ];
-    [to(exchange, None), strategy.to_vec()].concat()
-}
-
-#[test]
-fn with_at_least_once_a_letter_waits_for_its_exchange_and_route() {
-    let disk = SimDisk::new(7);
-    let broker = open(&disk);
-    let mut client = Client::new(&broker);
-    client.declare_with("q", &keeping("later")).unwrap();
-    client.declare("dead");
-    let _ = client.publish_with("", "q", &[0x11, 0, 2, 2, b'2', b'0'], &["expired"]);
-    let _ = client.publish("q", &["rejected"]);
-    client.poll();
-    disk.advance(20);
-    reject(&mut client, "q");
-    let tick = |client: &mut Client| {
-        client.broker.tick(NOW);
-        client.poll();
-    };
-    tick(&mut client);
-    client.exchange("later", "fanout", true).unwrap();
-    tick(&mut client);
-    client.bind("later", "dead", "").unwrap();
-    assert_eq!(client.ready("dead"), 0);
-    tick(&mut client);
-    for reason in ["expired", "rejected"] {
-        let found = find(&mut client, "dead").unwrap();
-        assert_eq!(found.body, reason);
-        assert_eq!(deaths(&found), [("q".into(), reason.into(), 1)]);
-    }
-    tick(&mut client);
-    assert_eq!((client.ready("dead"), client.ready("q")), (0, 0));
-}
-
-#[test]
-fn with_at_least_once_a_letter_waits_for_all_its_targets_to_have_room() {
-    let broker = broker();
-    let mut client = Client::new(&broker);
-    client.declare_with("q", &keeping("amq.fanout")).unwrap();
-    let refusing = [
-        ("x-max-length", Value::I32(1)),
-        ("x-overflow", Value::str("reject-publish")),
-    ];
-    client.declare_with("full", &refusing).unwrap();
-    client.declare("dead");
-    for queue in ["full", "dead"] {
-        client.bind("amq.fanout", queue, "").unwrap();
-    }
-    let _ = client.publish("full", &["first"]);
-    let _ = client.publish("q", &["x"]);
-    reject(&mut client, "q");
-    assert_eq!((client.ready("full"), client.ready("dead")), (1, 0));
-    assert_eq!(bodies(&mut client, "full"), ["first"]);
-    broker.tick(NOW);
-    assert_eq!(
-        (bodies(&mut client, "full"), bodies(&mut client, "dead")),
-        (vec!["x".into()], vec!["x".into()])
-    );
-}
-
-#[test]
-fn what_reached_nobody_is_back_after_a_restart_and_goes_with_its_queue() {
-    let disk = SimDisk::new(7);
-    let broker = open(&disk);
-    let mut client = Client::new(&broker);
-    client.declare_with("q", &keeping("nowhere")).unwrap();
-    let _ = client.publish("q", &["x"]);
-    reject(&mut client, "q");
-    assert_eq!(client.ready("q"), 0);
-    let survivor = disk.after_kill();
-    drop((client, broker));
-    let broker = open(&survivor);
-    let mut client = Client::new(&broker);
-    assert_eq!(client.ready("q"), 1);
-    reject(&mut client, "q");
-    client.delete("q").unwrap();
-    broker.tick(NOW);
-    client.poll();
 }

@@ -1,0 +1,77 @@
+//! Quorum queues that give up on a message.
+
+use super::dying::*;
+use super::*;
+
+#[test]
+fn a_message_that_fails_too_often_leaves_a_quorum_queue() {
+    let broker = broker();
+    let mut client = client(&broker, &[quorum(), ("x-delivery-limit", Value::I32(2))]);
+    let _ = client.publish("q", &["x"]);
+    for _ in 0..3 {
+        client.poll();
+        let tag = client.get("q", false).unwrap().tag;
+        client.nack(tag, Extent::One, GiveBack::Fail);
+    }
+    let found = find(&mut client, "dead").unwrap();
+    assert_eq!(deaths(&found), [("q".into(), "delivery_limit".into(), 1)]);
+    assert_eq!(client.ready("q"), 0);
+}
+
+#[test]
+fn only_failures_count_and_both_counts_are_told() {
+    let broker = broker();
+    let mut client = client(&broker, &[quorum(), ("x-delivery-limit", Value::I32(1))]);
+    let _ = client.publish("q", &["x"]);
+    for give_back in [GiveBack::Requeue, GiveBack::Fail, GiveBack::Requeue] {
+        client.poll();
+        let tag = client.get("q", false).unwrap().tag;
+        client.nack(tag, Extent::One, give_back);
+    }
+    let found = find(&mut client, "q").unwrap();
+    assert_eq!(found.headers.get("x-acquired-count"), Some(&Value::I64(3)));
+    assert_eq!(found.headers.get("x-delivery-count"), Some(&Value::I64(1)));
+}
+
+#[test]
+fn a_channel_that_ends_with_a_message_has_failed_and_the_limit_is_twenty() {
+    let broker = broker();
+    let mut client = client(&broker, &[quorum()]);
+    client
+        .declare_with("none", &[quorum(), ("x-delivery-limit", Value::I32(-1))])
+        .unwrap();
+    let _ = client.publish("q", &["x"]);
+    let _ = client.publish("none", &["y"]);
+    for _ in 0..=20 {
+        client.poll();
+        for queue in ["q", "none"] {
+            assert!(client.get(queue, false).is_some());
+        }
+        client.session.close_channel(ONE, NOW);
+        client.reopen();
+    }
+    assert_eq!(
+        deaths(&find(&mut client, "dead").unwrap()),
+        [("q".into(), "delivery_limit".into(), 1)]
+    );
+    let found = find(&mut client, "none").unwrap();
+    assert_eq!(found.headers.get("x-delivery-count"), Some(&Value::I64(21)));
+}
+
+#[test]
+fn at_the_limit_without_an_exchange_a_message_is_gone() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client
+        .declare_with("q", &[quorum(), ("x-delivery-limit", Value::I32(0))])
+        .unwrap();
+    let _ = client.publish("q", &["a", "b", "c"]);
+    client.poll();
+    for _ in 0..3 {
+        client.get("q", false).unwrap();
+    }
+    client.nack(2, Extent::One, GiveBack::Fail);
+    client.nack(1, Extent::One, GiveBack::Requeue);
+    client.ack(3, Extent::One);
+    assert_eq!(bodies(&mut client, "q"), ["a"]);
+}
