@@ -93,3 +93,53 @@ fn whoever_moves_letters_is_woken_once_until_it_has_looked() {
     store(&broker);
     assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
 }
+
+#[test]
+fn a_history_goes_on_after_a_kill() {
+    let disk = SimDisk::new(3);
+    let broker = open(&disk);
+    let mut client = Client::new(&broker);
+    client.declare_with("a", &to("", Some("b"))).unwrap();
+    client.declare_with("b", &to("", Some("a"))).unwrap();
+    let _ = client.publish("a", &["x"]);
+    for queue in ["a", "b"] {
+        reject(&mut client, queue);
+    }
+    let survivor = disk.after_kill();
+    drop((client, broker));
+    let broker = open(&survivor);
+    let mut client = Client::new(&broker);
+    reject(&mut client, "a");
+    let found = find(&mut client, "b").unwrap();
+    let expected = [
+        ("a".into(), "rejected".into(), 2),
+        ("b".into(), "rejected".into(), 1),
+    ];
+    assert_eq!(deaths(&found), expected);
+}
+
+#[test]
+fn whenever_the_power_goes_what_was_rejected_is_there_once() {
+    for step in 1..40 {
+        let disk = SimDisk::new(step);
+        let broker = open(&disk);
+        let mut client = client(&broker, &[]);
+        let _ = client.publish("q", &["a", "b", "c"]);
+        client.poll();
+        for _ in 0..3 {
+            client.get("q", false).unwrap();
+        }
+        sync(&broker);
+        disk.crash_at(step);
+        client.nack(3, Extent::UpTo, GiveBack::Drop);
+        client.poll();
+        let survivor = disk.after_crash(&mut logpond_store::disk::sim::Rng::new(step));
+        drop((client, broker));
+        let broker = open(&survivor);
+        let mut client = Client::new(&broker);
+        let mut all = bodies(&mut client, "q");
+        all.extend(bodies(&mut client, "dead"));
+        all.sort();
+        assert_eq!(all, ["a", "b", "c"], "step {step}");
+    }
+}
