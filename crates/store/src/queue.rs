@@ -207,6 +207,13 @@ impl Queue {
         }
     }
 
+    /// So many messages with so many bytes were accepted, in a queue without limits.
+    pub(crate) fn accept_run(&mut self, messages: u64, bytes: u64) {
+        debug_assert!(self.limits.is_none(), "limits count message by message");
+        self.next_seq += messages;
+        self.accepted_bytes += bytes;
+    }
+
     /// An entry became visible, and is counted.
     pub(crate) fn enter(&mut self, seq: u64, entry: &Entry) {
         let bytes = entry.body_bytes();

@@ -46,6 +46,7 @@ impl<D: Disk> Store<D> {
     ///
     /// # Errors
     /// When there is no room now, or the batch cannot be taken at all.
+    #[expect(clippy::result_large_err, reason = "the batch comes back as it was handed in")]
     pub fn try_commit(&self, batch: Batch<D>) -> Result<Ticket<D>, TryCommitError<D>> {
         let mut guard = self.engine().lock();
         let shard = guard.shard();

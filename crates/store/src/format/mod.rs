@@ -6,6 +6,7 @@ pub(crate) mod block;
 pub(crate) mod footer;
 pub(crate) mod gist;
 pub(crate) mod record;
+pub(crate) mod run;
 pub(crate) mod segment;
 
 /// Version of the format that this code writes, in every header.

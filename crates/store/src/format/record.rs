@@ -21,7 +21,7 @@ pub(crate) const QUEUE_HEADER_LEN: usize = 72;
 pub(crate) const MARK_LEN: usize = 24;
 const PREFIX_LEN: usize = 16;
 
-const TYPE_MESSAGE: u8 = 1;
+pub(super) const TYPE_MESSAGE: u8 = 1;
 const TYPE_COPY: u8 = 2;
 const TYPE_ACK: u8 = 3;
 const TYPE_REQUEUE: u8 = 4;
@@ -161,7 +161,7 @@ pub(crate) struct UnplacedMessage<'a> {
     pub life_ms: Option<u64>,
 }
 
-/// Appends a message with everything but what only the log knows: that is zero, and [`MessageToComplete`] sets it. Where a time
+/// Appends a message with everything but what only the log knows: that is zero, and [`run::complete`](super::run::complete) sets it. Where a time
 /// of expiry will stand, its references hold one more than the milliseconds that it lives, see [`life_ms`]. A body that is too
 /// large for any record gets lengths that say so.
 pub(crate) fn encode_message(out: &mut Vec<u8>, queues: &[QueueId], message: &UnplacedMessage<'_>) {
@@ -183,72 +183,38 @@ pub(crate) fn encode_message(out: &mut Vec<u8>, queues: &[QueueId], message: &Un
     LE::write_u32(&mut head[16..], capped(queues.len()));
     LE::write_u32(&mut head[20..], capped(properties.len()));
     LE::write_u32(&mut head[24..], capped(body.len()));
-    out.reserve(pad8(len));
-    out.extend_from_slice(&head);
     let life = life_ms.map_or(0, |ms| ms.saturating_add(1));
-    for queue in queues {
+    let reference_to = |queue: &QueueId| {
         let mut reference = [0; REFERENCE_LEN];
         LE::write_u64(&mut reference, queue.get());
         LE::write_u64(&mut reference[16..], life);
-        out.extend_from_slice(&reference);
+        reference
+    };
+    out.reserve(pad8(len));
+    if let [queue] = queues {
+        // In one piece of a size that the compiler knows.
+        let mut both = [0; MESSAGE_HEADER_LEN + REFERENCE_LEN];
+        both[..MESSAGE_HEADER_LEN].copy_from_slice(&head);
+        both[MESSAGE_HEADER_LEN..].copy_from_slice(&reference_to(queue));
+        out.extend_from_slice(&both);
+    } else {
+        out.extend_from_slice(&head);
+        for queue in queues {
+            out.extend_from_slice(&reference_to(queue));
+        }
     }
-    out.extend_from_slice(properties);
+    if !properties.is_empty() {
+        out.extend_from_slice(properties);
+    }
     out.extend_from_slice(body);
-    out.extend_from_slice(&[0; 7][..pad8(len) - len]);
+    if !len.is_multiple_of(8) {
+        out.extend_from_slice(&[0; 7][..pad8(len) - len]);
+    }
 }
 
 /// For how long a message lives that [`encode_message`] made.
 pub(crate) fn life_ms(message: &MessageRecord<'_>) -> Option<u64> {
     message.references().next()?.expires_ms.checked_sub(1)
-}
-
-/// A message that [`encode_message`] made, in the block that takes it.
-pub(crate) struct MessageToComplete<'a>(&'a mut [u8]);
-
-impl MessageToComplete<'_> {
-    /// Sets what the log gives to each message.
-    pub(crate) fn complete(&mut self, ordinal: u32, message_id: u64, timestamp_ms: u64) {
-        let head: &mut [u8; MESSAGE_HEADER_LEN] = self.head();
-        LE::write_u32(&mut head[12..], ordinal);
-        LE::write_u64(&mut head[32..], message_id);
-        LE::write_u64(&mut head[40..], timestamp_ms);
-    }
-
-    /// Gives it its place in each of its queues.
-    pub(crate) fn place(&mut self, mut seq_in: impl FnMut(QueueId) -> Seq) {
-        let references = memory_len(LE::read_u32(&self.0[16..]));
-        let references = &mut self.0[MESSAGE_HEADER_LEN..][..references * REFERENCE_LEN];
-        for reference in references.chunks_exact_mut(REFERENCE_LEN) {
-            let seq = seq_in(QueueId::new(LE::read_u64(reference)));
-            LE::write_u64(&mut reference[8..], seq.get());
-        }
-    }
-
-    pub(crate) fn properties_len(&self) -> usize {
-        memory_len(LE::read_u32(&self.0[20..]))
-    }
-
-    pub(crate) fn body_len(&self) -> usize {
-        memory_len(LE::read_u32(&self.0[24..]))
-    }
-
-    fn head(&mut self) -> &mut [u8; MESSAGE_HEADER_LEN] {
-        self.0
-            .first_chunk_mut()
-            .expect("a message begins with its header")
-    }
-}
-
-/// The messages in `records`, which [`encode_message`] made, one by one, to be completed.
-pub(crate) fn messages_to_complete(records: &mut [u8]) -> impl Iterator<Item = MessageToComplete<'_>> {
-    let mut rest = records;
-    std::iter::from_fn(move || {
-        let all = std::mem::take(&mut rest);
-        let len = pad8(memory_len(LE::read_u32(all.get(4..8)?)));
-        let (message, behind) = all.split_at_mut(len);
-        rest = behind;
-        Some(MessageToComplete(message))
-    })
 }
 
 /// The messages in `records`, which [`encode_message`] made, read one by one.
@@ -560,42 +526,6 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         }),
         _ => None,
     }
-}
-
-/// What the index needs to know of a message that was published for a single queue.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct PlainMessage {
-    /// Bytes of its record, padding not counted.
-    pub len: usize,
-    pub queue: QueueId,
-    pub seq: Seq,
-    pub expires_ms: u64,
-    pub is_transient: bool,
-    pub priority: u8,
-    pub message_id: u64,
-    pub properties_len: usize,
-}
-
-/// Reads the record at the beginning of `bytes` if it is a message that was published for a single queue.
-pub(crate) fn plain_message(bytes: &[u8]) -> Option<PlainMessage> {
-    let head: &[u8; MESSAGE_HEADER_LEN + REFERENCE_LEN] = bytes.first_chunk()?;
-    let is_plain = head[8] == TYPE_MESSAGE && head[11] == FORMAT_MESSAGE && LE::read_u32(&head[16..]) == 1;
-    let len = memory_len(LE::read_u32(&head[4..]));
-    let properties_len = memory_len(LE::read_u32(&head[20..]));
-    let claimed = head
-        .len()
-        .checked_add(properties_len)?
-        .checked_add(memory_len(LE::read_u32(&head[24..])))?;
-    (is_plain && len == claimed && len <= bytes.len()).then(|| PlainMessage {
-        len,
-        queue: QueueId::new(LE::read_u64(&head[48..])),
-        seq: Seq::new(LE::read_u64(&head[56..])),
-        expires_ms: LE::read_u64(&head[64..]),
-        is_transient: head[9] & FLAG_TRANSIENT != 0,
-        priority: head[10],
-        message_id: LE::read_u64(&head[32..]),
-        properties_len,
-    })
 }
 
 /// Reads a message of exactly these bytes.

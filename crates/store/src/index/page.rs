@@ -14,7 +14,7 @@ use byteorder::{ByteOrder, LittleEndian as LE};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LPINDEX1");
 const HEADER_LEN: usize = 64;
-const ENTRY_LEN: usize = 24;
+pub(crate) const ENTRY_LEN: usize = 24;
 /// Entries in a page.
 pub(crate) const ENTRIES: u64 = 168;
 const _: () = assert!(HEADER_LEN + 168 * ENTRY_LEN == PAGE_BYTES);
@@ -136,7 +136,12 @@ pub(crate) fn entry(page: &[u8], seq: Seq) -> Entry {
 
 /// Writes the entry of `seq`.
 pub(crate) fn put(page: &mut [u8], seq: Seq, entry: &Entry) {
-    let bytes = &mut page[position(seq)..][..ENTRY_LEN];
+    put_encoded(page, seq, &encode(entry));
+}
+
+/// The bytes of an entry.
+pub(crate) fn encode(entry: &Entry) -> [u8; ENTRY_LEN] {
+    let mut bytes = [0; ENTRY_LEN];
     LE::write_u64(&mut bytes[0..], entry.lsn.get());
     LE::write_u32(&mut bytes[8..], entry.len);
     bytes[12] = if entry.transient { FLAG_TRANSIENT } else { 0 };
@@ -144,6 +149,12 @@ pub(crate) fn put(page: &mut [u8], seq: Seq, entry: &Entry) {
     LE::write_u16(&mut bytes[14..], entry.sharers);
     LE::write_u48(&mut bytes[16..], entry.expires_ms.min(EXPIRES_MS_MAX));
     LE::write_u16(&mut bytes[22..], entry.properties_len);
+    bytes
+}
+
+/// Writes entries that were [encoded](encode), the first of them that of `seq`. All of them are of this page.
+pub(crate) fn put_encoded(page: &mut [u8], seq: Seq, entries: &[u8]) {
+    page[position(seq)..][..entries.len()].copy_from_slice(entries);
 }
 
 fn position(seq: Seq) -> usize {

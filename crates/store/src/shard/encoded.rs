@@ -6,11 +6,12 @@ use super::Shard;
 use crate::disk::Disk;
 use crate::encoded::EncodedMessages;
 use crate::error::AppendError;
-use crate::format::{byte_count, record};
+use crate::format::run::{self, FirstPlace};
+use crate::format::{byte_count, disk_len, memory_offset};
 use crate::ids::{BlockNumber, QueueId, Seq};
-use crate::index::page::{self, ENTRIES};
+use crate::index::page::ENTRIES;
 use crate::limits::REFERENCES_MAX;
-use crate::queue::QueueDurability;
+use crate::queue::{Queue, QueueDurability};
 
 impl<D: Disk> Shard<D> {
     /// Whether [`Shard::publish_encoded`] does all that these messages ask for in their queues: it knows nothing of limits, of
@@ -53,31 +54,45 @@ impl<D: Disk> Shard<D> {
         self.tail.make_room(messages.bytes().len());
         self.tail.check_held(messages.bytes().len())?;
         let block = self.tail.building_number();
-        let (queues, mut next_message_id) = (&mut self.state.queues, self.state.next_message_id);
+        let queues = &mut self.state.queues;
+        let mut message_id = self.state.next_message_id;
         let mut pages = 0;
         let (building, pool) = self.tail.building();
-        let (records, mut ordinal) =
+        let (mut records, mut ordinal) =
             building.messages(messages.bytes(), messages.count(), timestamp_ms, pool);
-        for mut message in record::messages_to_complete(records) {
-            message.complete(ordinal, next_message_id, timestamp_ms);
-            ordinal += 1;
-            next_message_id += 1;
-            let counted = page::counted_bytes(message.properties_len(), message.body_len());
-            message.place(|id| {
-                let queue = queues.open_mut(id).expect("each queue was looked at above");
-                let seq = queue.next_seq;
-                // Of each queue a block may change the page that was begun before, and those that it begins.
-                let changes_page = queue.newest_block != block || seq.is_multiple_of(ENTRIES);
-                pages += usize::from(changes_page);
-                queue.accept(counted);
+        for run in messages.runs() {
+            self.seqs.clear();
+            for id in run.queues {
+                let queue = queues.open_mut(*id).expect("each queue was looked at above");
+                self.seqs.push(Seq::new(queue.next_seq));
+                pages += pages_of(queue, byte_count(run.messages), block);
+                queue.accept_run(byte_count(run.messages), run.counted);
                 queue.newest_block = block;
-                Seq::new(seq)
-            });
+            }
+            let first = FirstPlace {
+                ordinal,
+                message_id,
+                seqs: &self.seqs,
+                timestamp_ms,
+            };
+            let count = disk_len(run.messages);
+            records = run::complete(records, count, &first);
+            ordinal += count;
+            message_id += u64::from(count);
         }
         building.add_pages(pages);
-        self.state.next_message_id = next_message_id;
+        self.state.next_message_id = message_id;
         Ok(block)
     }
+}
+
+/// Index pages that applying so many more messages may change: of each queue a block may change the page that was begun before, and
+/// those that it begins.
+fn pages_of(queue: &Queue, messages: u64, block: BlockNumber) -> usize {
+    let (first, end) = (queue.next_seq, queue.next_seq + messages);
+    let begun = end.div_ceil(ENTRIES) - first.div_ceil(ENTRIES);
+    let changes_old = queue.newest_block != block && !first.is_multiple_of(ENTRIES);
+    memory_offset(begun) + usize::from(changes_old)
 }
 
 #[cfg(test)]

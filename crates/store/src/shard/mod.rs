@@ -115,6 +115,8 @@ pub struct Shard<D: Disk> {
     /// The newest time that was handed in.
     pub(crate) clock: Now,
     references: Vec<(QueueId, Seq, u64)>,
+    /// The places of the run that is being accepted.
+    seqs: Vec<Seq>,
     /// Queues that got something in the transaction that is open, and have a limit.
     limited: Vec<QueueId>,
     /// When heads of queues expire; one entry for each queue whose head does.
@@ -149,6 +151,7 @@ impl<D: Disk> Shard<D> {
             chores,
             clock: Now::default(),
             references: Vec::new(),
+            seqs: Vec::new(),
             limited: Vec::new(),
             due: BTreeSet::new(),
             holders: Holders::default(),

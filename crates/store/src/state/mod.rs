@@ -47,6 +47,8 @@ pub(crate) struct State<D: Disk> {
     pub queue_ids_used: u64,
     /// The next message id.
     pub next_message_id: u64,
+    /// Index entries of the run that is being applied; its memory is used again.
+    run_entries: Vec<u8>,
 }
 
 /// Transient entries from before the last start, by queue, that were met and whose lives are to end.
@@ -75,6 +77,7 @@ impl<D: Disk> State<D> {
             gaps: Vec::new(),
             queue_ids_used: 0,
             next_message_id: 0,
+            run_entries: Vec::new(),
         }
     }
 

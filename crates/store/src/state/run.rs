@@ -1,20 +1,32 @@
-//! Messages that follow each other in one queue, applied with one look at queue, index page and segment.
+//! Messages that follow each other, all for the same queues, applied with one look at each queue, index page and segment.
 //!
 //! Invariants:
 //! - The state afterwards is the one that applying the same records one by one would have made.
-//! - Only the plain case is taken: published for one queue, next in it, and of a page; a queue without levels in which nobody
-//!   took the entries ahead of their durability. Everything else is left to `apply`.
+//! - Only the plain case is taken: published, next in each of the queues, and queues without levels in which nobody took the
+//!   entries ahead of their durability. Everything else is left to `apply`.
+//! - What is kept of a run between its messages and its queues is bounded.
 
 use super::{PageError, State, index_failure};
 use crate::disk::Disk;
 use crate::error::PoisonCause;
-use crate::format::record::{self, PlainMessage};
-use crate::format::{byte_count, disk_len, pad8};
-use crate::ids::{Lsn, QueueId, SegmentNumber, Seq};
-use crate::index::page::{self, ENTRIES, Entry};
+use crate::format::record::Reference;
+use crate::format::run::{Run as Messages, RunMessage};
+use crate::format::{byte_count, disk_len, memory_offset, record};
+use crate::ids::{Lsn, SegmentNumber, Seq};
+use crate::index::page::{self, ENTRIES, ENTRY_LEN, Entry};
 use crate::index::pages::Pages;
 use crate::live::Live;
 use crate::queue::{Queue, Run};
+
+/// Messages that are applied together at most: their entries stay in the processor's cache.
+const MESSAGES_MAX: usize = 1024;
+
+/// What the messages of a run bring to each of their queues.
+#[derive(Default)]
+struct Brought {
+    run: Run,
+    live: Live,
+}
 
 impl<D: Disk> State<D> {
     /// Applies the run that a block's payload begins with; the payload begins at `lsn` in `segment`. Returns how many bytes
@@ -25,47 +37,81 @@ impl<D: Disk> State<D> {
         lsn: Lsn,
         segment: SegmentNumber,
     ) -> Result<usize, PoisonCause> {
-        let Some(first) = record::plain_message(payload).filter(|_| !self.rebuilding) else {
+        let Some(mut messages) = Messages::begin(payload).filter(|_| !self.rebuilding) else {
             return Ok(0);
         };
-        let Some(queue) = self.queues.get_mut(first.queue) else {
-            return Ok(0);
+        let is_next = |entry: Reference| {
+            let queue = self.queues.get(entry.queue);
+            queue.is_some_and(|queue| queue.takes_run(entry.seq.get()))
         };
-        if !queue.takes_run(first.seq.get()) {
+        if !messages.references().all(is_next) {
             return Ok(0);
         }
-        let bytes = page_of(&mut self.pages, queue, first.seq).map_err(index_failure)?;
-        let end = (page::page_of(first.seq) + 1) * ENTRIES;
-        let (mut at, mut run) = (0, Run::default());
-        let mut live = Live::default();
+        let mut entries = std::mem::take(&mut self.run_entries);
+        entries.clear();
+        let brought = self.read_run(&mut messages, lsn, &mut entries);
+        let mut applied = Ok(());
+        for first in messages.references().filter(|_| !entries.is_empty()) {
+            applied = applied.and_then(|()| self.enter_run(first, &entries, &brought, segment));
+        }
+        self.run_entries = entries;
+        applied.map(|()| messages.read_len())
+    }
+
+    /// Reads a run into `entries`, which are those of each of its queues.
+    fn read_run(&mut self, messages: &mut Messages<'_>, lsn: Lsn, entries: &mut Vec<u8>) -> Brought {
+        let sharers = record::sharers(messages.width());
+        let mut brought = Brought::default();
+        let mut next_message_id = self.next_message_id;
+        for message in messages.take(MESSAGES_MAX) {
+            let entry = entry_of(&message, lsn.plus(byte_count(message.offset)), sharers);
+            entries.extend_from_slice(&page::encode(&entry));
+            brought.run.add(&entry);
+            brought.live.add(Live::of(&entry));
+            next_message_id = next_message_id.max(message.message_id + 1);
+        }
+        self.next_message_id = next_message_id;
+        brought
+    }
+
+    /// Enters a run into one of its queues, from entry `first` on.
+    fn enter_run(
+        &mut self,
+        first: Reference,
+        entries: &[u8],
+        brought: &Brought,
+        segment: SegmentNumber,
+    ) -> Result<(), PoisonCause> {
+        let Brought { run, live } = brought;
+        let queue = self
+            .queues
+            .get_mut(first.queue)
+            .expect("each queue was looked at before");
         let mut seq = first.seq.get();
-        let mut next = Some(first);
-        while let Some(message) = next.filter(|next| next.queue == queue.id && next.seq.get() == seq) {
-            let entry = entry_of(&message, lsn.plus(byte_count(at)));
-            page::put(bytes, message.seq, &entry);
-            run.add(&entry);
-            live.add(Live::of(&entry));
-            self.next_message_id = self.next_message_id.max(message.message_id + 1);
-            at += pad8(message.len);
-            seq += 1;
-            if seq == end || at >= payload.len() {
-                break;
-            }
-            next = record::plain_message(&payload[at..]);
+        let mut rest = entries;
+        while !rest.is_empty() {
+            let in_page = memory_offset(ENTRIES - seq % ENTRIES) * ENTRY_LEN;
+            let (here, behind) = rest.split_at(in_page.min(rest.len()));
+            let bytes = page_of(&mut self.pages, queue, Seq::new(seq)).map_err(index_failure)?;
+            page::put_encoded(bytes, Seq::new(seq), here);
+            seq += byte_count(here.len() / ENTRY_LEN);
+            rest = behind;
         }
-        queue.enter_run(first.seq.get(), &run);
-        queue.add_live(segment, live);
-        note_touched(&mut self.touched, queue.id);
+        queue.enter_run(first.seq.get(), run);
+        queue.add_live(segment, *live);
+        if self.touched.last() != Some(&first.queue) {
+            self.touched.push(first.queue);
+        }
         if segment.is_unlogged() {
-            queue.unlogged.enter_run(&run);
-            self.units.enter(segment, live);
+            queue.unlogged.enter_run(run);
+            self.units.enter(segment, *live);
         } else {
             queue.unlogged.log(seq);
             if let Some(segment) = self.segments.get_mut(segment) {
-                segment.live.add(live);
+                segment.live.add(*live);
             }
         }
-        Ok(at)
+        Ok(())
     }
 }
 
@@ -91,21 +137,15 @@ fn page_of<'a, D: Disk>(
     Ok(bytes)
 }
 
-fn entry_of(message: &PlainMessage, lsn: Lsn) -> Entry {
+fn entry_of(message: &RunMessage, lsn: Lsn, sharers: u16) -> Entry {
     Entry {
         lsn,
         len: disk_len(message.len),
         transient: message.is_transient,
         priority: message.priority,
-        sharers: 0,
+        sharers,
         expires_ms: message.expires_ms,
         properties_len: page::counted_properties(message.properties_len),
-    }
-}
-
-fn note_touched(touched: &mut Vec<QueueId>, queue: QueueId) {
-    if touched.last() != Some(&queue) {
-        touched.push(queue);
     }
 }
 

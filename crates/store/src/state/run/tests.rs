@@ -5,7 +5,9 @@ use crate::builder::{BlockBuilder, Place};
 use crate::checksum::Salt;
 use crate::disk::sim::SimDisk;
 use crate::disk::{FileKind, Now};
+use crate::format::pad8;
 use crate::format::record::{AckReason, MessageParts, Persistence, Range, message_len};
+use crate::ids::QueueId;
 use crate::ids::{BlockNumber, Epoch};
 use crate::index::pages::INDEX_DIR;
 use crate::levels::Levels;
@@ -226,26 +228,5 @@ proptest! {
             lsn = lsn.plus(byte_count(payload.len()));
             prop_assert_eq!(told(&mut by_runs), told(&mut by_ones), "{:?}", operation);
         }
-    }
-
-    #[test]
-    fn a_message_for_one_queue_is_read_in_place_as_it_is_decoded(
-        body in prop::collection::vec(any::<u8>(), 0..600),
-        cut in 0..80_usize,
-    ) {
-        let mut next = vec![0; usize::try_from(QUEUES).unwrap()];
-        let operation = Operation::Messages { queues: vec![1], count: 1, is_transient: true, expires_ms: 7 };
-        let mut bytes = payload(&operation, &mut next);
-        bytes.extend_from_slice(&body);
-        let plain = record::plain_message(&bytes).unwrap();
-        let Some(record::Record::Message(message)) = record::decode(&bytes[..plain.len]) else {
-            panic!("it is a message");
-        };
-        prop_assert_eq!(plain.message_id, message.message_id);
-        prop_assert_eq!(plain.properties_len, message.properties.len());
-        let reference = message.references().next().unwrap();
-        prop_assert_eq!((plain.queue, plain.seq, plain.expires_ms), (reference.queue, reference.seq, 7));
-        // What is cut short, or claims to be longer than what is there, is none.
-        prop_assert_eq!(record::plain_message(&bytes[..cut.min(plain.len - 1)]), None);
     }
 }
