@@ -10,6 +10,7 @@
 
 use crate::checksum::Salt;
 use crate::disk::{AlignedBuf, Now};
+use crate::encoded::EncodedMessages;
 use crate::format::block::{BlockHeader, HEADER_LEN};
 use crate::format::record::{
     self, AckReason, MessageParts, MessageRecord, Persistence, QueueRecord, Range, RangesKind, Reference,
@@ -168,28 +169,37 @@ impl BlockBuilder {
         self.urgent = true;
     }
 
-    /// Appends persistent messages that were encoded before. Returns their records, to be completed, and the ordinal of the first.
+    /// Appends persistent messages that were encoded before: takes their memory over if the block has nothing else and they are
+    /// many, and copies them otherwise. Returns their records, to be completed, and the ordinal of the first.
     pub(crate) fn messages(
         &mut self,
-        records: &[u8],
-        count: usize,
+        messages: &mut EncodedMessages,
         timestamp_ms: u64,
         pool: &mut BufferPool,
     ) -> (&mut [u8], u32) {
         let ordinal = self.record_count;
         let start = self.buf.len();
-        let end = start + records.len();
-        if end > self.buf.capacity() {
-            self.grow(end, pool);
-        }
-        self.buf.extend_from_slice(records);
-        self.record_count += disk_len(count);
+        self.record_count += disk_len(messages.count());
         self.max_timestamp_ms = self.max_timestamp_ms.max(timestamp_ms);
         if !planted::is(Planted::LeavePersistentUnlogged) {
             self.fate = Fate::Logged;
         }
         self.urgent = true;
-        (&mut self.buf[start..end], ordinal)
+        let own = if start == HEADER_LEN {
+            messages.take_block()
+        } else {
+            None
+        };
+        if let Some(block) = own {
+            pool.give(std::mem::replace(&mut self.buf, block));
+        } else {
+            let end = start + messages.bytes().len();
+            if end > self.buf.capacity() {
+                self.grow(end, pool);
+            }
+            self.buf.extend_from_slice(messages.bytes());
+        }
+        (&mut self.buf[start..], ordinal)
     }
 
     /// Appends an evacuated message with those references that still live.
@@ -451,7 +461,7 @@ impl SealedBlock {
 
     /// Memory that this block holds.
     pub(crate) fn memory(&self) -> usize {
-        self.buf.capacity()
+        self.buf.memory_bytes()
     }
 
     /// Gives the buffer back to the pool when nobody reads it any more.

@@ -9,6 +9,9 @@
 //!
 //! Elsewhere: what the log gives them (`shard::encoded`).
 
+use crate::batch_memory::BatchMemory;
+use crate::disk::AlignedBuf;
+use crate::format::pad8;
 use crate::format::record::{self, MessageRecord, Persistence, UnplacedMessage};
 use crate::ids::QueueId;
 use crate::index::page;
@@ -16,7 +19,7 @@ use crate::index::page;
 /// Messages that wait to be published together. What is too large for a record stands in it all the same, with lengths that
 /// say so: whoever takes it looks at the bytes first.
 pub(crate) struct EncodedMessages {
-    bytes: Vec<u8>,
+    memory: BatchMemory,
     /// The queues of all runs, one behind the other.
     queues: Queues,
     /// All runs but the newest.
@@ -52,7 +55,7 @@ pub(crate) struct EncodedRun<'a> {
 impl EncodedMessages {
     pub(crate) const fn new() -> Self {
         Self {
-            bytes: Vec::new(),
+            memory: BatchMemory::new(),
             queues: Queues::Many(Vec::new()),
             runs: Vec::new(),
             newest: Extent {
@@ -74,7 +77,8 @@ impl EncodedMessages {
         self.newest.counted += page::counted_bytes(message.properties.len(), message.body.len());
         let all = self.queues.as_slice();
         let queues = &all[all.len() - self.newest.queues..];
-        record::encode_message(&mut self.bytes, queues, message);
+        let len = record::message_len(queues.len(), message.properties.len(), message.body.len());
+        record::encode_message(self.memory.room_for(pad8(len)), queues, message);
     }
 
     /// Whether a message for these queues goes on with the newest run.
@@ -118,7 +122,12 @@ impl EncodedMessages {
 
     /// All records.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.memory.records()
+    }
+
+    /// All records as a block with room for its header, if they are many; they are not here any more then.
+    pub(crate) fn take_block(&mut self) -> Option<AlignedBuf> {
+        self.memory.take_block()
     }
 
     /// Each queue that is named, at least once.

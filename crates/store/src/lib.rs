@@ -72,6 +72,7 @@
 #[doc = include_str!("../../../docs/embedding.md")]
 mod guide {}
 
+mod batch_memory;
 mod builder;
 pub mod catalog;
 mod checkpoint;

@@ -3,6 +3,7 @@
 //!
 //! Invariant: the pool holds at most `bytes_max` bytes; what comes back beyond that is freed.
 
+use crate::batch_memory;
 use crate::disk::AlignedBuf;
 
 /// Buffers come in these sizes; what is larger is made to measure and not kept. The larger ones are for blocks of a single
@@ -48,6 +49,8 @@ impl BufferPool {
     /// Takes a buffer back.
     pub(crate) fn give(&mut self, buf: AlignedBuf) {
         let Some(class) = CLASSES.iter().position(|size| *size == buf.capacity()) else {
+            // It may have been a batch's.
+            batch_memory::give(buf);
             return;
         };
         if self.bytes + buf.capacity() <= self.bytes_max {

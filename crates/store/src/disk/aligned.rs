@@ -46,6 +46,24 @@ impl AlignedBuf {
         }
     }
 
+    /// A buffer that holds `len` bytes of `memory` from the boundary at `start` on.
+    pub(crate) fn from_memory(memory: Vec<u8>, start: usize, len: usize) -> Self {
+        assert!(start < DIRECT_IO_ALIGNMENT && memory.as_ptr().align_offset(DIRECT_IO_ALIGNMENT) == start);
+        let buf = Self { memory, start, len };
+        assert!(len <= buf.capacity(), "what it holds is there");
+        buf
+    }
+
+    /// Bytes of memory that it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory.capacity()
+    }
+
+    /// The memory, whatever is in it.
+    pub(crate) fn into_memory(self) -> Vec<u8> {
+        self.memory
+    }
+
     /// A buffer of `len` zero bytes.
     #[must_use]
     pub fn zeroed(len: usize) -> Self {

@@ -9,6 +9,7 @@ use super::batch::Batch;
 use super::error::{Amount, CommitError, TryCommitError};
 use super::{Store, Ticket};
 use crate::disk::{Disk, Now};
+use crate::encoded::EncodedMessages;
 use crate::error::AppendError;
 use crate::format::byte_count;
 use crate::format::record::AckReason;
@@ -48,12 +49,13 @@ impl<D: Disk> Store<D> {
     /// When there is no room now, or the batch cannot be taken at all.
     #[expect(clippy::result_large_err, reason = "the batch comes back as it was handed in")]
     pub fn try_commit(&self, batch: Batch<D>) -> Result<Ticket<D>, TryCommitError<D>> {
+        let mut batch = batch;
         let mut guard = self.engine().lock();
         let shard = guard.shard();
         if !shard.has_room() {
             return Err(TryCommitError::Full(batch));
         }
-        let taken = self.take(shard, &batch);
+        let taken = self.take(shard, &mut batch);
         drop(guard);
         let block = settle(batch, taken)?;
         self.engine().commit(usize::MAX);
@@ -78,11 +80,12 @@ impl<D: Disk> Store<D> {
     }
 
     fn append(&self, batch: Batch<D>) -> Result<BlockNumber, CommitError> {
+        let mut batch = batch;
         loop {
             let mut guard = self.engine().lock();
             let shard = guard.shard();
             if shard.has_room() || shard.poisoned().is_some() {
-                let taken = self.take(shard, &batch);
+                let taken = self.take(shard, &mut batch);
                 drop(guard);
                 return settle(batch, taken);
             }
@@ -92,7 +95,7 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    fn take(&self, shard: &mut Shard<D>, batch: &Batch<D>) -> Result<BlockNumber, CommitError> {
+    fn take(&self, shard: &mut Shard<D>, batch: &mut Batch<D>) -> Result<BlockNumber, CommitError> {
         if batch.is_empty() {
             return Ok(shard.durable().end());
         }
@@ -116,14 +119,14 @@ impl<D: Disk> Store<D> {
         }
         if let (1, []) = (messages.count(), acks.as_slice()) {
             // One record is whole or not at all without more ado.
-            return publish(shard, batch, now);
+            return publish(shard, &mut batch.messages, now);
         }
         bytes += byte_count(acks.len()) * RANGE_BYTES;
         let (result, block) = shard.transaction(bytes, |shard| {
             for (queue, first, count) in &acks {
                 shard.acknowledge(*queue, *first, *count, AckReason::Acked, now)?;
             }
-            publish(shard, batch, now)
+            publish(shard, &mut batch.messages, now)
         })?;
         result?;
         Ok(block)
@@ -166,8 +169,11 @@ fn settle<D: Disk>(
     Ok(block)
 }
 
-fn publish<D: Disk>(shard: &mut Shard<D>, batch: &Batch<D>, now: Now) -> Result<BlockNumber, CommitError> {
-    let messages = &batch.messages;
+fn publish<D: Disk>(
+    shard: &mut Shard<D>,
+    messages: &mut EncodedMessages,
+    now: Now,
+) -> Result<BlockNumber, CommitError> {
     if shard.takes_encoded(messages) {
         return Ok(shard.publish_encoded(messages, now.wall_ms)?);
     }

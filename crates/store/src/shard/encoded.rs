@@ -1,4 +1,4 @@
-//! Accepting messages that were encoded before: one copy into the block, then each gets what only the log can give it.
+//! Accepting messages that were encoded before: one copy into the block, or none, then each gets what only the log can give it.
 //!
 //! Invariant: the block afterwards is the one that publishing the same messages one by one would have made.
 
@@ -29,14 +29,14 @@ impl<D: Disk> Shard<D> {
         messages.are_plain() && messages.queues().iter().all(is_plain)
     }
 
-    /// Accepts messages that are [taken like this](Shard::takes_encoded), into one block. They are durable, and can be leased, when the returned
+    /// Accepts messages that are [taken like this](Shard::takes_encoded), into one block, and may take their bytes away. They are durable, and can be leased, when the returned
     /// block is durable.
     ///
     /// # Errors
     /// When they can never be stored, or a queue is missing: nothing was changed then. When the store is poisoned.
     pub(crate) fn publish_encoded(
         &mut self,
-        messages: &EncodedMessages,
+        messages: &mut EncodedMessages,
         timestamp_ms: u64,
     ) -> Result<BlockNumber, AppendError> {
         self.check_alive()?;
@@ -58,8 +58,7 @@ impl<D: Disk> Shard<D> {
         let mut message_id = self.state.next_message_id;
         let mut pages = 0;
         let (building, pool) = self.tail.building();
-        let (mut records, mut ordinal) =
-            building.messages(messages.bytes(), messages.count(), timestamp_ms, pool);
+        let (mut records, mut ordinal) = building.messages(messages, timestamp_ms, pool);
         for run in messages.runs() {
             self.seqs.clear();
             for id in run.queues {

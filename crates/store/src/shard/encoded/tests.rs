@@ -71,7 +71,7 @@ proptest! {
             for (queues, body) in messages {
                 encoded.push(queues, &unplaced(b"json", body));
             }
-            shard.publish_encoded(&encoded, now.wall_ms).unwrap();
+            shard.publish_encoded(&mut encoded, now.wall_ms).unwrap();
         });
         let single = written(&messages, |shard, messages| {
             for (queues, body) in messages {
