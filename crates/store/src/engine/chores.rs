@@ -136,7 +136,11 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             self.lock().shard.state.pages.seal(pages);
         }
         // Most of the writing happens here, without the lock; what remains for the map's own sync is little.
-        let dirty = self.lock().shard.state.pages.dirty_files();
+        let mut locked = self.lock();
+        // To write a page that is mapped the kernel interrupts the other processors, for each page anew.
+        locked.shard.state.pages.give_back();
+        let dirty = locked.shard.state.pages.dirty_files();
+        drop(locked);
         for file in dirty {
             file.sync().map_err(final_error)?;
         }
