@@ -24,6 +24,7 @@ use crate::unlogged::Unlogged;
 use roaring::RoaringTreemap;
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// Whether a queue outlives the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,7 +109,7 @@ pub(crate) struct Queue {
     pub segments: VecDeque<(SegmentNumber, Live)>,
 }
 
-/// What entries that become visible together bring.
+/// What entries that become visible, or end, together bring or take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Run {
     pub entries: u64,
@@ -292,6 +293,22 @@ impl Queue {
         }
     }
 
+    /// The entries below `end` that come next, one behind the other, and were never leased; none where others come before them,
+    /// or some of them may be dead.
+    pub(crate) fn fresh_run(&self, end: u64) -> Range<u64> {
+        let are_next = self.levels.is_none()
+            && self.requeued.is_empty()
+            && self.acked.max().is_none_or(|newest| newest < self.cursor);
+        self.cursor..if are_next { end } else { self.cursor }
+    }
+
+    /// So many entries from the cursor on, with so many bytes of bodies, are ready no more.
+    pub(crate) const fn lease_run(&mut self, entries: u64, bytes: u64) {
+        self.cursor += entries;
+        self.leased += entries;
+        self.leased_bytes += bytes;
+    }
+
     /// An entry of so many bytes is ready no more.
     pub(crate) const fn lease(&mut self, bytes: u64) {
         self.leased += 1;
@@ -313,6 +330,18 @@ impl Queue {
             self.leased -= 1;
             self.leased_bytes = self.leased_bytes.saturating_sub(bytes);
         }
+    }
+
+    /// The visible entries of a run are dead, and count no more; all but those of `ready` among them were leased. What was
+    /// never logged is not among them.
+    pub(crate) fn leave_run(&mut self, run: &Run, ready: &Run) {
+        self.live -= run.entries;
+        self.live_bytes = self.live_bytes.saturating_sub(run.bytes);
+        self.expiring = self.expiring.saturating_sub(run.expiring);
+        self.transient_live -= run.transient;
+        self.transient_bytes = self.transient_bytes.saturating_sub(run.transient_bytes);
+        self.leased -= run.entries - ready.entries;
+        self.leased_bytes = self.leased_bytes.saturating_sub(run.bytes - ready.bytes);
     }
 
     /// An entry expires no more, for it is dead.

@@ -12,9 +12,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub(crate) struct Ring {
-    blocks: VecDeque<Arc<SealedBlock>>,
+    blocks: VecDeque<Held>,
     bytes: usize,
     bytes_max: usize,
+}
+
+/// A block, and beside it where it begins: who looks for one touches no other.
+struct Held {
+    first_lsn: Lsn,
+    block: Arc<SealedBlock>,
 }
 
 impl Ring {
@@ -28,19 +34,16 @@ impl Ring {
 
     /// Adds the block that has just become durable.
     pub(crate) fn push(&mut self, block: Arc<SealedBlock>, pool: &mut BufferPool) {
-        debug_assert!(
-            self.blocks
-                .back()
-                .is_none_or(|last| last.header.lsn < block.header.lsn)
-        );
+        let first_lsn = block.header.lsn;
+        debug_assert!(self.blocks.back().is_none_or(|last| last.first_lsn < first_lsn));
         self.bytes += block.memory();
-        self.blocks.push_back(block);
+        self.blocks.push_back(Held { first_lsn, block });
         while self.bytes > self.bytes_max && self.blocks.len() > 1 {
             let Some(oldest) = self.blocks.pop_front() else {
                 break;
             };
-            self.bytes -= oldest.memory();
-            SealedBlock::recycle(oldest, pool);
+            self.bytes -= oldest.block.memory();
+            SealedBlock::recycle(oldest.block, pool);
         }
     }
 
@@ -50,13 +53,17 @@ impl Ring {
     pub(crate) fn newest_payload(&self) -> Vec<u8> {
         self.blocks
             .back()
-            .map_or(Vec::new(), |block| block.payload().to_vec())
+            .map_or(Vec::new(), |newest| newest.block.payload().to_vec())
     }
 
     /// The block that holds the byte at `lsn`.
     pub(crate) fn find(&self, lsn: Lsn) -> Option<&Arc<SealedBlock>> {
-        let after = self.blocks.partition_point(|block| block.header.lsn <= lsn);
-        let block = self.blocks.get(after.checked_sub(1)?)?;
+        // Whoever walks a long backlog asks for what is older, again and again.
+        if self.blocks.front()?.first_lsn > lsn {
+            return None;
+        }
+        let after = self.blocks.partition_point(|held| held.first_lsn <= lsn);
+        let Held { block, .. } = self.blocks.get(after.checked_sub(1)?)?;
         block.contains(lsn).then_some(block)
     }
 }

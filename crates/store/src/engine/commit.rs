@@ -130,7 +130,10 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
     /// Tells the follower that the shard takes nothing any more, once. Whether there was something to tell.
     pub(super) fn report_poison(&self, locked: &mut Locked<D, F>) -> bool {
         let shard = &mut locked.shard;
-        let Some(cause) = shard.poisoned.clone().filter(|_| !shard.poison_reported) else {
+        if shard.poison_reported {
+            return false;
+        }
+        let Some(cause) = shard.poisoned.clone() else {
             return false;
         };
         shard.poison_reported = true;

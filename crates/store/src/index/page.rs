@@ -11,6 +11,7 @@ use crate::format::record::message_len;
 use crate::ids::{Lsn, QueueId, Seq};
 use crate::limits::PAGE_BYTES;
 use byteorder::{ByteOrder, LittleEndian as LE};
+use std::ops::Range;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LPINDEX1");
 const HEADER_LEN: usize = 64;
@@ -122,7 +123,12 @@ const _: () = assert!(entry_offset(ENTRIES) == 4096);
 
 /// Reads the entry of `seq`.
 pub(crate) fn entry(page: &[u8], seq: Seq) -> Entry {
-    let bytes = &page[position(seq)..][..ENTRY_LEN];
+    let bytes = page[position(seq)..].first_chunk();
+    decode(bytes.expect("a page ends with an entry"))
+}
+
+#[inline]
+fn decode(bytes: &[u8; ENTRY_LEN]) -> Entry {
     Entry {
         lsn: Lsn::new(LE::read_u64(&bytes[0..])),
         len: LE::read_u32(&bytes[8..]),
@@ -132,6 +138,12 @@ pub(crate) fn entry(page: &[u8], seq: Seq) -> Entry {
         expires_ms: LE::read_u48(&bytes[16..]),
         properties_len: LE::read_u16(&bytes[22..]),
     }
+}
+
+/// Reads the entries of `range`, all of which lie in the page, each with its seq.
+pub(crate) fn entries(page: &[u8], range: Range<u64>) -> impl Iterator<Item = (u64, Entry)> {
+    let (entries, _) = page[position(Seq::new(range.start))..].as_chunks();
+    range.zip(entries.iter().map(decode))
 }
 
 /// Writes the entry of `seq`.
@@ -183,6 +195,20 @@ mod tests {
         assert_eq!(entry(&page, Seq::new(2 * ENTRIES + 167)), written);
         assert_eq!(entry(&page, Seq::new(2 * ENTRIES + 166)).len, 0);
         assert_eq!(owner(&page), (QueueId::new(5), Seq::new(2 * ENTRIES)));
+    }
+
+    #[test]
+    fn a_run_of_entries_is_what_they_are_one_by_one_up_to_the_last_of_the_page() {
+        let mut page = vec![0; PAGE_BYTES];
+        format(&mut page, QueueId::new(5), 2);
+        for seq in 2 * ENTRIES..3 * ENTRIES {
+            let len = u32::try_from(seq).unwrap();
+            put(&mut page, Seq::new(seq), &Entry { len, ..Entry::ABSENT });
+        }
+        for range in [2 * ENTRIES..2 * ENTRIES + 3, 3 * ENTRIES - 2..3 * ENTRIES] {
+            let one_by_one = range.clone().map(|seq| (seq, entry(&page, Seq::new(seq))));
+            assert!(entries(&page, range.clone()).eq(one_by_one));
+        }
     }
 
     #[test]

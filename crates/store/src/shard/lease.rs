@@ -5,20 +5,26 @@
 //!   order within a level, and higher levels come first.
 //! - Nothing is leased beyond the durable delivery mark, so that after a crash everything that may have
 //!   been delivered is known to have been.
+//!
+//! Elsewhere: runs of entries that were never leased (`run`).
+
+mod run;
 
 use super::forgotten::discard;
 use super::{Shard, unlogged};
 use crate::builder::SealedBlock;
 use crate::disk::Disk;
-use crate::error::AppendError;
+use crate::error::{AppendError, PoisonCause};
 use crate::format::record::{self, AckReason, Range};
 use crate::ids::{BlockNumber, Lsn, QueueId, Seq};
+use crate::index::pages::DamagedPage;
 use crate::queue::Queue;
 use crate::ring::Ring;
 use crate::segments::{Pin, Segments};
 use crate::state::{State, damaged_index};
 use crate::tail::Tail;
 use crate::units::{Piece, UnitExtent, Units};
+use run::Taking;
 use std::sync::Arc;
 
 /// [`Lease::source`] of a message that has to be read from disk.
@@ -143,20 +149,17 @@ impl<D: Disk> Shard<D> {
             ..
         } = &mut self.state;
         let queue = queues.open_mut(id).ok_or(AppendError::UnknownQueue(id))?;
-        let mut taken = 0_u64;
-        let mut bytes = 0_u64;
-        let mut pinned = None;
-        while taken < u64::from(max_messages) && bytes < max_bytes {
+        let wanted = (u64::from(max_messages), max_bytes);
+        let mut taking = Taking::new(&self.ring, units, segments, out, sources, wanted);
+        while taking.wants_more() {
             let end = queue.visible_end.min(queue.mark);
+            let run = taking.take_run(queue, pages, end, self.clock);
+            if run.map_err(|page| fail(&mut self.poisoned, page))? {
+                continue;
+            }
             let Some(seq) = queue.head(end) else { break };
-            let entry = match State::entry(pages, queue, seq) {
-                Ok(entry) => entry,
-                Err(page) => {
-                    let cause = damaged_index(page);
-                    self.poisoned = Some(cause.clone());
-                    return Err(AppendError::Poisoned(cause));
-                }
-            };
+            let entry = State::entry(pages, queue, seq);
+            let entry = entry.map_err(|page| fail(&mut self.poisoned, page))?;
             queue.advance(seq, &entry);
             if queue.is_no_message(seq, &entry) {
                 discard(queue, forgotten, pages, seq, &entry);
@@ -168,7 +171,7 @@ impl<D: Disk> Shard<D> {
                     continue;
                 }
                 if unlogged::is_unlogged(queue, &entry) {
-                    unlogged::end(queue, segments, units, pages, seq, &entry);
+                    unlogged::end(queue, taking.segments, units, pages, seq, &entry);
                     continue;
                 }
                 self.tail.make_room(record::ranges_len(1));
@@ -182,25 +185,9 @@ impl<D: Disk> Shard<D> {
                 continue;
             }
             let redelivered = !queue.redelivered.is_empty() && queue.redelivered.contains(seq);
-            let source = source_of(&self.ring, units, sources, entry.lsn);
-            if source == COLD && entry.lsn.is_unlogged() {
-                sources.pin_spilled(units, entry.lsn);
-            } else if source == COLD && !pinned.is_some_and(|index| segments.holds(index, entry.lsn)) {
-                pinned = segments.index_of(entry.lsn);
-                sources
-                    .pins
-                    .extend(pinned.map(|index| segments.at_mut(index).file.pin()));
-            }
-            out.push(Lease {
-                seq: Seq::new(seq),
-                lsn: entry.lsn,
-                len: entry.len,
-                redelivered,
-                source,
-            });
-            taken += 1;
-            bytes += u64::from(entry.len);
+            taking.take(seq, &entry, redelivered);
         }
+        let taken = taking.taken;
         if taken > 0 || queue.has_ready() {
             ask_for_mark(queue, &mut self.tail, self.options.delivery_mark_step);
         }
@@ -231,6 +218,13 @@ fn ask_for_mark<D: Disk>(queue: &mut Queue, tail: &mut Tail<D>, step: u64) {
         building.delivered(queue.id, Seq::new(mark));
         queue.mark_asked = Some((mark, building.number()));
     }
+}
+
+/// An index that is damaged ends the store.
+fn fail(poisoned: &mut Option<PoisonCause>, page: DamagedPage) -> AppendError {
+    let cause = damaged_index(page);
+    *poisoned = Some(cause.clone());
+    AppendError::Poisoned(cause)
 }
 
 fn outcome(queue: &Queue, taken: u64) -> LeaseOutcome {

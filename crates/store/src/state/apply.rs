@@ -9,7 +9,7 @@ use crate::format::{byte_count, disk_len, pad8};
 use crate::ids::{Lsn, QueueId, SegmentNumber, Seq};
 use crate::index::page::{self, ENTRIES, Entry};
 use crate::live::Live;
-use crate::queue::{Queue, QueueDurability};
+use crate::queue::{Queue, QueueDurability, Run};
 use crate::segments::Segments;
 use crate::units::{UnitExtent, Units};
 use roaring::RoaringTreemap;
@@ -371,35 +371,35 @@ fn count_dead<D: Disk>(
     segments: &mut Segments<D>,
     units: &Units<D>,
 ) {
-    let mut run: Option<(Holder, Live)> = None;
-    for seq in range {
-        let entry = page::entry(page, Seq::new(seq));
-        if entry.len == 0 || queue.is_dead(seq) {
+    // Most entries end in order and stand in no set, so that is asked once.
+    let some_are_dead = queue.acked.max().is_some_and(|newest| newest >= range.start);
+    let some_returned = queue.levels.is_some() || !queue.requeued.is_empty();
+    let (mut gone, mut ready) = (Run::default(), Run::default());
+    let (mut holder, mut dead): (Option<Holder>, _) = (None, Live::default());
+    for (seq, entry) in page::entries(page, range) {
+        if entry.len == 0 || (some_are_dead && queue.is_dead(seq)) {
             continue;
         }
         // A transient entry from before the last start is counted with its segment only.
         if entry.transient && seq < queue.transient_floor {
             queue.forget_expiry(&entry);
-        } else {
+        } else if some_returned || entry.lsn.is_unlogged() {
             let is_ready = queue.end_ready(seq, &entry);
             queue.leave(&entry, is_ready);
+        } else {
+            gone.add(&entry);
+            if seq >= queue.cursor {
+                ready.add(&entry);
+            }
         }
-        let holder = match run {
-            Some((holder, _)) if holder.holds(entry.lsn, segments) => Some(holder),
-            _ => Holder::of(entry.lsn, segments, units),
-        };
-        run = match (run, holder) {
-            (Some((before, mut dead)), Some(holder)) if before == holder => {
-                dead.add(Live::of(&entry));
-                Some((before, dead))
-            }
-            (before, holder) => {
-                settle(queue, segments, units, before);
-                holder.map(|holder| (holder, Live::of(&entry)))
-            }
-        };
+        if !holder.is_some_and(|holder| holder.holds(entry.lsn, segments)) {
+            settle(queue, segments, units, holder, dead);
+            (holder, dead) = (Holder::of(entry.lsn, segments, units), Live::default());
+        }
+        dead.add(Live::of(&entry));
     }
-    settle(queue, segments, units, run);
+    queue.leave_run(&gone, &ready);
+    settle(queue, segments, units, holder, dead);
 }
 
 /// Where the message of an entry lies.
@@ -434,26 +434,27 @@ pub(crate) fn leave_place<D: Disk>(
     units: &Units<D>,
 ) {
     let holder = Holder::of(entry.lsn, segments, units);
-    let run = holder.map(|holder| (holder, Live::of(entry)));
-    settle(queue, segments, units, run);
+    settle(queue, segments, units, holder, Live::of(entry));
 }
 
+/// Takes what died at one place out of the counts.
 fn settle<D: Disk>(
     queue: &mut Queue,
     segments: &mut Segments<D>,
     units: &Units<D>,
-    run: Option<(Holder, Live)>,
+    holder: Option<Holder>,
+    dead: Live,
 ) {
-    let (number, dead) = match run {
+    let number = match holder {
         None => return,
-        Some((Holder::Unit(extent), dead)) => {
+        Some(Holder::Unit(extent)) => {
             units.leave(extent.number, dead);
-            (extent.number, dead)
+            extent.number
         }
-        Some((Holder::Segment(index), dead)) => {
+        Some(Holder::Segment(index)) => {
             let segment = segments.at_mut(index);
             segment.live.remove(dead);
-            (segment.file.number, dead)
+            segment.file.number
         }
     };
     queue.remove_live(number, dead);
