@@ -76,6 +76,8 @@ pub const PAGES_RESIDENT_MAX: usize = 4096;
 pub const READ_AHEAD_BYTES_MIN: u64 = 64 << 10;
 /// … and doubles up to this much while reads stay sequential.
 pub const READ_AHEAD_BYTES_MAX: u64 = 1 << 20;
+/// Memory of earlier reads that a reader keeps to use it again, as soon as no delivery lies in it any more.
+pub const STRETCHES_KEPT_MAX: usize = 8;
 /// A thread that brings at most this many messages may lead a commit itself.
 pub const LEADER_MESSAGES_MAX: usize = 4;
 /// … but only while a synced write takes less than this many microseconds.
@@ -86,6 +88,12 @@ pub const WRITE_STALL_MS: u64 = 1_000;
 pub const QUEUE_NAME_BYTES_MAX: usize = 255;
 /// A fetch brings messages of this size together, or a single larger one.
 pub const FETCH_BYTES_MAX: u64 = 4 << 20;
+/// Messages whose records are at least this long are not copied when they are fetched: below, a copy is cheaper than to share …
+pub const SHARED_RECORD_BYTES_MIN: usize = 4 << 10;
+/// … and of blocks and windows that deliveries share this much is kept in memory; what is fetched beyond is copied.
+pub const SHARED_BYTES_MAX: usize = 64 << 20;
+/// What a fetch notes for the next one of its thread, at most for so many messages.
+pub const FETCH_NOTES_MAX: usize = 4096;
 /// Messages that expire under one hold of the lock.
 pub const EXPIRE_MESSAGES_MAX: u64 = 1024;
 /// Who sleeps until something expires looks at the wall clock this often, in milliseconds, for it may be set meanwhile.

@@ -369,6 +369,12 @@ impl<D: Disk> Tail<D> {
         }
     }
 
+    /// The block being built, if something waits in it and nobody waits for that.
+    pub(crate) fn waiting_lazily(&self) -> Option<BlockNumber> {
+        let is_lazy = self.building.lazy_since_ms().is_some() && !self.building.is_urgent();
+        is_lazy.then(|| self.building.number())
+    }
+
     fn is_due(&self, now: Now, take: Take) -> bool {
         !self.building.is_empty()
             && (take == Take::All

@@ -30,6 +30,11 @@ impl Piece {
         &self.bytes
     }
 
+    /// Where they begin.
+    pub(crate) const fn first_lsn(&self) -> Lsn {
+        self.first_lsn
+    }
+
     /// The `len` bytes at `lsn`, when they lie here.
     pub(crate) fn at(&self, lsn: Lsn, len: usize) -> Option<&[u8]> {
         let start = usize::try_from(lsn.get().checked_sub(self.first_lsn.get())?).ok()?;

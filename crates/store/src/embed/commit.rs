@@ -4,10 +4,12 @@
 //! - Whatever can be refused is refused before the first append; after that nothing can fail half-way.
 //! - What is expired by then does not make a queue full.
 //! - A batch that was refused leaves its deliveries open, so that dropping it puts them back.
+//! - Acknowledgements that follow each other in one queue, with nothing beside them, are one range: whole or not at all without
+//!   more ado, and in no hurry unless somebody waits for them.
 
 use super::batch::Batch;
 use super::error::{Amount, CommitError, TryCommitError};
-use super::{Store, Ticket};
+use super::{Delivery, Store, Ticket};
 use crate::disk::{Disk, Now};
 use crate::encoded::EncodedMessages;
 use crate::error::AppendError;
@@ -17,6 +19,7 @@ use crate::ids::{BlockNumber, Durable, QueueId, Seq};
 use crate::limits::{EXPIRE_MESSAGES_MAX, REFERENCES_MAX};
 use crate::queue_limits::WhenFull;
 use crate::shard::{NewMessage, Shard};
+use std::sync::Arc;
 
 /// What an acknowledged range takes in a transaction.
 const RANGE_BYTES: u64 = 24;
@@ -38,6 +41,10 @@ impl<D: Disk> Store<D> {
     /// # Errors
     /// When the batch cannot be taken; see [`CommitError`].
     pub fn commit_buffered(&self, batch: Batch<D>) -> Result<Ticket<D>, CommitError> {
+        if let Some((queue, first, count)) = self.only_range(&batch) {
+            let block = settle(batch, self.acknowledge(queue, first, count))?;
+            return Ok(Ticket::new(self, block));
+        }
         let block = self.append(batch)?;
         self.engine().commit(usize::MAX);
         Ok(Ticket::new(self, block))
@@ -77,6 +84,42 @@ impl<D: Disk> Store<D> {
             let next = self.engine().lock().shard().durable().end().next();
             Ticket::new(self, next).await?;
         }
+    }
+
+    /// Ends the life of leased entries: durable a few milliseconds later, or when somebody waits for it.
+    pub(super) fn acknowledge(
+        &self,
+        queue: QueueId,
+        first: Seq,
+        count: u64,
+    ) -> Result<BlockNumber, CommitError> {
+        let mut guard = self.engine().lock();
+        let shard = guard.shard();
+        let waiting = shard.waiting_lazily();
+        if waiting.is_none() {
+            shard.set_time(self.now());
+        }
+        let block = shard.acknowledge(queue, first, count, AckReason::Acked, shard.time())?;
+        // Whoever brought the first that waits in a block has said when it is due.
+        let rides = waiting.is_some() && shard.waiting_lazily() == waiting;
+        drop(guard);
+        if !rides {
+            self.engine().commit(0);
+        }
+        Ok(block)
+    }
+
+    /// The range that the acknowledgements of a batch are, if they are one and there is nothing else in it.
+    fn only_range(&self, batch: &Batch<D>) -> Option<(QueueId, Seq, u64)> {
+        let (first, others) = batch.acks.split_first().filter(|_| batch.messages.count() == 0)?;
+        let (queue, start) = (first.queue(), first.seq());
+        let follows = |(delivery, seq): (&Delivery<D>, u64)| {
+            let is_next = delivery.seq().get() == seq && delivery.queue() == queue;
+            is_next && (Arc::ptr_eq(&delivery.fetched, &first.fetched) || self.is(&delivery.fetched.store))
+        };
+        let seqs = start.get() + 1..;
+        let is_one = self.is(&first.fetched.store) && others.iter().zip(seqs).all(follows);
+        is_one.then(|| (queue, start, byte_count(batch.acks.len())))
     }
 
     fn append(&self, batch: Batch<D>) -> Result<BlockNumber, CommitError> {
@@ -134,22 +177,25 @@ impl<D: Disk> Store<D> {
 
     /// The acknowledged entries as ranges.
     fn acks_of(&self, shard: &Shard<D>, batch: &Batch<D>) -> Result<Vec<(QueueId, Seq, u64)>, CommitError> {
-        let mut entries = Vec::with_capacity(batch.acks.len());
+        let mut ranges: Vec<(QueueId, Seq, u64)> = Vec::new();
         for delivery in &batch.acks {
             let (queue, seq) = (delivery.queue(), delivery.seq());
             if !self.is(&delivery.fetched.store) {
                 return Err(CommitError::OtherStore { queue, seq });
             }
-            entries.push((queue, seq));
-        }
-        entries.sort_unstable();
-        let mut ranges: Vec<(QueueId, Seq, u64)> = Vec::new();
-        for (queue, seq) in entries {
             match ranges.last_mut() {
                 Some((last, first, count)) if *last == queue && first.plus(*count) == seq => *count += 1,
                 _ => ranges.push((queue, seq, 1)),
             }
         }
+        ranges.sort_unstable();
+        ranges.dedup_by(|next, range| {
+            let touches = next.0 == range.0 && range.1.plus(range.2) == next.1;
+            if touches {
+                range.2 += next.2;
+            }
+            touches
+        });
         match ranges.iter().find(|(queue, ..)| shard.counts(*queue).is_none()) {
             Some((queue, ..)) => Err(CommitError::UnknownQueue(*queue)),
             None => Ok(ranges),

@@ -1,18 +1,20 @@
 //! A message in the hands of a consumer.
 //!
 //! Invariant: an open delivery holds the lease of its entry, alone; whoever closes it has acknowledged or requeued it.
+//!
+//! Elsewhere: the memory that the deliveries of one fetch share (`fetched`).
 
-use super::{CommitError, Store};
+use super::CommitError;
+use super::fetched::{Content, Fetched};
 use crate::disk::{Disk, RealDisk};
-use crate::format::record::AckReason;
 use crate::ids::{QueueId, Seq};
-use std::ops::Range;
 use std::sync::Arc;
 
 /// A message that was fetched and is nobody else's until it is settled: [`ack`](Self::ack) ends its life, and
 /// [`requeue`](Self::requeue), or just dropping it, puts it back to its place in the queue, marked as redelivered.
 ///
-/// The messages of one fetch share their memory: it is freed with the last of them.
+/// The messages of one fetch share their memory: it is freed with the last of them. Large ones may lie in a block of the log that
+/// is in memory anyway, and keep it there.
 #[must_use = "a delivery that is dropped goes back to its queue"]
 pub struct Delivery<D: Disk = RealDisk> {
     pub(super) fetched: Arc<Fetched<D>>,
@@ -20,33 +22,17 @@ pub struct Delivery<D: Disk = RealDisk> {
     pub(super) is_open: bool,
 }
 
-/// What the deliveries of one fetch share.
-pub(super) struct Fetched<D: Disk> {
-    pub store: Store<D>,
-    pub queue: QueueId,
-    pub bytes: Vec<u8>,
-}
-
-/// One message of a fetch; its ranges lie in the shared bytes.
-pub(super) struct Content {
-    pub seq: Seq,
-    pub redelivered: bool,
-    pub timestamp_ms: u64,
-    pub properties: Range<usize>,
-    pub body: Range<usize>,
-}
-
 impl<D: Disk> Delivery<D> {
     /// The body, as published.
     #[must_use]
     pub fn body(&self) -> &[u8] {
-        &self.fetched.bytes[self.content.body.clone()]
+        self.fetched.body(&self.content)
     }
 
     /// The properties, as published.
     #[must_use]
     pub fn properties(&self) -> &[u8] {
-        &self.fetched.bytes[self.content.properties.clone()]
+        self.fetched.properties(&self.content)
     }
 
     /// Its place in its queue, counted from 0 in the order of publication and never reused.
@@ -80,16 +66,7 @@ impl<D: Disk> Delivery<D> {
     /// When its queue was deleted, or the store is poisoned or closed.
     pub fn ack(mut self) -> Result<(), CommitError> {
         let store = &self.fetched.store;
-        let now = store.now();
-        let reason = AckReason::Acked;
-        let acked =
-            store
-                .engine()
-                .lock()
-                .shard()
-                .acknowledge(self.fetched.queue, self.content.seq, 1, reason, now);
-        acked?;
-        store.engine().commit(0);
+        store.acknowledge(self.fetched.queue, self.content.seq, 1)?;
         self.is_open = false;
         Ok(())
     }

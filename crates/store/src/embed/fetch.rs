@@ -4,17 +4,20 @@
 //! - Whatever was leased is either in a delivery that is returned, or back in its queue, or damaged and reported.
 //! - A fetch that waits was registered under the lock under which there was nothing.
 
-use super::delivery::{Content, Delivery, Fetched};
+use super::delivery::Delivery;
 use super::error::FetchError;
+use super::fetched::{Content, Fetched, Memory};
 use super::hub::{Hub, WaiterId, Wish};
 use super::{Queue, Store};
 use crate::disk::{Disk, RealDisk};
+use crate::error::ReadError;
 use crate::format::memory_len;
 use crate::format::record::AckReason;
 use crate::ids::QueueId;
-use crate::limits::FETCH_BYTES_MAX;
-use crate::reader::StoredMessage;
-use crate::shard::{Lease, LeaseOutcome, Sources};
+use crate::limits::{FETCH_BYTES_MAX, FETCH_NOTES_MAX};
+use crate::reader::{self, Reader, StoredMessage};
+use crate::shard::{COLD, Lease, LeaseOutcome, Source, Sources};
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -54,21 +57,15 @@ impl<D: Disk> Future for Fetch<D> {
             return Poll::Ready(Ok(Vec::new()));
         }
         loop {
-            let (mut leases, mut sources) = (Vec::new(), Sources::default());
+            let mut notes = Notebook::open();
             let (before, waiter) = (this.waiter.take(), &mut this.waiter);
             let mut forgotten = None;
-            let outcome = store.lease(
-                id,
-                this.messages_max,
-                &mut leases,
-                &mut sources,
-                |hub, is_done| {
-                    forgotten = before.and_then(|before| hub.forget(wish, before));
-                    if !is_done {
-                        *waiter = Some(hub.register(wish, context.waker()));
-                    }
-                },
-            );
+            let outcome = store.lease(id, this.messages_max, notes.notes(), |hub, is_done| {
+                forgotten = before.and_then(|before| hub.forget(wish, before));
+                if !is_done {
+                    *waiter = Some(hub.register(wish, context.waker()));
+                }
+            });
             drop(forgotten);
             match outcome {
                 Err(error) => return Poll::Ready(Err(error)),
@@ -79,7 +76,7 @@ impl<D: Disk> Future for Fetch<D> {
                 }
                 Ok(LeaseOutcome::Some(_)) => {}
             }
-            match store.read(id, &leases, &sources) {
+            match store.read(id, notes.notes()) {
                 Ok(none) if none.is_empty() => {}
                 done => return Poll::Ready(done),
             }
@@ -105,15 +102,15 @@ impl<D: Disk> Store<D> {
             return Ok(Vec::new());
         }
         loop {
-            let (mut leases, mut sources) = (Vec::new(), Sources::default());
-            let outcome = self.lease(queue, messages_max, &mut leases, &mut sources, |_, _| {})?;
+            let mut notes = Notebook::open();
+            let outcome = self.lease(queue, messages_max, notes.notes(), |_, _| {})?;
             match outcome {
                 LeaseOutcome::Empty => return Ok(Vec::new()),
                 LeaseOutcome::Pending(block) => {
                     self.engine().wait_durable(block).map_err(FetchError::Poisoned)?;
                 }
                 LeaseOutcome::Some(_) => {
-                    let deliveries = self.read(queue, &leases, &sources)?;
+                    let deliveries = self.read(queue, notes.notes())?;
                     if !deliveries.is_empty() {
                         return Ok(deliveries);
                     }
@@ -127,13 +124,15 @@ impl<D: Disk> Store<D> {
         &self,
         queue: QueueId,
         messages_max: u32,
-        leases: &mut Vec<Lease>,
-        sources: &mut Sources,
+        notes: &mut Notes,
         then: impl FnOnce(&mut Hub, bool),
     ) -> Result<LeaseOutcome, FetchError> {
         let mut guard = self.engine().lock();
         let (shard, hub) = guard.parts();
-        shard.set_time(self.now());
+        if shard.has_expiring(queue) {
+            shard.set_time(self.now());
+        }
+        let Notes { leases, sources, .. } = notes;
         let outcome = shard.lease(queue, messages_max, FETCH_BYTES_MAX, leases, sources);
         then(
             hub,
@@ -143,19 +142,18 @@ impl<D: Disk> Store<D> {
     }
 
     /// Reads what was leased. What cannot be read is reported by the fetch that finds nothing before it.
-    fn read(
-        &self,
-        queue: QueueId,
-        leases: &[Lease],
-        sources: &Sources,
-    ) -> Result<Vec<Delivery<D>>, FetchError> {
-        let mut reader = self.take_reader();
-        let mut bytes = Vec::with_capacity(leases.iter().map(|lease| memory_len(lease.len)).sum());
-        let mut contents = Vec::with_capacity(leases.len());
+    fn read(&self, queue: QueueId, notes: &mut Notes) -> Result<Vec<Delivery<D>>, FetchError> {
+        let Notes {
+            leases,
+            sources,
+            contents,
+        } = notes;
+        let mut reader = FetchReader::new(self);
+        let mut memory = Memory::for_leases(leases);
         let mut failed = None;
         for (at, lease) in leases.iter().enumerate() {
-            match reader.message(queue, lease, sources) {
-                Ok(message) => contents.push(content(&mut bytes, lease, &message)),
+            match memory.gather(queue, lease, &mut reader, sources) {
+                Ok(content) => contents.push(content),
                 Err(error) => {
                     failed = FetchError::unread(queue, lease.seq, error).map(|error| (at, error));
                     if failed.is_some() {
@@ -164,20 +162,20 @@ impl<D: Disk> Store<D> {
                 }
             }
         }
-        self.give_reader(reader);
-        let fetched = Arc::new(Fetched {
-            store: self.clone(),
-            queue,
-            bytes,
-        });
-        let deliveries: Vec<_> = contents
-            .into_iter()
-            .map(|content| Delivery {
-                fetched: Arc::clone(&fetched),
-                content,
-                is_open: true,
-            })
-            .collect();
+        drop(reader);
+        let fetched = Arc::new(Fetched::new(self, queue, memory));
+        let mut deliveries = Vec::with_capacity(contents.len());
+        let last = contents.pop();
+        deliveries.extend(contents.drain(..).map(|content| Delivery {
+            fetched: Arc::clone(&fetched),
+            content,
+            is_open: true,
+        }));
+        deliveries.extend(last.map(|content| Delivery {
+            fetched,
+            content,
+            is_open: true,
+        }));
         let Some((at, error)) = failed else {
             return Ok(deliveries);
         };
@@ -217,16 +215,89 @@ impl<D: Disk> Store<D> {
     }
 }
 
-fn content(bytes: &mut Vec<u8>, lease: &Lease, message: &StoredMessage<'_>) -> Content {
-    let start = bytes.len();
-    bytes.extend_from_slice(message.properties);
-    let middle = bytes.len();
-    bytes.extend_from_slice(message.body);
-    Content {
-        seq: lease.seq,
-        redelivered: lease.redelivered,
-        timestamp_ms: message.timestamp_ms,
-        properties: start..middle,
-        body: middle..bytes.len(),
+/// What a fetch notes while it runs.
+#[derive(Default)]
+struct Notes {
+    leases: Vec<Lease>,
+    sources: Sources,
+    contents: Vec<Content>,
+}
+
+thread_local! {
+    /// Those of the last fetch on this thread, to be used again.
+    static NOTES: Cell<Option<Box<Notes>>> = Cell::default();
+}
+
+/// The notes of a fetch that runs; the next one of the thread gets them, unless they take much memory.
+struct Notebook(Option<Box<Notes>>);
+
+impl Notebook {
+    fn open() -> Self {
+        Self(NOTES.try_with(Cell::take).unwrap_or_default())
+    }
+
+    fn notes(&mut self) -> &mut Notes {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl Drop for Notebook {
+    fn drop(&mut self) {
+        let Some(mut notes) = self.0.take() else {
+            return;
+        };
+        notes.leases.clear();
+        notes.sources.clear();
+        notes.contents.clear();
+        if notes.leases.capacity() <= FETCH_NOTES_MAX {
+            // A thread that ends needs none.
+            let _ended = NOTES.try_with(|kept| kept.set(Some(notes)));
+        }
+    }
+}
+
+/// Reads what is in memory, and takes one of the store's readers when something is not.
+pub(super) struct FetchReader<'a, D: Disk> {
+    store: &'a Store<D>,
+    reader: Option<Reader<D>>,
+}
+
+impl<'a, D: Disk> FetchReader<'a, D> {
+    const fn new(store: &'a Store<D>) -> Self {
+        Self { store, reader: None }
+    }
+
+    pub(super) const fn store(&self) -> &'a Store<D> {
+        self.store
+    }
+
+    pub(super) fn message<'b>(
+        &'b mut self,
+        queue: QueueId,
+        lease: &Lease,
+        sources: &'b Sources,
+    ) -> Result<StoredMessage<'b>, ReadError> {
+        if lease.source != COLD {
+            return reader::warm(queue, lease, sources);
+        }
+        let store = self.store;
+        let reader = self.reader.get_or_insert_with(|| store.take_reader());
+        reader.message(queue, lease, sources)
+    }
+
+    /// The memory in which the message lies that was read last, by this lease.
+    pub(super) fn source(&self, lease: &Lease, sources: &Sources) -> Option<Source> {
+        if lease.source == COLD {
+            return self.reader.as_ref().map(Reader::source);
+        }
+        sources.blocks.get(memory_len(lease.source)).cloned()
+    }
+}
+
+impl<D: Disk> Drop for FetchReader<'_, D> {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            self.store.give_reader(reader);
+        }
     }
 }

@@ -15,6 +15,7 @@ mod definition;
 mod delivery;
 mod error;
 mod fetch;
+mod fetched;
 mod history;
 mod hub;
 mod message;
@@ -42,6 +43,9 @@ pub use ticket::Ticket;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod crash_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod fetch_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod history_tests;

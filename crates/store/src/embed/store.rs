@@ -1,5 +1,6 @@
 //! The open store, as its embedder holds it.
 
+use super::fetched::SharedBytes;
 use super::hub::Hub;
 use super::names::{Named, Names};
 use super::{CommitError, Queue, QueueError, QueueOptions};
@@ -29,6 +30,7 @@ struct Shared<D: Disk> {
     disk: D,
     names: Mutex<Names>,
     readers: Mutex<Vec<Reader<D>>>,
+    shared_bytes: SharedBytes,
     segment_bytes: u64,
 }
 
@@ -100,6 +102,7 @@ impl<D: Disk> Store<D> {
             disk,
             names: Mutex::new(names),
             readers: Mutex::new(Vec::new()),
+            shared_bytes: SharedBytes::default(),
             segment_bytes,
         };
         let store = Self {
@@ -213,6 +216,10 @@ impl<D: Disk> Store<D> {
 
     pub(super) fn now(&self) -> Now {
         self.shared.disk.now()
+    }
+
+    pub(super) fn shared_bytes(&self) -> &SharedBytes {
+        &self.shared.shared_bytes
     }
 
     /// A reader, kept from an earlier fetch if there is one: its buffer costs more than a warm read.

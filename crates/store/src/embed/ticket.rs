@@ -58,10 +58,17 @@ impl<D: Disk> Future for Ticket<D> {
             Poll::Ready(Err(CommitError::Poisoned(cause.clone())))
         } else {
             this.waiter = Some(hub.register(wish, context.waker()));
+            if shard.building() == this.block {
+                // Acknowledgements would wait for company.
+                shard.hurry();
+            }
             Poll::Pending
         };
         drop(guard);
         drop(forgotten);
+        if outcome.is_pending() {
+            this.store.engine().commit(0);
+        }
         outcome
     }
 }

@@ -25,6 +25,16 @@ impl<D: Disk> Shard<D> {
         self.clock = now;
     }
 
+    /// The newest time that it was told.
+    pub(crate) const fn time(&self) -> Now {
+        self.clock
+    }
+
+    /// Whether a lease from the queue may depend on the time.
+    pub(crate) fn has_expiring(&self, id: QueueId) -> bool {
+        self.state.queues.open(id).is_some_and(|queue| queue.expiring > 0)
+    }
+
     /// Gives each message that is published to the queue from now on so long to live from its timestamp on, unless its own
     /// time ends before. What it holds already stays as it is.
     ///

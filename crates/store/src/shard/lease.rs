@@ -19,6 +19,7 @@ use crate::format::record::{self, AckReason, Range};
 use crate::ids::{BlockNumber, Lsn, QueueId, Seq};
 use crate::index::pages::DamagedPage;
 use crate::queue::Queue;
+use crate::reader::Stretch;
 use crate::ring::Ring;
 use crate::segments::{Pin, Segments};
 use crate::state::{State, damaged_index};
@@ -56,9 +57,12 @@ pub struct Sources {
 }
 
 /// Messages in memory.
+#[derive(Clone)]
 pub(crate) enum Source {
     Block(Arc<SealedBlock>),
     Piece(Arc<Piece>),
+    /// What a reader has read from a file.
+    Stretch(Arc<Stretch>),
 }
 
 impl Source {
@@ -67,6 +71,48 @@ impl Source {
         match self {
             Self::Block(block) => block.at(lsn, len),
             Self::Piece(piece) => piece.at(lsn, len),
+            Self::Stretch(stretch) => stretch.at(lsn, len),
+        }
+    }
+
+    /// All bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Block(block) => block.bytes(),
+            Self::Piece(piece) => piece.bytes(),
+            Self::Stretch(stretch) => stretch.bytes(),
+        }
+    }
+
+    /// Where among them the byte at `lsn` stands.
+    pub(crate) fn offset(&self, lsn: Lsn) -> Option<usize> {
+        usize::try_from(lsn.get().checked_sub(self.first_lsn().get())?).ok()
+    }
+
+    /// Memory that it takes.
+    pub(crate) fn memory(&self) -> usize {
+        match self {
+            Self::Block(block) => block.memory(),
+            Self::Piece(piece) => piece.bytes().len(),
+            Self::Stretch(stretch) => stretch.memory(),
+        }
+    }
+
+    /// Whether this is the same memory.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Block(one), Self::Block(other)) => Arc::ptr_eq(one, other),
+            (Self::Piece(one), Self::Piece(other)) => Arc::ptr_eq(one, other),
+            (Self::Stretch(one), Self::Stretch(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    fn first_lsn(&self) -> Lsn {
+        match self {
+            Self::Block(block) => block.header.lsn,
+            Self::Piece(piece) => piece.first_lsn(),
+            Self::Stretch(stretch) => stretch.first_lsn(),
         }
     }
 
@@ -74,6 +120,7 @@ impl Source {
         match self {
             Self::Block(block) => block.contains(lsn),
             Self::Piece(piece) => piece.contains(lsn),
+            Self::Stretch(stretch) => stretch.at(lsn, 1).is_some(),
         }
     }
 }

@@ -51,6 +51,7 @@ pub(crate) use history::Fate;
 pub(crate) use housekeeping::{
     CheckpointJob, CheckpointWish, Chores, Done, Failed, Job, Retained, write_header,
 };
+pub(crate) use lease::Source;
 pub use lease::{COLD, Lease, LeaseOutcome, Sources};
 pub(crate) use reserve::Need;
 pub(crate) use retention::{Keeper, SurveyJob};
@@ -381,6 +382,16 @@ impl<D: Disk> Shard<D> {
     #[must_use]
     pub const fn building(&self) -> BlockNumber {
         self.tail.building_number()
+    }
+
+    /// The block that is being built, if what waits in it is in no hurry.
+    pub(crate) fn waiting_lazily(&self) -> Option<BlockNumber> {
+        self.tail.waiting_lazily()
+    }
+
+    /// Somebody waits for what was appended.
+    pub(crate) fn hurry(&mut self) {
+        self.tail.set_urgent();
     }
 
     /// Proof for everything that is durable.
