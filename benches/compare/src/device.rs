@@ -1,14 +1,15 @@
-//! How fast the device takes synced sequential writes: 1 MiB each, O_DIRECT and RWF_DSYNC, into a file whose blocks are there.
+//! How fast the device takes synced sequential writes, and how fast it is read: 1 MiB each, O_DIRECT and one at a time, writes with
+//! RWF_DSYNC into a file whose blocks are there.
 
 use anyhow::ensure;
 use logpond_store::disk::{AlignedBuf, Disk, DiskFile, FileKind, RealDisk, RealFile, WriteMode};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const WRITE_BYTES: usize = 1 << 20;
+const TRANSFER_BYTES: usize = 1 << 20;
 const FILE_BYTES: u64 = 256 << 20;
 
-/// A file to write to.
+/// A file to write to and to read.
 pub struct Device {
     file: RealFile,
     block: AlignedBuf,
@@ -25,10 +26,10 @@ impl Device {
         );
         let file = disk.create("device", FileKind::Journal)?;
         file.allocate(FILE_BYTES)?;
-        let mut block = AlignedBuf::zeroed(WRITE_BYTES);
+        let mut block = AlignedBuf::zeroed(TRANSFER_BYTES);
         block.fill(7);
         let mut device = Self { file, block, next: 0 };
-        for _ in 0..FILE_BYTES / u64::try_from(WRITE_BYTES)? {
+        for _ in 0..FILE_BYTES / u64::try_from(TRANSFER_BYTES)? {
             device.write()?;
         }
         Ok(device)
@@ -36,18 +37,41 @@ impl Device {
 
     fn write(&mut self) -> anyhow::Result<()> {
         self.file.write_synced_at(&self.block, self.next)?;
-        self.next = (self.next + u64::try_from(WRITE_BYTES)?) % FILE_BYTES;
+        self.advance()
+    }
+
+    fn read(&mut self) -> anyhow::Result<()> {
+        let read = self.file.read_at(&mut self.block, self.next)?;
+        ensure!(read == TRANSFER_BYTES, "the file was written to its end");
+        self.advance()
+    }
+
+    fn advance(&mut self) -> anyhow::Result<()> {
+        self.next = (self.next + u64::try_from(TRANSFER_BYTES)?) % FILE_BYTES;
         Ok(())
     }
 
-    /// Bytes per second.
+    /// Bytes per second that it takes.
+    pub fn measure_writes(&mut self, time: Duration) -> anyhow::Result<f64> {
+        self.measure(time, Self::write)
+    }
+
+    /// Bytes per second that it gives.
+    pub fn measure_reads(&mut self, time: Duration) -> anyhow::Result<f64> {
+        self.measure(time, Self::read)
+    }
+
     #[expect(clippy::as_conversions, reason = "a rate of bytes")]
-    pub fn measure(&mut self, time: Duration) -> anyhow::Result<f64> {
+    fn measure(
+        &mut self,
+        time: Duration,
+        transfer: impl Fn(&mut Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<f64> {
         let began = Instant::now();
         let mut bytes = 0;
         while began.elapsed() < time {
-            self.write()?;
-            bytes += WRITE_BYTES;
+            transfer(self)?;
+            bytes += TRANSFER_BYTES;
         }
         Ok(bytes as f64 / began.elapsed().as_secs_f64())
     }

@@ -1,8 +1,10 @@
 //! One measurement: an engine does a workload for a while.
 
+use crate::page_cache;
 use crate::peer::{Load, Peer, Taken};
-use crate::workload::{Durability, Target, Work, Workload};
+use crate::workload::{Durability, Target, Warmth, Work, Workload};
 use anyhow::ensure;
+use std::path::Path;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
@@ -20,13 +22,30 @@ const FILL_BYTES: usize = 4 << 20;
 /// What a message takes beside its body, for the bound of bytes.
 const OVERHEAD_BYTES: usize = 72;
 
-/// Messages per second, all of them durable at the end.
-pub fn measure(peer: &dyn Peer, workload: &Workload, bounds: Bounds) -> anyhow::Result<f64> {
+/// Messages per second, all of them durable at the end. `dir` has all files of the engine.
+pub fn measure(peer: &mut dyn Peer, dir: &Path, workload: &Workload, bounds: Bounds) -> anyhow::Result<f64> {
     match workload.work {
         Work::Append(target) => append(peer, workload, target, bounds),
-        Work::FetchAndAck(messages) => {
+        Work::FetchAndAck { messages, warmth } => {
+            let bytes = messages * (workload.body_bytes + OVERHEAD_BYTES);
+            if warmth == Warmth::Warm {
+                peer.keep_in_memory(Some(bytes))?;
+            }
             fill(peer, workload, messages)?;
-            fetch(peer, workload, messages, bounds)
+            if warmth == Warmth::Cold {
+                peer.close()?;
+                page_cache::forget(dir)?;
+            }
+            let began = Instant::now();
+            if warmth == Warmth::Cold {
+                peer.reopen()?;
+            }
+            let rate = fetch(peer, workload, messages, began, bounds)?;
+            if warmth == Warmth::Warm {
+                peer.clear()?;
+                peer.keep_in_memory(None)?;
+            }
+            Ok(rate)
         }
     }
 }
@@ -105,10 +124,16 @@ fn fill(peer: &dyn Peer, workload: &Workload, messages: usize) -> anyhow::Result
     peer.settle()
 }
 
-fn fetch(peer: &dyn Peer, workload: &Workload, messages: usize, bounds: Bounds) -> anyhow::Result<f64> {
-    let began = Instant::now();
+fn fetch(
+    peer: &dyn Peer,
+    workload: &Workload,
+    messages: usize,
+    began: Instant,
+    bounds: Bounds,
+) -> anyhow::Result<f64> {
+    let opened = Instant::now();
     let mut all = Taken::default();
-    while all.messages < messages && began.elapsed() < 4 * bounds.time {
+    while all.messages < messages && opened.elapsed() < 4 * bounds.time {
         let taken = peer.take(workload.batch.min(messages - all.messages))?;
         ensure!(taken.messages > 0, "what was appended is there");
         all.messages += taken.messages;

@@ -25,6 +25,18 @@ pub trait Peer: Send + Sync {
     /// and how many there were.
     fn take(&self, count: usize) -> anyhow::Result<Taken>;
 
+    /// Prepares to keep so many bytes of messages in memory, where that is a matter of settings and the engine's own would not
+    /// do; `None` for its own. Not measured; the queues are empty.
+    fn keep_in_memory(&mut self, _bytes: Option<usize>) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Closes the engine in good order; what was settled is in its files. Not measured.
+    fn close(&mut self) -> anyhow::Result<()>;
+
+    /// Opens it again.
+    fn reopen(&mut self) -> anyhow::Result<()>;
+
     /// Empties all queues, so that the next measurement begins like this one. Not measured.
     fn clear(&mut self) -> anyhow::Result<()>;
 }
@@ -51,6 +63,8 @@ pub struct Description {
     /// The package whose version counts.
     pub package: &'static str,
     pub settings: &'static str,
+    /// Where messages are that were just appended, and what is done so that 64 MiB of them are there.
+    pub memory: &'static str,
     /// How a synced batch becomes durable, and what is missing to what Logpond promises.
     pub durability: &'static str,
 }

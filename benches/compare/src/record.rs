@@ -3,7 +3,7 @@
 use crate::command_line::Arguments;
 use crate::machine::{self, Machine};
 use crate::peer::Description;
-use crate::workload::{Work, Workload};
+use crate::workload::Workload;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -43,7 +43,7 @@ pub struct Line {
     peers: Vec<&'static str>,
     /// Messages per second of each engine, round by round.
     pub rates: Vec<Vec<f64>>,
-    /// The device's synced sequential writes, round by round.
+    /// The device's synced sequential writes, or its reads where messages are fetched cold, round by round.
     pub device_bytes_per_second: Vec<f64>,
 }
 
@@ -113,7 +113,11 @@ impl Record {
             out,
             "Made by `cargo xtask bench-store`. {processors} × {processor}, Linux {kernel}, {file_system}. Medians of {} rounds, \
              interleaved, the order rotated; {} ms of appends in each measurement, at most {} MiB; the clock stops when everything is \
-             durable. Thousands of messages per second.\n",
+             durable. Thousands of messages per second.\n\n\
+             Warm: what is fetched was just appended, and lies in the memory that each engine keeps it in. Cold: each engine was \
+             closed and all pages of its files were dropped (posix_fadvise DONTNEED, looked up with fincore); the clock starts before it is \
+             opened again, for some read everything then. The device beside appends: synced writes of 1 MiB, beside cold fetches: reads of \
+             1 MiB, both O_DIRECT and one at a time.\n",
             self.rounds,
             self.millis,
             self.bytes_max >> 20
@@ -124,12 +128,13 @@ impl Record {
             let Description {
                 name,
                 settings,
+                memory,
                 durability,
                 ..
             } = description;
             writeln!(
                 out,
-                "- **{name}** {version}. Settings: {settings}. Durability: {durability}."
+                "- **{name}** {version}. Settings: {settings}. Memory: {memory}. Durability: {durability}."
             )?;
         }
         Ok(out)
@@ -150,9 +155,9 @@ impl Record {
                 write!(out, " {} |", thousands(median))?;
             }
             let lead = line.lead().map_or(String::new(), |lead| format!("{lead:.2} ×"));
-            let device = match line.workload.work {
-                Work::Append(_) => format!("{:.2}", median(&line.device_bytes_per_second) / 1e9),
-                Work::FetchAndAck(_) => String::new(),
+            let device = match line.device_bytes_per_second.as_slice() {
+                [] => String::new(),
+                speeds => format!("{:.2}", median(speeds) / 1e9),
             };
             let share = line
                 .of_device()

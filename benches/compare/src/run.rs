@@ -7,10 +7,10 @@ use crate::measure::{Bounds, measure};
 use crate::peer::{Description, Peer};
 use crate::peers;
 use crate::record::{Contender, Line, Record};
-use crate::workload::{self, Work, Workload};
+use crate::workload::{self, Warmth, Work, Workload};
 use anyhow::{Context, ensure};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long the device is measured in each round.
@@ -23,6 +23,7 @@ const WARM_UP_ROUNDS: usize = 4;
 struct Running {
     description: Description,
     peer: Box<dyn Peer>,
+    dir: PathBuf,
 }
 
 /// Measures what the arguments ask for.
@@ -48,9 +49,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Record> {
         eprintln!("{}", workload.name);
         let mut line = Line::of(workload, running.iter().map(|one| one.description.name));
         for round in 0..arguments.rounds {
-            if let Work::Append(_) = line.workload.work {
-                line.device_bytes_per_second.push(device.measure(DEVICE_TIME)?);
-            }
+            let speed = match line.workload.work {
+                Work::Append(_) => Some(device.measure_writes(DEVICE_TIME)?),
+                Work::FetchAndAck {
+                    warmth: Warmth::Cold, ..
+                } => Some(device.measure_reads(DEVICE_TIME)?),
+                Work::FetchAndAck { .. } => None,
+            };
+            line.device_bytes_per_second.extend(speed);
             for step in 0..running.len() {
                 let at = (round + step) % running.len();
                 let rate = one(&mut running[at], &line.workload, bounds)?;
@@ -80,7 +86,11 @@ fn open(dir: &Path, wanted: &[String]) -> anyhow::Result<Vec<Running>> {
             let dir = dir.join(description.name);
             std::fs::create_dir(&dir)?;
             let peer = open(&dir).with_context(|| format!("opening {}", description.name))?;
-            running.push(Running { description, peer });
+            running.push(Running {
+                description,
+                peer,
+                dir,
+            });
         }
     }
     ensure!(!running.is_empty(), "no engine has such a name");
@@ -105,7 +115,7 @@ fn warm_up(running: &mut [Running], bounds: Bounds) -> anyhow::Result<()> {
 
 fn one(running: &mut Running, workload: &Workload, bounds: Bounds) -> anyhow::Result<f64> {
     let name = running.description.name;
-    let rate = measure(running.peer.as_ref(), workload, bounds)
+    let rate = measure(running.peer.as_mut(), &running.dir, workload, bounds)
         .with_context(|| format!("{name}: {}", workload.name))?;
     running
         .peer

@@ -6,10 +6,13 @@ const SIZES: [(&str, usize); 3] = [("16 B", 16), ("1 KiB", 1 << 10), ("64 KiB", 
 const BATCHES: [usize; 3] = [1, 100, 1000];
 /// Queues that a fan-out goes to.
 pub const FAN_OUT: usize = 10;
-/// Messages that are fetched in one measurement, at most …
-const FETCHED_MAX: usize = 50_000;
-/// … and bytes of them: more than Logpond keeps in memory, so that it reads from the disk, too.
-const FETCHED_BYTES_MAX: usize = 64 << 20;
+/// Messages that are fetched warm in one measurement, at most …
+const WARM_MAX: usize = 50_000;
+/// … and bytes of their bodies.
+const WARM_BYTES_MAX: usize = 64 << 20;
+/// The same of cold ones: enough for a disk to show how fast it is.
+const COLD_MAX: usize = 400_000;
+const COLD_BYTES_MAX: usize = 128 << 20;
 
 /// When a batch is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -31,6 +34,17 @@ pub enum Target {
     FanOut,
 }
 
+/// Where messages are when somebody begins to fetch them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Warmth {
+    /// They were just appended, and fit into the memory that the engine keeps them in.
+    Warm,
+    /// The engine was closed, and the system was told to forget the pages of its files. The clock starts before it is opened
+    /// again, for some read everything then.
+    Cold,
+}
+
 /// What the threads do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -38,7 +52,7 @@ pub enum Work {
     /// They append batches.
     Append(Target),
     /// One takes so many messages, which lie there, in batches, and acknowledges each batch.
-    FetchAndAck(usize),
+    FetchAndAck { messages: usize, warmth: Warmth },
 }
 
 /// One line of the table.
@@ -69,20 +83,30 @@ pub fn all() -> Vec<Workload> {
             all.push(append("1 KiB", 1 << 10, durability, 1, batch, Target::FanOut));
         }
     }
-    for (size, body_bytes) in SIZES {
-        let messages = (FETCHED_BYTES_MAX / body_bytes).min(FETCHED_MAX);
-        for batch in BATCHES {
-            all.push(Workload {
-                name: format!("fetch and ack {size}, batches of {batch}"),
-                work: Work::FetchAndAck(messages),
-                body_bytes,
-                threads: 1,
-                batch,
-                durability: Durability::Buffered,
-            });
+    for warmth in [Warmth::Warm, Warmth::Cold] {
+        for (size, body_bytes) in SIZES {
+            for batch in BATCHES {
+                all.push(fetch(size, body_bytes, batch, warmth));
+            }
         }
     }
     all
+}
+
+fn fetch(size: &str, body_bytes: usize, batch: usize, warmth: Warmth) -> Workload {
+    let (what, messages_max, bytes_max) = match warmth {
+        Warmth::Warm => ("warm", WARM_MAX, WARM_BYTES_MAX),
+        Warmth::Cold => ("cold", COLD_MAX, COLD_BYTES_MAX),
+    };
+    let messages = (bytes_max / body_bytes).min(messages_max);
+    Workload {
+        name: format!("fetch and ack {size}, batches of {batch}, {what}"),
+        work: Work::FetchAndAck { messages, warmth },
+        body_bytes,
+        threads: 1,
+        batch,
+        durability: Durability::Buffered,
+    }
 }
 
 /// What each engine does before it is measured.

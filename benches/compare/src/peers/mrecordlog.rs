@@ -3,9 +3,10 @@
 use crate::outside::Outside;
 use crate::peer::{Description, Load, Peer, Taken};
 use crate::workload::{Durability, FAN_OUT, Target};
+use anyhow::Context;
 use mrecordlog::error::MissingQueue;
 use mrecordlog::{MultiRecordLog, SyncPolicy};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -15,38 +16,46 @@ pub const DESCRIPTION: Description = Description {
     package: "mrecordlog",
     settings: "SyncPolicy::OnDelay(an hour) and sync() where a batch is to be synced; append_records; a current-thread runtime of \
                tokio; fan-out is the body once and a reference of 8 bytes in each of ten queues",
+    memory: "all that it holds, always: an open reads everything",
     durability: "the sync() of the published version hands its buffer to the system and does no more: the program syncs its files from \
                  outside, as with yaque. A batch for one queue is atomic, one for many is not",
 };
 
 struct Mrecordlog {
+    dir: PathBuf,
     state: Mutex<State>,
 }
 
 struct State {
     runtime: Runtime,
-    log: MultiRecordLog,
+    /// Not while it is closed.
+    log: Option<MultiRecordLog>,
     outside: Outside,
     next: u64,
 }
 
 pub fn open(dir: &Path) -> anyhow::Result<Box<dyn Peer>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let policy = SyncPolicy::OnDelay(Duration::from_secs(3600));
-    let mut log = runtime.block_on(MultiRecordLog::open_with_prefs(dir, policy))?;
+    let mut log = open_log(&runtime, dir)?;
     runtime.block_on(log.create_queue("one"))?;
     for at in 0..FAN_OUT {
         runtime.block_on(log.create_queue(&many(at)))?;
     }
     let state = State {
         runtime,
-        log,
+        log: Some(log),
         outside: Outside::of(dir),
         next: 0,
     };
     Ok(Box::new(Mrecordlog {
+        dir: dir.to_owned(),
         state: Mutex::new(state),
     }))
+}
+
+fn open_log(runtime: &Runtime, dir: &Path) -> anyhow::Result<MultiRecordLog> {
+    let policy = SyncPolicy::OnDelay(Duration::from_secs(3600));
+    Ok(runtime.block_on(MultiRecordLog::open_with_prefs(dir, policy))?)
 }
 
 fn many(at: usize) -> String {
@@ -66,14 +75,20 @@ impl Mrecordlog {
 impl State {
     fn append(&mut self, queue: &str, body: &[u8], count: usize) -> anyhow::Result<()> {
         let bodies = std::iter::repeat_n(body, count);
-        self.runtime
-            .block_on(self.log.append_records(queue, None, bodies))?;
+        let (runtime, log) = self.parts()?;
+        runtime.block_on(log.append_records(queue, None, bodies))?;
         Ok(())
     }
 
     fn sync(&mut self) -> anyhow::Result<()> {
-        self.runtime.block_on(self.log.sync())?;
+        let (runtime, log) = self.parts()?;
+        runtime.block_on(log.sync())?;
         self.outside.sync()
+    }
+
+    fn parts(&mut self) -> anyhow::Result<(&Runtime, &mut MultiRecordLog)> {
+        let log = self.log.as_mut().context("it is closed")?;
+        Ok((&self.runtime, log))
     }
 }
 
@@ -100,21 +115,37 @@ impl Peer for Mrecordlog {
         let mut state = self.locked();
         let mut taken = Taken::default();
         let mut last = None;
-        for (position, body) in state.log.range("one", state.next..).map_err(missing)?.take(count) {
+        let next = state.next;
+        let (runtime, log) = state.parts()?;
+        for (position, body) in log.range("one", next..).map_err(missing)?.take(count) {
             taken.add(&body);
             last = Some(position);
         }
         if let Some(last) = last {
-            state.next = last + 1;
-            let State { runtime, log, .. } = &mut *state;
             runtime.block_on(log.truncate("one", last))?;
+            state.next = last + 1;
         }
         Ok(taken)
     }
 
+    fn close(&mut self) -> anyhow::Result<()> {
+        let mut state = self.locked();
+        state.sync()?;
+        state.log = None;
+        // It is made anew, so that no file is held open.
+        state.outside = Outside::of(&self.dir);
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> anyhow::Result<()> {
+        let mut state = self.locked();
+        state.log = Some(open_log(&state.runtime, &self.dir)?);
+        Ok(())
+    }
+
     fn clear(&mut self) -> anyhow::Result<()> {
         let mut state = self.locked();
-        let State { runtime, log, .. } = &mut *state;
+        let (runtime, log) = state.parts()?;
         let names: Vec<String> = log.list_queues().map(str::to_owned).collect();
         for name in names {
             let last = log

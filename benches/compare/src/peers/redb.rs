@@ -2,14 +2,16 @@
 
 use crate::peer::{Description, Load, Peer, Taken};
 use crate::workload::{Durability as Wanted, FAN_OUT, Target};
+use anyhow::Context;
 use redb::{Database, Durability, ReadableTable, TableDefinition, WriteTransaction};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub const DESCRIPTION: Description = Description {
     name: "redb",
     package: "redb",
     settings: "a table for each queue with keys of 8 bytes, default cache; fan-out is the body once and an empty reference in each of ten \
                tables",
+    memory: "a cache of 1 GiB (its default), and the system's page cache",
     durability: "a transaction with Durability::Immediate (fdatasync); buffered: Durability::None, and an Immediate one at the end. Transactions \
                  are atomic, also over tables; one writer at a time",
 };
@@ -17,17 +19,26 @@ pub const DESCRIPTION: Description = Description {
 const ONE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("one");
 
 struct Redb {
-    database: Database,
+    dir: PathBuf,
+    database: Option<Database>,
 }
 
 pub fn open(dir: &Path) -> anyhow::Result<Box<dyn Peer>> {
-    let database = Database::create(dir.join("data.redb"))?;
-    Ok(Box::new(Redb { database }))
+    Ok(Box::new(Redb {
+        dir: dir.to_owned(),
+        database: Some(database(dir)?),
+    }))
+}
+
+/// Made if it is not there.
+fn database(dir: &Path) -> anyhow::Result<Database> {
+    Ok(Database::create(dir.join("data.redb"))?)
 }
 
 impl Redb {
     fn begin(&self, wanted: Wanted) -> anyhow::Result<WriteTransaction> {
-        let mut transaction = self.database.begin_write()?;
+        let database = self.database.as_ref().context("it is closed")?;
+        let mut transaction = database.begin_write()?;
         transaction.set_durability(match wanted {
             Wanted::Synced => Durability::Immediate,
             Wanted::Buffered => Durability::None,
@@ -82,6 +93,16 @@ impl Peer for Redb {
         }
         transaction.commit()?;
         Ok(taken)
+    }
+
+    fn close(&mut self) -> anyhow::Result<()> {
+        self.database = None;
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> anyhow::Result<()> {
+        self.database = Some(database(&self.dir)?);
+        Ok(())
     }
 
     fn clear(&mut self) -> anyhow::Result<()> {

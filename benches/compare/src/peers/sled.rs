@@ -12,6 +12,7 @@ pub const DESCRIPTION: Description = Description {
     package: "sled",
     settings: "the last stable version; one tree with keys of 16 bytes (queue, place), Mode::HighThroughput, no flush by the clock, cache of \
                1 GiB; fan-out is the body once and ten empty references",
+    memory: "its cache of 1 GiB, and the system's page cache",
     durability: "apply_batch, then flush() where a batch is to be synced and at the end; as that is sync_file_range on Linux, which flushes \
                  no device cache and no metadata, the program adds an fdatasync of its file. Batches are atomic",
 };
@@ -104,6 +105,18 @@ impl Peer for Sled {
         self.db()?.apply_batch(batch)?;
         self.taken.store(next, Ordering::Relaxed);
         Ok(taken)
+    }
+
+    fn close(&mut self) -> anyhow::Result<()> {
+        self.settle()?;
+        self.db = None;
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> anyhow::Result<()> {
+        self.db = Some(database(&self.dir)?);
+        self.file = file(&self.dir)?;
+        Ok(())
     }
 
     fn clear(&mut self) -> anyhow::Result<()> {

@@ -12,6 +12,7 @@ pub const DESCRIPTION: Description = Description {
     package: "yaque",
     settings: "segments of 64 MiB (default 4), try_send_batch, try_recv_batch_up_to, no state saved while receiving; ten queues for \
                fan-out, each with a copy",
+    memory: "the system's page cache",
     durability: "yaque never syncs: the program syncs its files from outside (fdatasync of its files, fsync of the \
                  directory for new ones). No checksums; a batch is not atomic over a crash, nor over queues; which messages \
                  were received is saved when the measurement ends",
@@ -100,6 +101,17 @@ impl Peer for Yaque {
         }
         received.commit()?;
         Ok(taken)
+    }
+
+    fn close(&mut self) -> anyhow::Result<()> {
+        self.settle()?;
+        self.queues.clear();
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> anyhow::Result<()> {
+        self.queues = queues(&self.dir)?;
+        Ok(())
     }
 
     fn clear(&mut self) -> anyhow::Result<()> {
