@@ -89,19 +89,29 @@ impl Copied {
         }
     }
 
-    /// Appends these bytes, and returns where they begin.
-    fn extend(&mut self, more: &[u8]) -> usize {
-        let start = self.bytes().len();
+    /// Appends the parts of a message, and returns where they begin.
+    fn extend(&mut self, properties: &[u8], body: &[u8]) -> usize {
         match self {
-            Self::Few { bytes, len } if start + more.len() <= FEW_BYTES => {
-                bytes[start..start + more.len()].copy_from_slice(more);
-                *len += more.len();
+            Self::Many(bytes) => {
+                let start = bytes.len();
+                bytes.extend_from_slice(properties);
+                bytes.extend_from_slice(body);
+                start
             }
-            // What was to be shared may have to be copied after all.
-            Self::Few { bytes, len } => *self = Self::Many([&bytes[..*len], more].concat()),
-            Self::Many(bytes) => bytes.extend_from_slice(more),
+            Self::Few { bytes, len } => {
+                let (start, middle) = (*len, *len + properties.len());
+                let end = middle + body.len();
+                if end <= FEW_BYTES {
+                    bytes[start..middle].copy_from_slice(properties);
+                    bytes[middle..end].copy_from_slice(body);
+                    *len = end;
+                } else {
+                    // What was to be shared may have to be copied after all.
+                    *self = Self::Many([&bytes[..start], properties, body].concat());
+                }
+                start
+            }
         }
-        start
     }
 }
 
@@ -184,8 +194,7 @@ impl Memory {
     }
 
     fn copy(&mut self, content: Content, message: &StoredMessage<'_>) -> Content {
-        let start = self.copied.extend(message.properties);
-        self.copied.extend(message.body);
+        let start = self.copied.extend(message.properties, message.body);
         Content { start, ..content }
     }
 
@@ -257,7 +266,9 @@ mod tests {
     fn copies_begin_where_the_one_before_ends_however_many_there_are() {
         for capacity in [0, FEW_BYTES, FEW_BYTES + 1] {
             let mut copied = Copied::with_capacity(capacity);
-            let starts: Vec<_> = (0..10).map(|byte| copied.extend(&[byte; 10])).collect();
+            let starts: Vec<_> = (0..10)
+                .map(|byte| copied.extend(&[byte; 3], &[byte; 7]))
+                .collect();
             assert_eq!(starts, (0..10).map(|copy| copy * 10).collect::<Vec<_>>());
             let expected: Vec<_> = (0..10).flat_map(|byte| [byte; 10]).collect();
             assert_eq!(copied.bytes(), expected);

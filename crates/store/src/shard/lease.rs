@@ -15,6 +15,7 @@ use super::{Shard, unlogged};
 use crate::builder::SealedBlock;
 use crate::disk::Disk;
 use crate::error::{AppendError, PoisonCause};
+use crate::format::byte_count;
 use crate::format::record::{self, AckReason, Range};
 use crate::ids::{BlockNumber, Lsn, QueueId, Seq};
 use crate::index::pages::DamagedPage;
@@ -108,6 +109,12 @@ impl Source {
         }
     }
 
+    /// The addresses of its bytes.
+    fn extent(&self) -> std::ops::Range<Lsn> {
+        let first = self.first_lsn();
+        first..first.plus(byte_count(self.bytes().len()))
+    }
+
     fn first_lsn(&self) -> Lsn {
         match self {
             Self::Block(block) => block.header.lsn,
@@ -117,11 +124,7 @@ impl Source {
     }
 
     fn contains(&self, lsn: Lsn) -> bool {
-        match self {
-            Self::Block(block) => block.contains(lsn),
-            Self::Piece(piece) => piece.contains(lsn),
-            Self::Stretch(stretch) => stretch.at(lsn, 1).is_some(),
-        }
+        self.extent().contains(&lsn)
     }
 }
 

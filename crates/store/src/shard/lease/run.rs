@@ -5,8 +5,9 @@
 //! - A run is what its entries would have been one by one.
 //! - It ends before the first entry that is no message, or is expired: the walk entry by entry (`lease`) decides about that.
 
-use super::{COLD, Lease, Sources, source_of};
+use super::{COLD, Lease, Source, Sources, source_of};
 use crate::disk::{Disk, Now};
+use crate::format::disk_len;
 use crate::ids::{Lsn, Seq};
 use crate::index::page::{self, ENTRIES};
 use crate::index::pages::{DamagedPage, Pages};
@@ -14,6 +15,7 @@ use crate::queue::Queue;
 use crate::ring::Ring;
 use crate::segments::Segments;
 use crate::units::Units;
+use std::ops::Range;
 
 /// How much is still wanted, and where it goes.
 pub(super) struct Taking<'a, D: Disk> {
@@ -24,6 +26,8 @@ pub(super) struct Taking<'a, D: Disk> {
     pub sources: &'a mut Sources,
     /// The place of the segment that was pinned last.
     pinned: Option<usize>,
+    /// The addresses that the newest of the sources holds.
+    newest: Range<Lsn>,
     messages_left: u64,
     bytes_left: u64,
     pub taken: u64,
@@ -45,6 +49,7 @@ impl<'a, D: Disk> Taking<'a, D> {
             out,
             sources,
             pinned: None,
+            newest: Lsn::new(0)..Lsn::new(0),
             messages_left: messages_max,
             bytes_left: bytes_max,
             taken: 0,
@@ -57,6 +62,7 @@ impl<'a, D: Disk> Taking<'a, D> {
     }
 
     /// Takes an entry, whose lease the queue has counted or will.
+    #[inline]
     pub(super) fn take(&mut self, seq: u64, entry: &page::Entry, redelivered: bool) {
         let source = self.hold(entry.lsn);
         self.out.push(Lease {
@@ -72,11 +78,22 @@ impl<'a, D: Disk> Taking<'a, D> {
     }
 
     /// Sees that the message at `lsn` can be read without the lock.
+    #[inline]
     fn hold(&mut self, lsn: Lsn) -> u32 {
+        if self.newest.contains(&lsn) {
+            return disk_len(self.sources.blocks.len() - 1);
+        }
+        self.find(lsn)
+    }
+
+    fn find(&mut self, lsn: Lsn) -> u32 {
         let source = source_of(self.ring, self.units, self.sources, lsn);
-        if source == COLD && lsn.is_unlogged() {
+        if source != COLD {
+            let newest = self.sources.blocks.last();
+            self.newest = newest.map_or_else(|| self.newest.clone(), Source::extent);
+        } else if lsn.is_unlogged() {
             self.sources.pin_spilled(self.units, lsn);
-        } else if source == COLD && !self.pinned.is_some_and(|index| self.segments.holds(index, lsn)) {
+        } else if !self.pinned.is_some_and(|index| self.segments.holds(index, lsn)) {
             self.pinned = self.segments.index_of(lsn);
             let pinned = self.pinned.map(|index| self.segments.at_mut(index).file.pin());
             self.sources.pins.extend(pinned);
