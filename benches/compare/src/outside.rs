@@ -5,6 +5,7 @@
 
 use anyhow::Context;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -35,9 +36,10 @@ impl Outside {
         self.files.retain(|path, _| names.contains(path));
         let mut is_new = false;
         for path in names {
-            if !self.files.contains_key(&path) {
-                let file = File::open(&path).with_context(|| path.display().to_string())?;
-                self.files.insert(path, file);
+            if let Entry::Vacant(place) = self.files.entry(path) {
+                let path = place.key();
+                let file = File::open(path).with_context(|| path.display().to_string())?;
+                place.insert(file);
                 is_new = true;
             }
         }
