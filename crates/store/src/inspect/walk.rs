@@ -70,6 +70,17 @@ impl<D: Disk> Walk<D> {
         })
     }
 
+    /// The same, but from this address on.
+    pub(super) fn from(mut self, at: Lsn) -> Self {
+        self.at = at;
+        self
+    }
+
+    /// The address at which the next stretch begins.
+    pub(super) const fn at(&self) -> Lsn {
+        self.at
+    }
+
     /// Where in the file the next stretch begins.
     pub(super) fn offset(&self) -> u64 {
         self.offset_of(self.at)

@@ -5,7 +5,9 @@ use crate::support::{
     publish_transient_logged, queue, rest, segment_name,
 };
 use logpond_store::disk::{Disk, RealDisk, WriteMode};
-use logpond_store::inspect::{Finding, Inspector, Part, RecordKind, VerifyReport, plan, repair, verify};
+use logpond_store::inspect::{
+    Finding, Inspector, Part, Progress, RecordKind, Stage, VerifyReport, plan, repair, verify,
+};
 use logpond_store::{LostEntries, Options, QueueId, Seq, TornRange};
 use std::path::Path;
 
@@ -385,4 +387,40 @@ fn a_repair_takes_only_a_damaged_checkpoint_away_when_the_other_one_is_sound() {
     assert_sound(&look(dir.path()));
     let (_store, report) = open(dir.path());
     assert!(!report.index_rebuilt);
+}
+
+/// Does something when the look at the log has come so far.
+struct When<F: FnOnce()> {
+    offset: u64,
+    then: Option<F>,
+}
+
+impl<F: FnOnce()> Progress for When<F> {
+    fn reached(&mut self, stage: Stage, done: u64, _total: u64) {
+        if stage == Stage::Journal
+            && done >= self.offset
+            && let Some(then) = self.then.take()
+        {
+            then();
+        }
+    }
+}
+
+#[test]
+fn what_is_written_behind_the_look_is_no_damage_for_what_follows_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_with(dir.path(), no_checkpoints());
+    let orders = queue(&store);
+    publish(&store, &[orders], &[&[7; 3000]]);
+    rest(&store);
+    // The first segment has been looked at when it is filled, and the next one is begun.
+    let mut progress = When {
+        offset: Options::tiny().segment_bytes,
+        then: Some(|| (0..20).for_each(|_| publish(&store, &[orders], &[&[8; 5000]]))),
+    };
+    let disk = RealDisk::open(dir.path(), WriteMode::DirectDsync).unwrap();
+    let report = verify(&disk, &mut progress).unwrap();
+    assert!(progress.then.is_none(), "it was written while it was looked at");
+    assert_eq!((report.findings, report.lost), (vec![], vec![]));
+    assert!(report.blocks > 10, "{}", report.blocks);
 }
