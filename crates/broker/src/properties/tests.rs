@@ -1,3 +1,5 @@
+//! Properties, taken apart and put together.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! The past of a message, told and read again: counts, order, and what a client made up.
+
 use super::*;
 
 fn death(queue: &str, reason: Reason) -> Death {
