@@ -1,11 +1,11 @@
 //! An engine with threads on the simulated disk.
 
-use super::stepped::{come_to_rest, durable_queue, message_for, publish_all};
+use super::stepped::{come_to_rest, durable_queue, lease, message_for, publish_all};
 use super::*;
-use crate::QueueId;
 use crate::disk::sim::{FaultPlan, SimDisk};
 use crate::options::Options;
-use crate::shard::Applied;
+use crate::shard::{Applied, NewMessage};
+use crate::{Persistence, QueueId};
 use std::sync::{OnceLock, mpsc};
 use std::task::Wake;
 use std::time::Duration;
@@ -195,6 +195,31 @@ fn nothing_is_copied_that_the_index_has_no_page_to_point_at() {
         engine.wait_durable(purged.unwrap().1).unwrap();
     }
     assert_eq!(come_to_rest(&engine, &disk).copies, 120);
+}
+
+#[test]
+fn the_log_says_nothing_of_a_queue_behind_its_end() {
+    let disk = SimDisk::new(1);
+    let (engine, _) = Engine::open(disk.clone(), Options::tiny(), ()).unwrap();
+    let queue = durable_queue(&engine);
+    let queues = [queue];
+    let fleeting = NewMessage {
+        persistence: Persistence::Transient,
+        ..message_for(&queues, &[b"fleeting"])
+    };
+    let block = publish_all(&engine, [fleeting, message_for(&queues, &[b"kept"])]);
+    engine.wait_durable(block).unwrap();
+    drop(engine);
+
+    let (engine, _) = Engine::open(disk, Options::tiny(), ()).unwrap();
+    assert_eq!(lease(&engine, queue, 10), [1]);
+    assert!(engine.lock().shard().state.forgotten.contains_key(&queue));
+    let deleted = engine.lock().shard().delete_queue(queue).unwrap();
+    engine.wait_durable(deleted).unwrap();
+    while engine.step() {}
+    let mut guard = engine.lock();
+    assert!(guard.shard().state.forgotten.is_empty());
+    assert_eq!(guard.shard().building(), deleted.next(), "nothing came behind it");
 }
 
 #[test]

@@ -40,6 +40,11 @@ impl<D: Disk> Shard<D> {
     pub(super) fn bury_forgotten(&mut self, now: Now) {
         while let Some(mut first) = self.state.forgotten.first_entry() {
             let queue = *first.key();
+            if self.state.queues.open(queue).is_none() {
+                // Nothing is to be said of a queue behind its end: a rebuild that does not know the end any more would expect its name.
+                first.remove();
+                continue;
+            }
             let ranges: Vec<(u64, u64)> = ranges_of(first.get()).take(RANGES_AT_ONCE).collect();
             for (start, end) in &ranges {
                 first.get_mut().remove_range(*start..*end);
