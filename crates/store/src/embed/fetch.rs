@@ -133,11 +133,18 @@ impl<D: Disk> Store<D> {
             shard.set_time(self.now());
         }
         let Notes { leases, sources, .. } = notes;
+        let waiting = shard.waiting_lazily();
         let outcome = shard.lease(queue, messages_max, FETCH_BYTES_MAX, leases, sources);
+        // What expired on the way is to be written, too; acknowledgements ride with it, and rely on somebody having said so.
+        let is_first = shard.waiting_lazily().is_some_and(|block| waiting != Some(block));
         then(
             hub,
             !matches!(outcome, Ok(LeaseOutcome::Empty | LeaseOutcome::Pending(_))),
         );
+        drop(guard);
+        if is_first {
+            self.engine().commit(0);
+        }
         outcome.map_err(|error| FetchError::refused(queue, error))
     }
 

@@ -3,6 +3,7 @@
 use super::{Batch, Delivery, Message, Queue, QueueOptions, Store};
 use crate::Options;
 use crate::disk::sim::SimDisk;
+use crate::engine::stepped::wakes_journal;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -99,6 +100,22 @@ fn acknowledgements_wait_for_company_unless_their_ticket_is_awaited() {
     assert!(is_due());
     while store.engine().step() {}
     assert!(matches!(ticket.poll(&mut context), Poll::Ready(Ok(_))));
+}
+
+#[test]
+fn a_fetch_that_passes_over_what_expired_tells_the_journal() {
+    let disk = SimDisk::new(1);
+    let (store, _) = Store::open_on(disk.clone(), Options::tiny()).unwrap();
+    let options = QueueOptions {
+        time_to_live_ms: Some(10),
+        ..QueueOptions::default()
+    };
+    let queue = store.queue("orders", options).unwrap();
+    publish(&store, &queue, Message::new("late"));
+    while store.engine().step() {}
+    disk.advance(20);
+    let told = wakes_journal(store.engine(), || assert!(queue.fetch(1).unwrap().is_empty()));
+    assert!(told, "acknowledgements that come now ride with that block");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::{Counters, Engine};
 use crate::disk::sim::SimDisk;
+use crate::follower::Follower;
 use crate::ids::QueueId;
 use crate::queue::QueueDurability;
 use crate::shard::{LeaseOutcome, NewMessage, Sources};
@@ -70,4 +71,11 @@ pub(crate) fn come_to_rest(engine: &Engine<SimDisk>, disk: &SimDisk) -> Counters
         disk.advance(150);
     }
     engine.counters()
+}
+
+/// Whether the journal thread, asleep until somebody wakes it, would be woken by what is done.
+pub(crate) fn wakes_journal<F: Follower<SimDisk>>(engine: &Engine<SimDisk, F>, done: impl FnOnce()) -> bool {
+    engine.inner.lock().journal_sleeps_until = Some(u64::MAX);
+    done();
+    engine.inner.lock().journal_sleeps_until.take().is_none()
 }
