@@ -111,6 +111,8 @@ fn a_fetch_that_passes_over_what_expired_tells_the_journal() {
         ..QueueOptions::default()
     };
     let queue = store.queue("orders", options).unwrap();
+    publish(&store, &queue, Message::new("early"));
+    fetch_one(&queue).ack().unwrap();
     publish(&store, &queue, Message::new("late"));
     while store.engine().step() {}
     disk.advance(20);
