@@ -115,7 +115,7 @@ pub enum Command<'a> {
         /// One message or all up to the tag.
         extent: Extent,
     },
-    /// `basic.nack`, and `basic.reject` with [`Extent::One`].
+    /// `basic.nack`.
     Nack {
         /// The channel that received the message.
         channel: ChannelId,
@@ -126,6 +126,15 @@ pub enum Command<'a> {
         /// What happens to the messages.
         give_back: GiveBack,
     },
+    /// `basic.reject`.
+    Reject {
+        /// The channel that received the message.
+        channel: ChannelId,
+        /// The delivery tag.
+        tag: u64,
+        /// What happens to the message.
+        give_back: GiveBack,
+    },
 }
 
 impl Command<'_> {
@@ -133,7 +142,7 @@ impl Command<'_> {
     pub fn channel(&self) -> ChannelId {
         match self {
             Self::Publish(publish) => publish.channel,
-            Self::Ack { channel, .. } | Self::Nack { channel, .. } => *channel,
+            Self::Ack { channel, .. } | Self::Nack { channel, .. } | Self::Reject { channel, .. } => *channel,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::Core;
 use super::channel::Mode;
 use crate::acquired::Return;
 use crate::broker::Broker;
-use crate::command::ChannelId;
+use crate::command::{ChannelId, GiveBack};
 use crate::consumer::ConsumerKey;
 use crate::outbox::{OutRun, Position};
 use crate::queue_policy::QueuePolicy;
@@ -33,6 +33,16 @@ pub(super) enum Outcome {
     Requeued,
     /// It goes back, and somebody has failed with it.
     Failed,
+}
+
+impl From<GiveBack> for Outcome {
+    fn from(give_back: GiveBack) -> Self {
+        match give_back {
+            GiveBack::Requeue => Self::Requeued,
+            GiveBack::Fail => Self::Failed,
+            GiveBack::Drop => Self::Dropped,
+        }
+    }
 }
 
 /// A session and the locked shard.

@@ -38,7 +38,7 @@ use crate::acquired::AcquiredCounts;
 use crate::auth::{Action, Login};
 use crate::broker::Broker;
 use crate::census::Admission;
-use crate::command::{Body, ChannelId, Command, GiveBack};
+use crate::command::{Body, ChannelId, Command, Extent};
 use crate::consumer::ConsumerKey;
 use crate::effect::{Flow, Returned};
 use crate::errors::{AmqpError, Answer, ReplyCode, Scope, access_refused, precondition_failed};
@@ -188,7 +188,7 @@ impl<D: Disk> Session<D> {
     }
 
     /// Applies a batch of commands in order, under one lock. `parts` are the slices that [`Body::Parts`]
-    /// refers to. `returned` is called for each mandatory message without a queue, `failed` for a channel or
+    /// refers to. `returned` is called for each mandatory message without a queue, `failed` for a command's channel or
     /// connection error; after one, later commands of that channel are ignored and the channel counts as closed.
     pub fn apply(
         &mut self,
@@ -196,7 +196,7 @@ impl<D: Disk> Session<D> {
         parts: &[&[u8]],
         now: Now,
         returned: &mut impl FnMut(&Returned<'_>),
-        failed: &mut impl FnMut(ChannelId, AmqpError),
+        failed: &mut impl FnMut(&Command<'_>, AmqpError),
     ) -> Flow {
         self.last_now = now;
         if self.core.state != Life::Open || commands.is_empty() {
@@ -219,19 +219,17 @@ impl<D: Disk> Session<D> {
                     tag,
                     extent,
                     give_back,
-                } => {
-                    let outcome = match give_back {
-                        GiveBack::Requeue => Outcome::Requeued,
-                        GiveBack::Fail => Outcome::Failed,
-                        GiveBack::Drop => Outcome::Dropped,
-                    };
-                    locked.settle_tags(*channel, *tag, *extent, outcome)
-                }
+                } => locked.settle_tags(*channel, *tag, *extent, (*give_back).into()),
+                Command::Reject {
+                    channel,
+                    tag,
+                    give_back,
+                } => locked.settle_tags(*channel, *tag, Extent::One, (*give_back).into()),
             };
             if let Err(error) = outcome {
                 let scope = error.scope;
                 locked.end_channel(command.channel());
-                failed(command.channel(), error);
+                failed(command, error);
                 if scope == Scope::Connection {
                     locked.core.state = Life::Failed;
                     break;

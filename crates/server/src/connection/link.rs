@@ -11,8 +11,8 @@
 use std::sync::Arc;
 
 use logpond_amqp::{
-    ChannelId, Frame, FrameKind, Method, ReplyCode, encode_heartbeat, method, parse_ack, parse_frame,
-    parse_publish,
+    ChannelId, Frame, FrameKind, Method, MethodId, ReplyCode, encode_heartbeat, method, parse_ack,
+    parse_frame, parse_publish,
 };
 use logpond_broker as broker;
 use logpond_broker::{Body, Command, Extent, Flow, GiveBack, Publish};
@@ -300,11 +300,11 @@ impl Link {
             parts,
             now,
             &mut |returned| encode_return(out, returned, parts, frame_max),
-            &mut |channel, error| failures.push((channel, error)),
+            &mut |command, error| failures.push((command.channel(), Failure::from(error).by(id_of(command)))),
         );
         batch.clear();
-        for (channel, error) in failures {
-            self.fail(ChannelId::new(channel.get()), error.into());
+        for (channel, failure) in failures {
+            self.fail(ChannelId::new(channel.get()), failure);
         }
     }
 
@@ -411,14 +411,23 @@ fn hot<'b>(channel: ChannelId, method: &Method<'b>) -> Option<Command<'b>> {
             extent: Extent::from_multiple(nack.multiple),
             give_back: GiveBack::from_nack(nack.requeue),
         },
-        Method::BasicReject(reject) => Command::Nack {
+        Method::BasicReject(reject) => Command::Reject {
             channel,
             tag: reject.delivery_tag,
-            extent: Extent::One,
             give_back: GiveBack::from_reject(reject.requeue),
         },
         _ => return None,
     })
+}
+
+/// The numbers of a command's method, for `close`.
+fn id_of(command: &Command<'_>) -> MethodId {
+    match command {
+        Command::Publish(_) => method::basic::Publish::ID,
+        Command::Ack { .. } => method::basic::Ack::ID,
+        Command::Nack { .. } => method::basic::Nack::ID,
+        Command::Reject { .. } => method::basic::Reject::ID,
+    }
 }
 
 fn is_publish(frame: &Frame<'_>) -> bool {

@@ -1,6 +1,7 @@
 //! Errors end a channel, and only that one.
 
-use logpond_amqp::{ChannelId, Method, Table, TableWriter, Value, method};
+use logpond_amqp::{ChannelId, Method, MethodId, Table, TableWriter, Value, encode_content, method};
+use rstest::rstest;
 
 use crate::client::{Client, ONE, ZERO, declare, publish, short};
 use crate::served::Served;
@@ -18,6 +19,54 @@ async fn a_missing_exchange_closes_the_channel_and_the_connection_lives() {
     client.declare(TWO, "q").await;
     client.open_another(ONE).await;
     client.declare(ONE, "q").await;
+}
+
+#[rstest]
+#[case::publish(Method::BasicPublish(method::basic::Publish { exchange: short("nowhere"), routing_key: short("k"), mandatory: false, immediate: false }))]
+#[case::ack(Method::BasicAck(method::basic::Ack { delivery_tag: 9, multiple: false }))]
+#[case::nack(Method::BasicNack(method::basic::Nack { delivery_tag: 9, multiple: false, requeue: false }))]
+#[case::reject(Method::BasicReject(method::basic::Reject { delivery_tag: 9, requeue: false }))]
+#[case::get(Method::BasicGet(method::basic::Get { queue: short("missing"), no_ack: true }))]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_of_a_channel_names_the_method_at_fault(#[case] method: Method<'_>) {
+    let served = Served::start().await;
+    let mut client = Client::open_channel(served.address).await;
+    let mut bytes = Vec::new();
+    method.encode(ONE, &mut bytes);
+    if method.id() == method::basic::Publish::ID {
+        encode_content(&mut bytes, ONE, &[0, 0], b"x", 4096);
+    }
+    client.write(&bytes).await;
+    let received = client.receive().await;
+    let Method::ChannelClose(close) = received.method() else {
+        panic!("{:?}", received.method())
+    };
+    assert_eq!(MethodId::new(close.class_id, close.method_id), method.id());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_of_the_connection_names_the_publish_at_fault() {
+    let served = Served::start().await;
+    let mut client = Client::open_channel(served.address).await;
+    let immediate = method::basic::Publish {
+        exchange: short(""),
+        routing_key: short("q"),
+        mandatory: false,
+        immediate: true,
+    };
+    let mut bytes = Vec::new();
+    immediate.encode(ONE, &mut bytes);
+    encode_content(&mut bytes, ONE, &[0, 0], b"x", 4096);
+    client.write(&bytes).await;
+    let received = client.receive().await;
+    let Method::ConnectionClose(close) = received.method() else {
+        panic!("{:?}", received.method())
+    };
+    assert_eq!(&*close.reply_text.to_string(), "NOT_IMPLEMENTED - immediate=true");
+    assert_eq!(
+        MethodId::new(close.class_id, close.method_id),
+        method::basic::Publish::ID
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

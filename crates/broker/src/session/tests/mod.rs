@@ -183,7 +183,7 @@ impl Client {
                 };
                 returned.push(String::from_utf8(body.to_vec()).unwrap());
             },
-            &mut |channel, error| failed.push((channel, error)),
+            &mut |command, error| failed.push((command.channel(), error)),
         )
     }
 
