@@ -36,9 +36,10 @@ pub(super) struct Tuning {
 }
 
 impl Tuning {
-    /// The longest payload of a frame.
+    /// The longest payload of a client's frame. Its overhead is not subtracted: there are clients that forget it, and RabbitMQ
+    /// lets them.
     pub fn payload_max(&self) -> u32 {
-        self.frame_max - logpond_amqp::limits::FRAME_OVERHEAD_BYTES
+        self.frame_max
     }
 }
 

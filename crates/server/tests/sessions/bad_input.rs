@@ -49,7 +49,7 @@ fn joined(parts: &[Vec<u8>]) -> Vec<u8> {
 #[case::wrong_end(501, b"\x01\x00\x01\x00\x00\x00\x04\x00\x14\x00\x0b\x00".to_vec())]
 #[case::unknown_kind(501, b"\x05\x00\x01\x00\x00\x00\x00\xce".to_vec())]
 #[case::four_gigabytes(501, b"\x01\x00\x01\xff\xff\xff\xff".to_vec())]
-#[case::one_more_than_agreed(501, b"\x03\x00\x01\x00\x01\xff\xf9".to_vec())]
+#[case::one_more_than_agreed(501, b"\x03\x00\x01\x00\x02\x00\x01".to_vec())]
 #[case::heartbeat_with_payload(501, frame(8, 0, b"x"))]
 #[case::no_method_id(501, frame(1, 1, b"\x00\x14"))]
 #[case::unknown_class(503, frame(1, 1, &[0x7f, 0, 0, 1]))]

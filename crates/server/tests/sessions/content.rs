@@ -33,6 +33,18 @@ async fn a_body_comes_back_as_it_went(#[case] len: usize) {
     }
 }
 
+/// AMQPStorm takes the largest frame for the largest payload.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_may_be_longer_than_agreed_by_its_overhead() {
+    let served = Served::start().await;
+    let mut client = Client::open_channel(served.address).await;
+    client.declare(ONE, "q").await;
+    let bytes = publish(ONE, "", "q", &body(300_000), FRAME_MAX + 8);
+    assert!(bytes.len() < 300_000 + 3 * 8 + 100, "the body takes three frames");
+    client.write(&bytes).await;
+    assert!(client.get(ONE, "q").await == Some(body(300_000)));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_may_come_octet_by_octet() {
     let served = Served::start().await;
