@@ -18,6 +18,8 @@ pub const UNAUTHENTICATED_BYTES_MAX: usize = 16 * 1024;
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long we wait for `close-ok` after we sent `connection.close`.
 pub const CLOSE_OK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client may take to close its socket after our `close-ok`; until then what it still sends is dropped.
+pub const LINGER_TIME: Duration = Duration::from_secs(30);
 /// How long an unauthenticated peer waits for its refusal, so that guessing passwords is slow.
 pub const REFUSAL_DELAY: Duration = Duration::from_secs(1);
 /// How long a peer that speaks another protocol has to take our answer before the connection is reset.

@@ -22,7 +22,9 @@ use super::heartbeat::{Beat, Heartbeat};
 use super::link::{Life, Link};
 use super::output::{Output, Written, equip, release};
 use super::wire::Wire;
-use crate::limits::{CLOSE_OK_TIMEOUT, POLL_BYTES_MAX, SHUTDOWN_CLOSE_TIMEOUT, WRITE_BUFFER_BYTES};
+use crate::limits::{
+    CLOSE_OK_TIMEOUT, LINGER_TIME, POLL_BYTES_MAX, SHUTDOWN_CLOSE_TIMEOUT, WRITE_BUFFER_BYTES,
+};
 use crate::peer::PeerAddress;
 use crate::server::Shared;
 use crate::signal::Signal;
@@ -118,6 +120,32 @@ impl Task {
         match self.link.cause() {
             Some(cause) => tracing::warn!(client = %name, %cause, "connection ended"),
             None => tracing::info!(client = %name, "connection closed"),
+        }
+        if self.link.cause().is_none() && !self.is_peer_done {
+            let lingering = tokio::time::timeout(LINGER_TIME, self.linger());
+            tokio::select! {
+                // However it ended, there is nobody left to tell.
+                _ = lingering => {}
+                () = stop.reached(Phase::Draining) => {}
+            }
+        }
+    }
+
+    /// Drops what the client sent behind its close, until it has closed its socket too: a socket that is closed with bytes unread is
+    /// reset, and the client, which may still be writing, would never see our answer.
+    async fn linger(&mut self) -> io::Result<()> {
+        self.socket.shutdown().await?;
+        let socket = self.socket.socket();
+        loop {
+            socket.readable().await?;
+            let mut space = self.shared.buffers.take_reading();
+            let read = socket.try_read(&mut space.bytes);
+            self.shared.buffers.return_reading(space);
+            match read {
+                Ok(0) => return Ok(()),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => {}
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use logpond_amqp::{FrameKind, Method, method};
 use logpond_server::{OpenError, Server, StartError};
 
-use crate::client::{Client, ONE, short};
+use crate::client::{Client, FRAME_MAX, ONE, ZERO, publish, short};
 use crate::served::{Served, settings};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,6 +35,28 @@ async fn a_peer_that_answers_heartbeats_stays() {
         client.write(&[8, 0, 0, 0, 0, 0, 0, 0xCE]).await;
     }
     client.open_another_after_heartbeats(ONE).await;
+}
+
+/// amqplib's close overtakes the messages of its channels.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_sends_behind_its_close_does_not_cost_it_the_answer() {
+    let served = Served::start().await;
+    let mut client = Client::open_channel(served.address).await;
+    let mut bytes = Vec::new();
+    let close = method::connection::Close {
+        reply_code: 200,
+        reply_text: short("bye"),
+        class_id: 0,
+        method_id: 0,
+    };
+    close.encode(ZERO, &mut bytes);
+    for _ in 0..100 {
+        bytes.extend(publish(ONE, "", "q", &vec![7; 100_000], FRAME_MAX));
+    }
+    client.write(&bytes).await;
+    let answer = client.receive().await;
+    assert!(matches!(answer.method(), Method::ConnectionCloseOk(_)));
+    assert!(client.try_receive().await.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
