@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - Each capability is true, and is announced only because it is.
-//! - `version` is that of the RabbitMQ whose behaviour we follow, since clients branch on it; ours is `logpond_version`.
+//! - The keys are RabbitMQ's. `version` is that of the RabbitMQ whose behaviour we follow, since clients branch on it; ours stands in `information`.
 
 use logpond_amqp::{ShortStr, TableWriter, Value};
 
@@ -32,8 +32,14 @@ pub(super) fn write(out: &mut Vec<u8>, cluster_name: &str) {
         })
         .put(key("cluster_name"), Value::LongString(cluster_name.as_bytes()))
         .put(key("copyright"), text("Copyright (c) the Logpond contributors."))
-        .put(key("information"), text("Licensed under MIT or Apache-2.0."))
-        .put(key("logpond_version"), text(env!("CARGO_PKG_VERSION")))
+        .put(
+            key("information"),
+            text(concat!(
+                "Logpond ",
+                env!("CARGO_PKG_VERSION"),
+                ". Licensed under MIT or Apache-2.0."
+            )),
+        )
         .put(
             key("platform"),
             text(concat!("Rust ", env!("CARGO_PKG_RUST_VERSION"))),
