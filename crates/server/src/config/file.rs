@@ -19,6 +19,8 @@ pub struct ConfigFile {
     pub listen: Option<Vec<String>>,
     /// A definitions file to load at start.
     pub definitions: Option<PathBuf>,
+    /// The name that clients are told, for those that do what they do with RabbitMQ only where the server has that name.
+    pub product: Option<String>,
     /// `[defaults]`: the first user and vhost of a new data directory.
     pub defaults: Defaults,
     /// `[log]`.
@@ -201,6 +203,7 @@ impl ConfigFile {
             data,
             listen,
             definitions,
+            product,
             defaults,
             log,
             limits,
@@ -211,6 +214,7 @@ impl ConfigFile {
         replace(&mut self.data, data);
         replace(&mut self.listen, listen);
         replace(&mut self.definitions, definitions);
+        replace(&mut self.product, product);
         replace(&mut self.defaults.user, defaults.user);
         replace(&mut self.defaults.pass, defaults.pass);
         replace(&mut self.defaults.vhost, defaults.vhost);

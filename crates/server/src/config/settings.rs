@@ -76,6 +76,8 @@ pub struct Settings {
     pub listen: Vec<Listen>,
     /// Definitions to load at each start.
     pub definitions: Option<PathBuf>,
+    /// The server property `product`.
+    pub product: String,
     /// The user of a new data directory.
     pub default_user: DefaultUser,
     /// The vhost of a new data directory.
@@ -124,6 +126,7 @@ impl Settings {
             data,
             listen,
             definitions,
+            product,
             defaults,
             log,
             limits,
@@ -147,6 +150,7 @@ impl Settings {
             mechanisms,
             anonymous_user,
             definitions,
+            product: product.unwrap_or_else(|| "Logpond".to_owned()),
             default_user: DefaultUser {
                 name: defaulted(defaults.user, "RABBITMQ_DEFAULT_USER", "guest"),
                 password: defaulted(defaults.pass, "RABBITMQ_DEFAULT_PASS", "guest"),

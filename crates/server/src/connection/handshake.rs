@@ -170,7 +170,11 @@ impl Handshake {
 
     fn start(&mut self, out: &mut Vec<u8>) {
         let mut table = Vec::with_capacity(512);
-        server_properties::write(&mut table, &self.shared.cluster_name);
+        server_properties::write(
+            &mut table,
+            &self.shared.cluster_name,
+            &self.shared.settings.product,
+        );
         let mechanisms: Vec<_> = self.mechanisms().map(Mechanism::name).collect();
         method::connection::Start {
             version_major: 0,

@@ -22,7 +22,7 @@ const CAPABILITIES: [&str; 9] = [
 ];
 
 /// Appends the entries of the table.
-pub(super) fn write(out: &mut Vec<u8>, cluster_name: &str) {
+pub(super) fn write(out: &mut Vec<u8>, cluster_name: &str, product: &str) {
     let text = |text: &'static str| Value::LongString(text.as_bytes());
     TableWriter::new(out)
         .nested(key("capabilities"), |table| {
@@ -44,7 +44,7 @@ pub(super) fn write(out: &mut Vec<u8>, cluster_name: &str) {
             key("platform"),
             text(concat!("Rust ", env!("CARGO_PKG_RUST_VERSION"))),
         )
-        .put(key("product"), text("Logpond"))
+        .put(key("product"), Value::LongString(product.as_bytes()))
         .put(key("version"), text(RABBITMQ_VERSION));
 }
 

@@ -28,6 +28,22 @@ async fn both_mechanisms_lead_to_a_connection() {
     }
 }
 
+#[rstest]
+#[case("", b"Logpond")]
+#[case("product = 'RabbitMQ'", b"RabbitMQ")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_are_told_the_product_that_is_configured(#[case] more: &str, #[case] expected: &[u8]) {
+    let served = Served::start_with(more).await;
+    let mut client = Client::connect(served.address).await;
+    client.write(&PROTOCOL_HEADER).await;
+    let received = client.receive().await;
+    let Method::ConnectionStart(start) = received.method() else {
+        panic!("{:?}", received.method())
+    };
+    let product = start.server_properties.get(b"product");
+    assert_eq!(product, Some(Value::LongString(expected)));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_may_come_in_one_packet_or_octet_by_octet() {
     let served = Served::start().await;
