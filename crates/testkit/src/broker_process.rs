@@ -87,14 +87,13 @@ impl Launch {
             .spawn()
             .with_context(|| format!("cannot start {command:?}"))?;
         let stdout = child.stdout.take().expect("stdout is piped three lines above");
-        let address = address_in(stdout);
         Ok(Starting {
             process: BrokerProcess {
                 child,
                 address: None,
+                told: addresses_in(stdout),
                 executed,
             },
-            told: address,
             log: self.log(),
         })
     }
@@ -105,8 +104,8 @@ impl Launch {
     }
 }
 
-/// Reads what the broker prints, to its end, and passes on the first address.
-fn address_in(stdout: ChildStdout) -> mpsc::Receiver<SocketAddr> {
+/// Reads what the broker prints, to its end, and passes on the addresses.
+fn addresses_in(stdout: ChildStdout) -> mpsc::Receiver<SocketAddr> {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -128,7 +127,6 @@ fn address_of(line: &str) -> Option<SocketAddr> {
 /// A broker that was executed and does not listen yet.
 pub struct Starting {
     process: BrokerProcess,
-    told: mpsc::Receiver<SocketAddr>,
     log: PathBuf,
 }
 
@@ -136,7 +134,7 @@ impl Starting {
     /// Kills it, and says whether it had not listened yet.
     pub fn kill_before_listening(mut self) -> anyhow::Result<bool> {
         self.process.kill()?;
-        Ok(self.told.try_recv().is_err())
+        Ok(self.process.told.try_recv().is_err())
     }
 
     /// Process id of the broker.
@@ -146,7 +144,7 @@ impl Starting {
 
     /// Waits until it listens.
     pub fn wait(mut self, patience: Duration) -> anyhow::Result<BrokerProcess> {
-        match self.told.recv_timeout(patience) {
+        match self.process.told.recv_timeout(patience) {
             Ok(address) => {
                 self.process.address = Some(address);
                 Ok(self.process)
@@ -172,6 +170,7 @@ impl Starting {
 pub struct BrokerProcess {
     child: Child,
     address: Option<SocketAddr>,
+    told: mpsc::Receiver<SocketAddr>,
     executed: Instant,
 }
 
@@ -180,6 +179,12 @@ impl BrokerProcess {
     pub fn address(&self) -> SocketAddr {
         self.address
             .expect("only `Starting` has none, and does not hand itself out")
+    }
+
+    /// Where else it listens: the next address that it has told.
+    pub fn further_address(&self) -> anyhow::Result<SocketAddr> {
+        let address = self.told.recv_timeout(PATIENCE);
+        address.context("the broker has told no further address")
     }
 
     /// Its address as clients want it.

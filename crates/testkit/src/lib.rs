@@ -4,6 +4,7 @@
 pub mod backlog;
 pub mod bench;
 pub mod broker_process;
+pub mod conformance;
 pub mod crash;
 pub mod fault;
 pub mod flips;

@@ -8,6 +8,8 @@ use crate::process;
 use crate::workspace::Workspace;
 use crate::{artifacts, command_line::Arguments};
 use anyhow::Context;
+use serde::de::DeserializeOwned;
+use std::process::ExitStatus;
 
 /// What to look at, with its arguments.
 pub struct Call {
@@ -40,6 +42,20 @@ impl Call {
 
     /// Builds what is needed, runs the tool and returns what it found.
     pub fn run(&self, workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<Tally> {
+        let (status, mut tally): (_, Tally) = self.found(workspace, arguments)?;
+        if !status.success() && tally.failed == 0 {
+            tally.failed = 1;
+            tally.detail = format!("{status}; {}", tally.detail);
+        }
+        Ok(tally)
+    }
+
+    /// As [`Call::run`], for a tool whose object has another shape.
+    pub fn found<T: DeserializeOwned>(
+        &self,
+        workspace: &Workspace,
+        arguments: &Arguments,
+    ) -> anyhow::Result<(ExitStatus, T)> {
         let broker = artifacts::broker(workspace, arguments)?;
         let tool = artifacts::testkit(workspace)?.join(self.tool);
         let mut command = std::process::Command::new(tool);
@@ -50,7 +66,7 @@ impl Call {
             .env("LOGPOND_BIN", broker)
             .env("LOGPOND_WORK", workspace.target());
         let (status, text) = process::capture(&mut command)?;
-        let mut tally: Tally = serde_json::from_str(&text).with_context(|| {
+        let found = serde_json::from_str(&text).with_context(|| {
             format!(
                 "{} {} ended with {status} and without a result",
                 self.tool,
@@ -58,10 +74,6 @@ impl Call {
             )
         })?;
         eprintln!("{}", text.trim_end());
-        if !status.success() && tally.failed == 0 {
-            tally.failed = 1;
-            tally.detail = format!("{status}; {}", tally.detail);
-        }
-        Ok(tally)
+        Ok((status, found))
     }
 }

@@ -77,9 +77,9 @@ fn findings(found: &[String], looked_at: usize) -> Tally {
     match found.first() {
         None => Tally::passed(format!("{looked_at} looked at")),
         Some(first) => Tally {
-            passed: 0,
             failed: u64::try_from(found.len()).unwrap_or(u64::MAX),
             detail: first.clone(),
+            ..Tally::default()
         },
     }
 }

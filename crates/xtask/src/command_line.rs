@@ -52,6 +52,12 @@ pub enum Command {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Test suites of published clients, unmodified, each against a broker of its own; see `docs/compatibility.md`.
+    Conformance {
+        /// Only these suites: amqp-tools, celery, py-amqp, kombu, lapin, amqp091-go.
+        #[arg(long, value_delimiter = ',', value_name = "SUITE")]
+        only: Vec<String>,
+    },
     /// Kill the broker with SIGKILL under load, again and again; nothing confirmed may be missing.
     Crash {
         /// How many kills.

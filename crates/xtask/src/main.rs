@@ -16,6 +16,7 @@ mod check;
 mod codegen;
 mod command_line;
 mod comparison;
+mod conformance;
 mod outcome;
 mod plan;
 mod process;

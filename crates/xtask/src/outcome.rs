@@ -16,6 +16,9 @@ pub struct Tally {
     pub passed: u64,
     /// Things that are not.
     pub failed: u64,
+    /// Things that were passed over, as it is written.
+    #[serde(default)]
+    pub skipped: u64,
     /// One line for people.
     #[serde(default)]
     pub detail: String,
@@ -26,23 +29,23 @@ impl Tally {
     pub fn passed(detail: impl Into<String>) -> Self {
         Self {
             passed: 1,
-            failed: 0,
             detail: detail.into(),
+            ..Self::default()
         }
     }
 
     /// One thing, which is not.
     pub fn failed(detail: impl Into<String>) -> Self {
         Self {
-            passed: 0,
             failed: 1,
             detail: detail.into(),
+            ..Self::default()
         }
     }
 }
 
 /// A step that was run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Outcome {
     name: String,
     #[serde(flatten)]
@@ -53,6 +56,16 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same under another name.
+    pub fn named(self, name: String) -> Self {
+        Self { name, ..self }
+    }
+
     /// Runs a step, announces it and takes its time.
     pub fn of(name: &str, step: impl FnOnce() -> anyhow::Result<Tally>) -> Self {
         eprintln!("\n── {name}");
@@ -78,13 +91,16 @@ impl Outcome {
 pub fn close(outcomes: &[Outcome], output: Output) -> ExitCode {
     let passed: u64 = outcomes.iter().map(|o| o.tally.passed).sum();
     let failed: u64 = outcomes.iter().map(|o| o.tally.failed).sum();
+    let skipped: u64 = outcomes.iter().map(|o| o.tally.skipped).sum();
     match output {
         Output::Table => {
             println!("\n{}", table(outcomes));
             println!("{passed} passed, {failed} failed");
         }
         Output::Json => {
-            let all = serde_json::json!({ "steps": outcomes, "passed": passed, "failed": failed });
+            let all = serde_json::json!({
+                "steps": outcomes, "passed": passed, "failed": failed, "skipped": skipped
+            });
             println!("{all:#}");
         }
     }
@@ -101,7 +117,7 @@ fn table(outcomes: &[Outcome]) -> Table {
     let mut table = Table::new();
     table
         .load_style(UTF8_FULL_CONDENSED)
-        .set_header(["step", "passed", "failed", "time", "detail"]);
+        .set_header(["step", "passed", "failed", "skipped", "time", "detail"]);
     for Outcome {
         name, tally, seconds, ..
     } in outcomes
@@ -113,6 +129,7 @@ fn table(outcomes: &[Outcome]) -> Table {
             name.clone(),
             tally.passed.to_string(),
             tally.failed.to_string(),
+            tally.skipped.to_string(),
             time,
             first_line,
         ]);

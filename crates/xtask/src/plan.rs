@@ -6,7 +6,7 @@ use crate::blackbox::Call;
 use crate::command_line::{Arguments, Command};
 use crate::outcome::{Outcome, Tally};
 use crate::workspace::Workspace;
-use crate::{artifacts, check, codegen, comparison, simulation};
+use crate::{artifacts, check, codegen, comparison, conformance, simulation};
 
 /// Runs what was asked for.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
@@ -33,6 +33,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
             }
             vec![call("interop", Call::of(&["interop"]).with(&rest))]
         }
+        Command::Conformance { only } => conformance::run(&workspace, arguments, only)?,
         Command::Crash { kills, seed, rest } => {
             let mut crash = Call::of(&["crash", "--kills", &kills.to_string()]);
             if let Some(seed) = seed {

@@ -7,6 +7,7 @@
 use clap::{Parser, Subcommand};
 use logpond_testkit::backlog::{self, BacklogOptions};
 use logpond_testkit::broker_process::Launch;
+use logpond_testkit::conformance;
 use logpond_testkit::crash::{self, CampaignOptions};
 use logpond_testkit::fault;
 use logpond_testkit::interop;
@@ -39,6 +40,12 @@ enum Command {
         /// Only programs whose name contains this.
         #[arg(long, default_value = "")]
         only: String,
+    },
+    /// Test suites of published clients.
+    Conformance {
+        /// Only these suites.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
     },
     /// SIGKILL under load, again and again.
     Crash {
@@ -150,10 +157,16 @@ fn main() -> ExitCode {
             Err(error) => return refuse(&error),
         }
     }
-    match run(&arguments) {
-        Ok(report) => report.close(arguments.output),
-        Err(error) => refuse(&error),
-    }
+    let closed = match &arguments.command {
+        Command::Conformance { only } => conformance(&arguments, only),
+        _ => run(&arguments).map(|report| report.close(arguments.output)),
+    };
+    closed.unwrap_or_else(|error| refuse(&error))
+}
+
+fn conformance(arguments: &Arguments, only: &[String]) -> anyhow::Result<ExitCode> {
+    let folder = folder(&arguments.work, "conformance")?;
+    Ok(conformance::run(&folder, only)?.close(arguments.output))
 }
 
 fn refuse(error: &anyhow::Error) -> ExitCode {
@@ -178,6 +191,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<Report> {
                 None => interop_with_own_broker(&folder, only),
             }
         }
+        Command::Conformance { .. } => unreachable!("it has a summary of its own"),
         &Command::Crash {
             kills,
             seed,
