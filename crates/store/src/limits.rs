@@ -63,7 +63,7 @@ pub const EVACUATION_BATCH_BYTES: u64 = 4 << 20;
 /// Entries that evacuation looks up, or moves, under one hold of the shard's lock.
 pub const EVACUATION_ENTRIES_AT_ONCE: usize = 256;
 /// A sealed segment gets a footer when that takes at most its blocks' bytes divided by this: a rebuild has to read so much less.
-pub const FOOTER_FRACTION: u64 = 8;
+pub const FOOTER_FRACTION: u64 = 24;
 /// Footers of sealed segments that wait to be written take at most this much memory; what comes then gets none.
 pub const FOOTERS_WAITING_BYTES_MAX: u64 = 32 << 20;
 /// Size of a file of index pages.

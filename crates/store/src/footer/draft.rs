@@ -8,8 +8,9 @@
 use crate::builder::SealedBlock;
 use crate::format::footer::{ENTRY_LEN, FooterBlock, FooterHeader, HEADER_LEN, put_entry};
 use crate::format::gist::{self, Gist, Gists, Kept};
+use crate::format::packed::Context;
 use crate::format::record::RangesKind;
-use crate::format::{byte_count, memory_offset, pad8};
+use crate::format::{byte_count, memory_offset};
 use crate::ids::{BlockNumber, Epoch, Lsn, SegmentNumber};
 use crate::planted::{self, Planted};
 use crate::segments::SegmentFile;
@@ -21,6 +22,8 @@ const FIRST_PART: u64 = 16;
 pub(crate) struct Draft {
     /// The footer, its header still open.
     bytes: Vec<u8>,
+    /// What foretells the next gist.
+    context: Context,
     /// The footer is to be at most the blocks' bytes divided by this.
     fraction: u64,
     /// What the first blocks count as.
@@ -56,6 +59,7 @@ impl Draft {
         (fraction > 0).then(|| {
             Box::new(Self {
                 bytes: Vec::new(),
+                context: Context::default(),
                 fraction,
                 first_part: segment_bytes / FIRST_PART,
                 block_bytes: 0,
@@ -89,7 +93,8 @@ impl Draft {
 
     /// Appends the entry of a block; `false` when the footer would be larger than `most`.
     fn add(&mut self, block: &SealedBlock, most: usize) -> bool {
-        let bytes = &mut self.bytes;
+        let (bytes, context) = (&mut self.bytes, &mut self.context);
+        context.clear();
         if bytes.is_empty() {
             bytes.resize(HEADER_LEN, 0);
         }
@@ -99,19 +104,17 @@ impl Draft {
             if planted::is(Planted::SkipAckInFooter) && is_ack(gist) {
                 continue;
             }
-            let end = bytes.len() + pad8(gist.len());
-            if end > most {
+            context.pack(gist, bytes);
+            if bytes.len() > most {
                 return false;
             }
-            bytes.extend_from_slice(gist);
-            bytes.resize(end, 0);
         }
-        let (entry, gists) = bytes[entry..].split_at_mut(ENTRY_LEN);
+        let (entry, packed) = bytes[entry..].split_at_mut(ENTRY_LEN);
         let of_block = FooterBlock {
             offset: block.offset,
             crc: block.header_crc,
             record_count: block.header.record_count,
-            gists,
+            packed,
         };
         put_entry(entry, &of_block);
         bytes.len() <= most

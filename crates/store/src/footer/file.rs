@@ -8,7 +8,8 @@
 use super::Finished;
 use crate::disk::{Disk, DiskFile, FileKind};
 use crate::format::footer::{FooterBlocks, FooterHeader};
-use crate::format::memory_offset;
+use crate::format::packed::{self, Context};
+use crate::format::{byte_count, memory_offset};
 use crate::ids::SegmentNumber;
 use crate::limits::SEGMENT_BYTES_MAX;
 use crate::segments::segment_path;
@@ -29,29 +30,71 @@ pub(crate) fn unfinished_path(segment: SegmentNumber) -> String {
 /// A footer as it was read.
 pub(crate) struct Footer {
     pub header: FooterHeader,
-    bytes: Vec<u8>,
+    /// Bytes of its file.
+    pub len: u64,
+    blocks: Vec<Block>,
+    /// The gists of all blocks, one behind the other.
+    gists: Vec<u8>,
+}
+
+/// What a footer says of a block, its gists apart.
+struct Block {
+    offset: u64,
+    crc: u32,
+    record_count: u32,
+    /// Where its gists begin.
+    gists_at: usize,
+}
+
+/// What a footer says of a block.
+pub(crate) struct BlockGists<'a> {
+    /// Offset in the segment's file.
+    pub offset: u64,
+    /// The checksum of its header.
+    pub crc: u32,
+    pub record_count: u32,
+    /// The gists of its records, each padded to 8 bytes.
+    pub gists: &'a [u8],
 }
 
 impl Footer {
     /// A footer of these bytes, if they are one of this segment.
-    pub(crate) fn decode(bytes: Vec<u8>, store: u128, segment: SegmentNumber) -> Option<Self> {
-        let header = FooterHeader::decode(&bytes, store, segment)?;
-        Some(Self { header, bytes })
+    pub(crate) fn decode(bytes: &[u8], store: u128, segment: SegmentNumber) -> Option<Self> {
+        let header = FooterHeader::decode(bytes, store, segment)?;
+        let (mut blocks, mut gists, mut context) = (Vec::new(), Vec::new(), Context::default());
+        for block in FooterBlocks::of(bytes) {
+            blocks.push(Block {
+                offset: block.offset,
+                crc: block.crc,
+                record_count: block.record_count,
+                gists_at: gists.len(),
+            });
+            packed::unpack(block.packed, &mut context, &mut gists)?;
+        }
+        Some(Self {
+            header,
+            len: byte_count(bytes.len()),
+            blocks,
+            gists,
+        })
     }
 
-    /// What it says of each block.
-    pub(crate) fn blocks(&self) -> FooterBlocks<'_> {
-        FooterBlocks::of(&self.bytes)
+    /// What it says of each block, in the order of the log.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = BlockGists<'_>> {
+        (0..self.blocks.len()).filter_map(|index| self.block(index))
     }
 
-    /// What it says of the blocks behind those that take the first so many bytes behind its header.
-    pub(crate) fn blocks_behind(&self, bytes: usize) -> FooterBlocks<'_> {
-        FooterBlocks::behind(&self.bytes, bytes)
-    }
-
-    /// Bytes of its file.
-    pub(crate) fn len(&self) -> u64 {
-        crate::format::byte_count(self.bytes.len())
+    /// What it says of its block with this number, from 0.
+    pub(crate) fn block(&self, index: usize) -> Option<BlockGists<'_>> {
+        let block = self.blocks.get(index)?;
+        let next = self.blocks.get(index + 1);
+        let end = next.map_or(self.gists.len(), |next| next.gists_at);
+        Some(BlockGists {
+            offset: block.offset,
+            crc: block.crc,
+            record_count: block.record_count,
+            gists: &self.gists[block.gists_at..end],
+        })
     }
 
     /// The bytes of the file; none of more than any footer has.

@@ -8,4 +8,4 @@ mod draft;
 mod file;
 
 pub(crate) use draft::{Draft, Finished};
-pub(crate) use file::{Footer, footer_path, unfinished_path};
+pub(crate) use file::{BlockGists, Footer, footer_path, unfinished_path};

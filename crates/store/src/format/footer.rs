@@ -1,11 +1,12 @@
-//! The footer of a sealed segment: the gists of its records, block by block (docs/format.md, "Footer").
+//! The footer of a sealed segment: the gists of its records, packed block by block (docs/format.md, "Footer").
 //!
 //! Invariants:
 //! - A footer is valid for one segment of one store only: its checksum is bound to both and covers every byte.
-//! - What was decoded is consistent: blocks rise, their gists fill the file exactly, the last one is the one that the header
+//! - What was decoded is consistent: blocks rise, their packed gists fill the file exactly, the last one is the one that the header
 //!   names.
 //!
-//! Elsewhere: who collects the gists (`footer`), whether the log still is what a footer says (`recovery`).
+//! Elsewhere: how gists are packed (`packed`), who collects them (`footer`), whether the log still is what a footer says
+//! (`recovery`).
 
 use crate::checksum::Salt;
 use crate::format::{byte_count, disk_len, memory_len};
@@ -13,10 +14,10 @@ use crate::ids::{BlockNumber, Epoch, Lsn, SegmentNumber};
 use crate::limits::ALIGNMENT;
 use byteorder::{ByteOrder, LittleEndian as LE};
 
-const MAGIC: u64 = u64::from_le_bytes(*b"LPFOOTR1");
+const MAGIC: u64 = u64::from_le_bytes(*b"LPFOOTR2");
 /// Bytes before the first block's.
 pub(crate) const HEADER_LEN: usize = 128;
-/// Bytes before the gists of each block.
+/// Bytes before the packed gists of each block.
 pub(crate) const ENTRY_LEN: usize = 16;
 const CRC_AT: usize = 8;
 const COVERED_FROM: usize = 12;
@@ -50,8 +51,8 @@ pub(crate) struct FooterBlock<'a> {
     /// The checksum of its header.
     pub crc: u32,
     pub record_count: u32,
-    /// The gists of its records, each padded to 8 bytes.
-    pub gists: &'a [u8],
+    /// The gists of its records, packed.
+    pub packed: &'a [u8],
 }
 
 impl FooterHeader {
@@ -111,7 +112,7 @@ impl FooterHeader {
             }
             count = count.saturating_add(1);
             reached = block.offset;
-            used += block.len();
+            used += ENTRY_LEN + block.packed.len();
             last = Some((self.first_lsn.get().checked_add(block.offset), block.crc));
         }
         used == footer.len()
@@ -121,24 +122,12 @@ impl FooterHeader {
     }
 }
 
-impl FooterBlock<'_> {
-    /// Bytes that it takes in the footer.
-    pub(crate) const fn len(&self) -> usize {
-        ENTRY_LEN + self.gists.len()
-    }
-}
-
 /// The blocks of a footer, in the order of the log.
 pub(crate) struct FooterBlocks<'a>(&'a [u8]);
 
 impl<'a> FooterBlocks<'a> {
     pub(crate) fn of(footer: &'a [u8]) -> Self {
-        Self::behind(footer, 0)
-    }
-
-    /// Those behind the blocks that take the first so many bytes behind the header.
-    pub(crate) fn behind(footer: &'a [u8], bytes: usize) -> Self {
-        Self(footer.get(HEADER_LEN + bytes..).unwrap_or_default())
+        Self(footer.get(HEADER_LEN..).unwrap_or_default())
     }
 }
 
@@ -147,23 +136,23 @@ impl<'a> Iterator for FooterBlocks<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let (entry, rest) = self.0.split_at_checked(ENTRY_LEN)?;
-        let (gists, rest) = rest.split_at_checked(memory_len(LE::read_u32(&entry[8..])))?;
+        let (packed, rest) = rest.split_at_checked(memory_len(LE::read_u32(&entry[8..])))?;
         self.0 = rest;
         Some(FooterBlock {
             offset: u64::from(LE::read_u32(&entry[0..])),
             crc: LE::read_u32(&entry[4..]),
             record_count: LE::read_u32(&entry[12..]),
-            gists,
+            packed,
         })
     }
 }
 
-/// Writes what stands before the gists of a block into `out`, which has exactly its length.
+/// Writes what stands before the packed gists of a block into `out`, which has exactly its length.
 pub(crate) fn put_entry(out: &mut [u8], block: &FooterBlock<'_>) {
     let offset = u32::try_from(block.offset).expect("offsets in a segment fit in 32 bits");
     LE::write_u32(&mut out[0..], offset);
     LE::write_u32(&mut out[4..], block.crc);
-    LE::write_u32(&mut out[8..], disk_len(block.gists.len()));
+    LE::write_u32(&mut out[8..], disk_len(block.packed.len()));
     LE::write_u32(&mut out[12..], block.record_count);
 }
 
@@ -174,6 +163,7 @@ fn checksum(footer: &[u8], store: u128, segment: SegmentNumber) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::packed::Context;
     use crate::format::record::{self, MessageParts, Persistence, message_len};
     use crate::ids::{QueueId, Seq};
 
@@ -186,8 +176,8 @@ mod tests {
             first_lsn: Lsn::new(1 << 30),
             epoch: Epoch::new(3),
             store: STORE,
-            end: Lsn::new((1 << 30) + 16384),
-            last_lsn: Lsn::new((1 << 30) + 8192),
+            end: Lsn::new((1 << 30) + 24576),
+            last_lsn: Lsn::new((1 << 30) + 20480),
             last_block: BlockNumber::new(12),
             last_crc: 0x0bad_cafe,
             previous_crc: 0x00c0_ffee,
@@ -196,33 +186,46 @@ mod tests {
         }
     }
 
-    /// A footer of a block with a message of 5000 bytes, and of one with a MARK.
-    fn footer() -> Vec<u8> {
+    fn message(ordinal: u32, body: &[u8]) -> Vec<u8> {
         let parts = MessageParts {
             persistence: Persistence::Persistent,
             priority: 4,
-            message_id: 5,
+            message_id: 5 + u64::from(ordinal),
             timestamp_ms: 6,
             properties: &[b"p"],
-            body: &[&[7; 5000]],
+            body: &[body],
         };
-        let mut message = vec![0; message_len(1, 1, 5000)];
-        record::put_message(&mut message, 0, 1, &parts);
-        record::put_reference(&mut message, 0, QueueId::new(1), Seq::new(10), 0);
-        let mut mark = [0; record::MARK_LEN];
+        let mut message = vec![0; message_len(1, 1, body.len())];
+        record::put_message(&mut message, ordinal, 1, &parts);
+        let seq = Seq::new(10 + u64::from(ordinal));
+        record::put_reference(&mut message, 0, QueueId::new(1), seq, 0);
+        message.truncate(72);
+        message
+    }
+
+    /// A footer of a block with three messages of 5000 bytes, and of one with a MARK.
+    fn footer() -> Vec<u8> {
+        let mut mark = vec![0; record::MARK_LEN];
         record::put_mark(&mut mark, 0, 98);
+        let messages = [
+            message(0, &[7; 5000]),
+            message(1, &[8; 5000]),
+            message(2, &[9; 5000]),
+        ];
         let mut bytes = vec![0; HEADER_LEN];
-        for (offset, crc, gists) in [(4096, 0x0a0b_0c0d, &message[..72]), (8192, 0x0bad_cafe, &mark)] {
+        for (offset, crc, gists) in [(4096, 0x0a0b_0c0d, &messages[..]), (20480, 0x0bad_cafe, &[mark])] {
+            let (mut packed, mut context) = (Vec::new(), Context::default());
+            gists.iter().for_each(|gist| context.pack(gist, &mut packed));
             let block = FooterBlock {
                 offset,
                 crc,
-                record_count: 1,
-                gists,
+                record_count: disk_len(gists.len()),
+                packed: &packed,
             };
             let mut entry = [0; ENTRY_LEN];
             put_entry(&mut entry, &block);
             bytes.extend_from_slice(&entry);
-            bytes.extend_from_slice(gists);
+            bytes.extend_from_slice(&packed);
         }
         header().seal(&mut bytes);
         bytes
@@ -238,9 +241,12 @@ mod tests {
         let bytes = footer();
         assert_eq!(FooterHeader::decode(&bytes, STORE, SEGMENT), Some(header()));
         let blocks: Vec<_> = FooterBlocks::of(&bytes)
-            .map(|block| (block.offset, block.crc, block.record_count, block.gists.len()))
+            .map(|block| (block.offset, block.crc, block.record_count, block.packed.len()))
             .collect();
-        assert_eq!(blocks, [(4096, 0x0a0b_0c0d, 1, 72), (8192, 0x0bad_cafe, 1, 24)]);
+        assert_eq!(
+            blocks,
+            [(4096, 0x0a0b_0c0d, 3, 73 + 16 + 4), (20480, 0x0bad_cafe, 1, 25)]
+        );
     }
 
     #[test]

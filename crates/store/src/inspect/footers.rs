@@ -10,9 +10,8 @@ use super::finding::{Finding, Part, VerifyReport};
 use super::site::Site;
 use super::walk::Block;
 use crate::disk::Disk;
-use crate::footer::{Footer, footer_path};
+use crate::footer::{BlockGists, Footer, footer_path};
 use crate::format::byte_count;
-use crate::format::footer::FooterBlock;
 use crate::format::gist::{Gists, Kept};
 use crate::recovery::Found;
 
@@ -22,7 +21,7 @@ pub(super) struct FooterCheck {
     bytes: u64,
     footer: Option<Footer>,
     is_damaged: bool,
-    /// Bytes of it, its header not counted, that speak of blocks which were passed.
+    /// Blocks of it that were passed.
     compared: usize,
     /// Where it first says something else than the segment.
     differs_at: Option<u64>,
@@ -43,7 +42,7 @@ impl FooterCheck {
             return Ok(check);
         };
         check.bytes = byte_count(bytes.len());
-        let footer = Footer::decode(bytes, site.meta.store, found.number);
+        let footer = Footer::decode(&bytes, site.meta.store, found.number);
         check.is_damaged = footer.is_none();
         check.footer = footer.filter(|footer| counts(footer, found));
         Ok(check)
@@ -53,16 +52,14 @@ impl FooterCheck {
     pub(super) fn compare(&mut self, block: &Block) {
         let Some(footer) = &self.footer else { return };
         // Blocks that are not whole are reported as such, and passed over here.
-        let mut of_footer = footer.blocks_behind(self.compared);
-        let entry = of_footer.find(|entry| {
-            let is_before = entry.offset < block.offset;
-            if is_before {
-                self.compared += entry.len();
-            }
-            !is_before
-        });
-        match entry {
-            Some(entry) if is_same(&entry, block) => self.compared += entry.len(),
+        while footer
+            .block(self.compared)
+            .is_some_and(|entry| entry.offset < block.offset)
+        {
+            self.compared += 1;
+        }
+        match footer.block(self.compared) {
+            Some(entry) if is_same(&entry, block) => self.compared += 1,
             _ => {
                 self.differs_at.get_or_insert(block.offset);
             }
@@ -87,7 +84,7 @@ pub(super) fn info<D: Disk>(site: &Site<D>, found: &Found) -> Result<Option<Foot
         return Ok(None);
     };
     let len = byte_count(bytes.len());
-    let footer = Footer::decode(bytes, site.meta.store, found.number);
+    let footer = Footer::decode(&bytes, site.meta.store, found.number);
     Ok(Some(FooterInfo {
         file: footer_path(found.number),
         bytes: len,
@@ -110,7 +107,7 @@ fn counts(footer: &Footer, found: &Found) -> bool {
     (header.first_lsn, header.epoch) == (found.first_lsn, found.epoch) && header.end <= found.limit
 }
 
-fn is_same(entry: &FooterBlock<'_>, block: &Block) -> bool {
+fn is_same(entry: &BlockGists<'_>, block: &Block) -> bool {
     let records = &block.contents.records;
     let payload = &block.bytes[crate::format::block::HEADER_LEN..];
     let of_block = Gists::new(payload, Kept::Records).take(records.len());

@@ -78,7 +78,7 @@ fn borne_out<D: Disk>(
     if planted::is(Planted::TrustFooterOfAnotherSegment) {
         of = directory.footers.first().copied().unwrap_or(of);
     }
-    let read = Footer::read(disk, of).map(|bytes| Footer::decode(bytes, store, of));
+    let read = Footer::read(disk, of).map(|bytes| Footer::decode(&bytes, store, of));
     let footer = match read {
         Ok(Some(footer)) => footer,
         Ok(None) => {
@@ -131,7 +131,7 @@ pub(super) fn apply<D: Disk>(
     }
     report.segments_from_footers += 1;
     report.blocks_replayed += u64::from(header.block_count);
-    report.bytes_replayed += footer.len();
+    report.bytes_replayed += footer.len;
     Ok(())
 }
 

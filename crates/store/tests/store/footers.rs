@@ -87,7 +87,7 @@ fn a_start_with_its_index_reads_no_footer() {
 fn a_segment_of_small_messages_gets_no_footer() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options {
-        footer_fraction: 8,
+        footer_fraction: 24,
         ..no_checkpoints()
     };
     let (store, _) = open_with(dir.path(), options);
