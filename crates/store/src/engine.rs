@@ -317,6 +317,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
 mod full_disk_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
+mod prewrite_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
 pub(crate) mod stepped;
 #[cfg(test)]
 #[cfg(feature = "sim")]

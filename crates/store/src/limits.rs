@@ -42,6 +42,12 @@ pub const DELIVERY_MARK_STEP: u64 = 1 << 16;
 pub const LAZY_COMMIT_MS: u64 = 5;
 /// Idle time in milliseconds after which a MARK block covers the last block of the log.
 pub const IDLE_MARK_MS: u64 = 10;
+/// A new segment is written once, with zeros, when this much of the one before is filled: few messages make nobody write more.
+pub const PREWRITE_FROM_BYTES: u64 = 1 << 20;
+/// That is done in pieces of this size: the log waits for one at most.
+pub const PREWRITE_PIECE_BYTES: u64 = 256 << 10;
+/// It is not begun when the segment before will be full earlier than that takes at this speed.
+pub const PREWRITE_BYTES_PER_MS: u64 = 512 << 10;
 /// A checkpoint is due after this many bytes of log.
 pub const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// A checkpoint is due after this many milliseconds, when anything changed.

@@ -18,6 +18,7 @@ use crate::limits::{self, LAZY_COMMIT_MS, WAITING_BYTES_MAX};
 use crate::planted::{self, Planted};
 use crate::pool::BufferPool;
 use crate::segments::SegmentFile;
+use crate::shard::Past;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -105,6 +106,8 @@ pub(crate) enum Written {
 /// Where the log ends, as recovery left it or a fresh store begins.
 pub(crate) struct TailStart<D: Disk> {
     pub file: Arc<SegmentFile<D::File>>,
+    /// What the file was before.
+    pub past: Past,
     pub end: Lsn,
     pub previous_crc: u32,
     pub last_block: BlockNumber,
@@ -113,6 +116,12 @@ pub(crate) struct TailStart<D: Disk> {
     pub marked: bool,
     /// The footer of the segment, with the blocks that are in it.
     pub draft: Option<Box<Draft>>,
+}
+
+/// The segment that the log goes on to.
+struct NextSegment<D: Disk> {
+    file: Arc<SegmentFile<D::File>>,
+    past: Past,
 }
 
 pub(crate) struct Tail<D: Disk> {
@@ -131,7 +140,11 @@ pub(crate) struct Tail<D: Disk> {
     writing_pages: usize,
     held_open: bool,
     file: Arc<SegmentFile<D::File>>,
-    next_file: Option<Arc<SegmentFile<D::File>>>,
+    /// What the segment was before.
+    past: Past,
+    next: Option<NextSegment<D>>,
+    /// Whether the next segment is there, and others write to it.
+    is_next_lent: bool,
     /// The footer of the segment; with the write that is under way.
     draft: Option<Box<Draft>>,
     /// Which segments get one: see [`Options`](crate::Options).
@@ -172,7 +185,9 @@ impl<D: Disk> Tail<D> {
             writing_pages: 0,
             held_open: false,
             file: start.file,
-            next_file: None,
+            past: start.past,
+            next: None,
+            is_next_lent: false,
             draft: start.draft,
             footer_fraction,
             finished: None,
@@ -242,11 +257,39 @@ impl<D: Disk> Tail<D> {
     }
 
     pub(crate) const fn has_next_segment(&self) -> bool {
-        self.next_file.is_some()
+        self.next.is_some() || self.is_next_lent
     }
 
-    pub(crate) fn set_next_segment(&mut self, file: Arc<SegmentFile<D::File>>) {
-        self.next_file = Some(file);
+    /// What the segment was before that the log goes on to, if there is one at hand.
+    pub(crate) fn next_past(&self) -> Option<Past> {
+        self.next.as_ref().map(|next| next.past)
+    }
+
+    /// Gives the segment away that the log goes on to, until [`Tail::set_next_segment`] brings it back.
+    pub(crate) fn lend_next(&mut self) -> Option<Arc<SegmentFile<D::File>>> {
+        let next = self.next.take()?;
+        self.is_next_lent = true;
+        Some(next.file)
+    }
+
+    /// How much of the current segment is used.
+    pub(crate) fn filled_bytes(&self) -> u64 {
+        self.file.offset(self.end)
+    }
+
+    /// Whether more than a little of the current segment is used.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.filled_bytes() >= limits::PREWRITE_FROM_BYTES.min(self.file.file_bytes / 8)
+    }
+
+    /// Bytes of all that is accepted and not yet on its way.
+    pub(crate) fn accepted_bytes(&self) -> u64 {
+        self.waiting_bytes + self.building.disk_len()
+    }
+
+    pub(crate) fn set_next_segment(&mut self, file: Arc<SegmentFile<D::File>>, past: Past) {
+        self.is_next_lent = false;
+        self.next = Some(NextSegment { file, past });
     }
 
     /// The footer of the segment that was sealed last, if it is to have one.
@@ -260,7 +303,7 @@ impl<D: Disk> Tail<D> {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.waiting_bytes + self.building.disk_len() < WAITING_BYTES_MAX
+        self.accepted_bytes() < WAITING_BYTES_MAX
     }
 
     /// Index pages that applying all that is accepted and not yet applied may take at most.
@@ -416,10 +459,11 @@ impl<D: Disk> Tail<D> {
         if front.fate() == Fate::Unlogged {
             return self.pass(block_bytes);
         }
-        if self.file.offset(self.end) + block_bytes > self.file.file_bytes {
-            let Some(next) = self.next_file.take() else {
+        if self.filled_bytes() + block_bytes > self.file.file_bytes || self.is_next_better() {
+            let Some(NextSegment { file: next, past }) = self.next.take() else {
                 return Next::NeedsSegment;
             };
+            self.past = past;
             self.end = next.first_lsn.plus(limits::SEGMENT_HEADER_BYTES);
             let following = Draft::begin(self.footer_fraction, next.file_bytes);
             let sealed = std::mem::replace(&mut self.draft, following);
@@ -452,6 +496,11 @@ impl<D: Disk> Tail<D> {
             salt: self.salt,
             draft: self.draft.take(),
         }))
+    }
+
+    /// Whether the log does better to go on to the next segment before this one is full: that one was written before.
+    fn is_next_better(&self) -> bool {
+        self.is_under_way() && self.past != Past::Written && self.next_past() == Some(Past::Written)
     }
 
     fn pass(&mut self, block_bytes: u64) -> Next<D> {

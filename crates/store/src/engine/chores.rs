@@ -71,7 +71,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         did
     }
 
-    fn perform(&self, job: Job<D>) -> (Failed, io::Result<Done<D>>) {
+    pub(super) fn perform(&self, job: Job<D>) -> (Failed, io::Result<Done<D>>) {
         let disk = &self.disk;
         let failed = |what, file, need| Failed { what, file, need };
         match job {
@@ -79,8 +79,18 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 failed("preparing a segment", JOURNAL_DIR, Need::Segment),
                 self.prepare_clock
                     .time(disk.now(), || job.perform(disk))
-                    .map(Done::Prepared),
+                    .map(|file| Done::Prepared {
+                        file,
+                        past: job.past(),
+                    }),
             ),
+            Job::Prewrite(job) => {
+                let past = job.perform(|| self.is_next_wanted());
+                (
+                    failed("writing a new segment once", JOURNAL_DIR, Need::Other),
+                    Ok(Done::Prepared { file: job.file, past }),
+                )
+            }
             Job::Footer(job) => (
                 failed("writing a footer", JOURNAL_DIR, Need::Other),
                 Ok(Done::FooterTried(job.perform(disk))),
@@ -129,6 +139,12 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 self.write_checkpoint(job),
             ),
         }
+    }
+
+    /// Whether the log will soon need the segment that is being prewritten, or the store its housekeeper.
+    pub(super) fn is_next_wanted(&self) -> bool {
+        let locked = self.lock();
+        locked.closing || locked.shard.is_next_wanted()
     }
 
     fn write_checkpoint(&self, mut job: CheckpointJob) -> io::Result<Done<D>> {

@@ -91,6 +91,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         self.wake_journal(locked, now);
         let housekeeping_due = !locked.shard.tail.has_next_segment()
             || locked.shard.checkpoint_is_due(now)
+            || locked.shard.prewrite_is_due(now)
             || locked.shard.slab_is_due()
             || locked.shard.spill_is_due()
             || locked.shard.evacuation_is_due();

@@ -235,3 +235,39 @@ fn a_purge_of_an_empty_queue_waits_for_nothing() {
         "on a store that has nothing to write, this block may never be written"
     );
 }
+
+#[test]
+fn segments_are_removed_one_by_one_so_that_the_log_gets_its_next_in_between() {
+    let disk = SimDisk::new(1);
+    let (engine, _) = Engine::open(disk.clone(), Options::tiny(), ()).unwrap();
+    let (queue, other) = (durable_queue(&engine), durable_queue(&engine));
+    for _ in 0..20 {
+        let block = publish(&engine, queue, 100);
+        engine.wait_durable(block).unwrap();
+        come_to_rest(&engine, &disk);
+    }
+    let files = |engine: &Engine<SimDisk>| {
+        let counters = engine.counters();
+        counters.segments + counters.segments_spare
+    };
+    let before = files(&engine);
+    let deleted = engine.lock().shard().delete_queue(queue).unwrap();
+    engine.wait_durable(deleted).unwrap();
+    for _ in 0..10 {
+        let block = publish(&engine, other, 1);
+        engine.wait_durable(block).unwrap();
+        disk.advance(Options::tiny().checkpoint_ms);
+        loop {
+            let held = files(&engine);
+            if !engine.step() {
+                break;
+            }
+            assert!(files(&engine) + 1 >= held, "{held} files before one step");
+        }
+    }
+    assert!(
+        before > 10 && files(&engine) < 8,
+        "{before} files, then {}",
+        files(&engine)
+    );
+}

@@ -6,6 +6,7 @@
 //!   retained checkpoints begins behind it and was taken after its survivors were evacuated, nobody holds it,
 //!   and nothing is kept in it.
 
+use super::prewrite::{Past, Prewrite};
 use super::reserve::{Grow, Need, Release, Reserve};
 use super::{Compact, EvacuationJob, FooterJob, Moved, Shard, Spill, SurveyJob, Unspill};
 use crate::checkpoint::{self, Checkpoint, Position};
@@ -27,6 +28,9 @@ use std::sync::Arc;
 
 /// How long after an attempt that found the disk full the next one follows, in milliseconds.
 pub(super) const RETRY_MS: u64 = 100;
+
+/// A job removes so many segments at most: a file system takes its time for each, and the log may need its next one.
+const SEGMENTS_REMOVED_AT_ONCE: usize = 1;
 
 /// What repeating the state of a queue is taken to cost, for the question whether it is worth it.
 const STATE_BYTES_ASSUMED: u64 = 2048;
@@ -50,6 +54,8 @@ pub(crate) struct Chores {
     pub checkpoint_ms: u64,
     pub busy: bool,
     pub retry_at_ms: u64,
+    /// Since when the log has been in its segment.
+    pub entered_ms: u64,
     /// Whether publishers wait for memory.
     pub lacks_memory: bool,
     /// When the spill may be tried again.
@@ -74,6 +80,7 @@ pub(crate) struct Chores {
 pub(crate) enum Job<D: Disk> {
     Prepare(Prepare),
     Footer(FooterJob),
+    Prewrite(Prewrite<D>),
     Checkpoint(CheckpointJob),
     Recycle(Recycle),
     Evacuate(EvacuationJob<D>),
@@ -120,7 +127,10 @@ pub(crate) struct Failed {
 
 /// What became of a job.
 pub(crate) enum Done<D: Disk> {
-    Prepared(Arc<SegmentFile<D::File>>),
+    Prepared {
+        file: Arc<SegmentFile<D::File>>,
+        past: Past,
+    },
     /// Of the segment that has a footer now, if one could be written.
     FooterTried(Option<SegmentNumber>),
     CheckpointWritten {
@@ -143,6 +153,15 @@ pub(crate) enum Done<D: Disk> {
 }
 
 impl Prepare {
+    /// What the file was before.
+    pub(crate) const fn past(&self) -> Past {
+        if self.spare.is_some() {
+            Past::Written
+        } else {
+            Past::New
+        }
+    }
+
     /// Makes the segment's file and header durable.
     pub(crate) fn perform<D: Disk>(&self, disk: &D) -> io::Result<Arc<SegmentFile<D::File>>> {
         let path = segment_path(self.header.number);
@@ -221,6 +240,7 @@ impl<D: Disk> Shard<D> {
         let job = self.release_job().map(Job::Release);
         let job = job.or_else(|| self.prepare_job(now).map(Job::Prepare));
         let job = job.or_else(|| self.grow_job(now).map(Job::Grow));
+        let job = job.or_else(|| self.prewrite_job(now).map(Job::Prewrite));
         let job = job.or_else(|| self.footer_job().map(Job::Footer));
         // Before the spill, which a flow of transient messages keeps busy: the log is to stay short.
         let job = job.or_else(|| self.checkpoint_job(now, checkpoint).map(Job::Checkpoint));
@@ -336,13 +356,6 @@ impl<D: Disk> Shard<D> {
                 footed.extend((segment.footing == Footing::Written).then_some(number));
             }
         }
-        if planted::is(Planted::RecycleOneSegmentTooMany)
-            && let Some(last) = segments.last().map(|last: &SegmentNumber| last.next())
-            && last < current
-            && self.state.segments.get_mut(last).is_some()
-        {
-            segments.push(last);
-        }
         if segments.is_empty() {
             return None;
         }
@@ -352,8 +365,18 @@ impl<D: Disk> Shard<D> {
             .max(self.reserve_len())
             .saturating_sub(self.chores.spares.len());
         let journal = segments.partition_point(|number| !number.is_cold());
+        let kept = keep.min(journal);
+        segments.truncate(kept + SEGMENTS_REMOVED_AT_ONCE);
+        if planted::is(Planted::RecycleOneSegmentTooMany)
+            && let Some(last) = segments.last().map(|last: &SegmentNumber| last.next())
+            && last < current
+            && self.state.segments.get_mut(last).is_some()
+        {
+            segments.push(last);
+        }
+        footed.retain(|number| segments.contains(number));
         self.chores.recycling = segments.clone();
-        let removed = segments.split_off(keep.min(journal));
+        let removed = segments.split_off(kept.min(segments.len()));
         Some(Recycle {
             spares: segments,
             removed,
@@ -470,9 +493,9 @@ impl<D: Disk> Shard<D> {
 
     fn take_result(&mut self, done: Done<D>, now: Now) -> Vec<Lsn> {
         match done {
-            Done::Prepared(file) => {
+            Done::Prepared { file, past } => {
                 self.chores.next_segment = self.chores.next_segment.max(file.number.next());
-                self.tail.set_next_segment(file);
+                self.tail.set_next_segment(file, past);
                 Vec::new()
             }
             Done::FooterTried(segment) => {
@@ -583,8 +606,9 @@ impl<D: Disk> Shard<D> {
     }
 
     /// The tail went on to the prepared segment.
-    pub(super) fn enter_segment(&mut self) {
+    pub(super) fn enter_segment(&mut self, now: Now) {
         self.chores.rolls += 1;
+        self.chores.entered_ms = now.mono_ms;
         let file = Arc::clone(self.tail.segment());
         let end = file.first_lsn.plus(crate::limits::SEGMENT_HEADER_BYTES);
         self.state.segments.push(Segment::new(file, end));

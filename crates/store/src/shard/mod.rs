@@ -20,6 +20,7 @@ mod housekeeping;
 mod lease;
 mod limits;
 mod peek;
+mod prewrite;
 mod priorities;
 mod reserve;
 mod retention;
@@ -53,6 +54,7 @@ pub(crate) use housekeeping::{
 };
 pub(crate) use lease::Source;
 pub use lease::{COLD, Lease, LeaseOutcome, Sources};
+pub(crate) use prewrite::Past;
 pub(crate) use reserve::Need;
 pub(crate) use retention::{Keeper, SurveyJob};
 pub(crate) use spill::{SPILL_DIR, Spill, Unspill, empty_spill};
@@ -427,7 +429,7 @@ impl<D: Disk> Shard<D> {
         let before = self.tail.segment().number;
         let next = self.tail.take(now, take);
         if self.tail.segment().number != before {
-            self.enter_segment();
+            self.enter_segment(now);
         }
         next
     }

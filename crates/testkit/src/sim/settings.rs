@@ -50,6 +50,7 @@ impl Settings {
             evacuation_slack_bytes: rng.below(4) * Options::tiny().segment_bytes,
             evacuation_pace: 1 + rng.below(8),
             footer_fraction: 1 << rng.below(4),
+            prewrite_segments: rng.below(2) == 0,
             delivery_mark_step: 2 << rng.below(5),
             ..Options::tiny()
         };

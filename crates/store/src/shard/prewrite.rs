@@ -1,0 +1,93 @@
+//! New segments are written once, with zeros, before the log comes to them: the first write to a part of a file makes the file
+//! system keep its own books and sync them, and a write to what was written before does not.
+//!
+//! Invariants:
+//! - What is prewritten is not part of the log: it is taken out of the tail's hands meanwhile, and nobody else writes to it.
+//! - The log does not wait for it: it ends between two pieces when the log comes near the end of its segment.
+//! - It changes how long writes take and nothing else: whether it was done, in part, or failed, the segment is as good as before.
+//!
+//! Elsewhere: segments made and recycled (`housekeeping`), where the log goes on to one of them (`tail`).
+
+use super::Shard;
+use crate::disk::{AlignedBuf, Disk, DiskFile, Now};
+use crate::format::memory_offset;
+use crate::limits::{PREWRITE_BYTES_PER_MS, PREWRITE_PIECE_BYTES, SEGMENT_HEADER_BYTES};
+use crate::segments::SegmentFile;
+use std::io;
+use std::sync::Arc;
+
+/// What the file of a segment was before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Past {
+    /// Nothing was ever written to it.
+    New,
+    /// It was to be prewritten, and something came in between.
+    Interrupted,
+    /// All of it was written before.
+    Written,
+}
+
+/// Write the segment that the log goes on to, once.
+pub(crate) struct Prewrite<D: Disk> {
+    pub file: Arc<SegmentFile<D::File>>,
+}
+
+impl<D: Disk> Prewrite<D> {
+    /// Writes until all is written, or `is_wanted` says that the log needs the segment.
+    pub(crate) fn perform(&self, mut is_wanted: impl FnMut() -> bool) -> Past {
+        match self.write(&mut is_wanted) {
+            Ok(past) => past,
+            Err(error) => {
+                // If the file is no good, the log's own writes will tell.
+                tracing::debug!(%error, segment = %self.file.number, "writing a new segment once");
+                Past::Interrupted
+            }
+        }
+    }
+
+    fn write(&self, is_wanted: &mut dyn FnMut() -> bool) -> io::Result<Past> {
+        let SegmentFile { file, file_bytes, .. } = &*self.file;
+        let piece = PREWRITE_PIECE_BYTES.min(file_bytes - SEGMENT_HEADER_BYTES);
+        let zeros = AlignedBuf::zeroed(memory_offset(piece));
+        let mut at = SEGMENT_HEADER_BYTES;
+        while at < *file_bytes {
+            if is_wanted() {
+                return Ok(Past::Interrupted);
+            }
+            let len = piece.min(file_bytes - at);
+            file.write_at(&zeros[..memory_offset(len)], at)?;
+            at += len;
+        }
+        file.sync()?;
+        Ok(Past::Written)
+    }
+}
+
+impl<D: Disk> Shard<D> {
+    /// Whether the next segment should be written once now: the log is on its way, and comes to it late enough.
+    pub(crate) fn prewrite_is_due(&self, now: Now) -> bool {
+        if !self.options.prewrite_segments
+            || self.tail.next_past() != Some(Past::New)
+            || self.chores.is_full
+            || !self.tail.is_under_way()
+        {
+            return false;
+        }
+        let (file_bytes, filled) = (self.tail.segment().file_bytes, self.tail.filled_bytes());
+        // As fast as it came so far, when will the rest of the segment be full?
+        let elapsed_ms = now.mono_ms.saturating_sub(self.chores.entered_ms).max(1);
+        let left_ms = (file_bytes - filled).saturating_mul(elapsed_ms) / filled.max(1);
+        left_ms > file_bytes / PREWRITE_BYTES_PER_MS
+    }
+
+    pub(super) fn prewrite_job(&mut self, now: Now) -> Option<Prewrite<D>> {
+        let file = self.prewrite_is_due(now).then(|| self.tail.lend_next())??;
+        Some(Prewrite { file })
+    }
+
+    /// Whether the log will soon need the segment that is being prewritten.
+    pub(crate) fn is_next_wanted(&self) -> bool {
+        let file_bytes = self.tail.segment().file_bytes;
+        self.poisoned.is_some() || self.tail.filled_bytes() + self.tail.accepted_bytes() > file_bytes / 4 * 3
+    }
+}
