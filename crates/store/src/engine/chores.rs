@@ -7,7 +7,7 @@ use crate::follower::Follower;
 use crate::index::pages::{INDEX_DIR, make_slab};
 use crate::planted::{self, Planted};
 use crate::segments::{COLD_DIR, JOURNAL_DIR};
-use crate::shard::{Applied, CheckpointJob, CheckpointWish, Done, Failed, Job, Need, SPILL_DIR};
+use crate::shard::{Applied, CheckpointJob, CheckpointWish, Done, Failed, Job, Leftover, Need, SPILL_DIR};
 use crate::tail::{Next, Take};
 use std::io;
 
@@ -51,10 +51,10 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         drop(locked);
         let (failed, result) = self.perform(job);
         let mut guard = self.lock();
-        let mut superseded = Vec::new();
+        let mut leftover = Leftover::default();
         let mut did = Did::Done;
         match result {
-            Ok(done) => superseded = guard.shard.finish_job(done, now),
+            Ok(done) => leftover = guard.shard.finish_job(done, now),
             Err(error) => {
                 tracing::warn!(%error, failed.what);
                 guard.shard.fail_job(failed, error, now);
@@ -63,7 +63,8 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         }
         self.wake_journal(&mut guard, now);
         self.release(guard);
-        for lsn in superseded {
+        drop(leftover.closed);
+        for lsn in leftover.superseded {
             if let Err(error) = checkpoint::remove(&self.disk, lsn) {
                 tracing::warn!(%error, "removing a superseded checkpoint");
             }

@@ -22,6 +22,7 @@ mod limits;
 mod peek;
 mod prewrite;
 mod priorities;
+mod recycle;
 mod reserve;
 mod retention;
 mod settle;
@@ -50,7 +51,7 @@ pub(crate) use evacuation::{EvacuationJob, Evacuator, Move, Survivor};
 pub(crate) use footers::{FooterJob, Footers};
 pub(crate) use history::Fate;
 pub(crate) use housekeeping::{
-    CheckpointJob, CheckpointWish, Chores, Done, Failed, Job, Retained, write_header,
+    CheckpointJob, CheckpointWish, Chores, Done, Failed, Job, Leftover, Retained, write_header,
 };
 pub(crate) use lease::Source;
 pub use lease::{COLD, Lease, LeaseOutcome, Sources};

@@ -1,0 +1,260 @@
+//! Segments in which nothing lives, taken out of the log: which may go, and what has to be said again before.
+//!
+//! Invariants:
+//! - A segment is recycled only when it is dead, the state that it still owed is durable elsewhere, the older of two
+//!   retained checkpoints begins behind it and was taken after its survivors were evacuated, nobody holds it,
+//!   and nothing is kept in it.
+//! - At most one is removed at a time, and its file is closed without the lock: the log waits for neither.
+//!
+//! Elsewhere: files that wait to be used again (`spare`), survivors moved elsewhere (`evacuation`).
+
+use super::Shard;
+use crate::checkpoint;
+use crate::disk::{Disk, Now};
+use crate::footer::footer_path;
+use crate::format::record::{QueueAction, QueueRecord};
+use crate::ids::{BlockNumber, Lsn, QueueId, SegmentNumber, Seq};
+use crate::planted::{self, Planted};
+use crate::queue::QueueDurability;
+use crate::segments::{COLD_DIR, Footing, JOURNAL_DIR, Segment, SegmentFile, segment_path};
+use crate::spare::{self, Spare};
+use std::io;
+use std::sync::Arc;
+
+/// A job removes so many segments at most: a file system takes its time for each, and the log may need its next one.
+const SEGMENTS_REMOVED_AT_ONCE: usize = 1;
+
+/// What repeating the state of a queue is taken to cost, for the question whether it is worth it.
+const STATE_BYTES_ASSUMED: u64 = 2048;
+
+/// Take segments out.
+pub(crate) struct Recycle {
+    /// These wait to be used again.
+    pub spares: Vec<SegmentNumber>,
+    /// These give their room back.
+    pub removed: Vec<SegmentNumber>,
+    /// Those among them that have a footer.
+    pub footed: Vec<SegmentNumber>,
+}
+
+impl Recycle {
+    /// Returns what was done: a segment whose file has another name is removed, and no spare.
+    pub(crate) fn perform<D: Disk>(self, disk: &D) -> io::Result<Self> {
+        for number in &self.footed {
+            // One that stays says nothing to anyone, and the next start removes it.
+            if let Err(error) = disk.remove(&footer_path(*number)) {
+                tracing::debug!(%error, %number, "removing a footer");
+            }
+        }
+        let (mut spares, mut removed) = (Vec::new(), self.removed);
+        let mut shared = Vec::new();
+        for number in self.spares {
+            match spare::retire(disk, number)? {
+                Spare::Kept => spares.push(number),
+                Spare::Shared => shared.push(number),
+            }
+        }
+        for number in &removed {
+            disk.remove(&segment_path(*number))?;
+        }
+        removed.append(&mut shared);
+        // Later decisions rely on these segments being gone.
+        if removed.iter().any(|number| number.is_cold()) {
+            disk.sync_dir(COLD_DIR)?;
+        }
+        disk.sync_dir(JOURNAL_DIR)?;
+        Ok(Self {
+            spares,
+            removed,
+            footed: self.footed,
+        })
+    }
+}
+
+impl<D: Disk> Shard<D> {
+    pub(super) fn recycle_job(&mut self, now: Now) -> Option<Recycle> {
+        self.look_what_is_kept(now);
+        self.settle_dead_segments();
+        let older = self
+            .chores
+            .retained
+            .front()
+            .copied()
+            .filter(|_| self.chores.retained.len() > 1)?;
+        let durable = self.durable();
+        let ready = |segment: &&Segment<D::File>| {
+            segment.live.entries == 0
+                // Replay reads no cold segment, wherever it begins.
+                && (segment.file.number.is_cold() || segment.end <= older.lsn)
+                && segment.vacated.is_none_or(|generation| generation <= older.generation)
+                && !segment.file.is_pinned()
+                && !self.is_held_back(segment)
+                && segment.settled.is_some_and(|block| durable.covers(block))
+        };
+        let current = self.tail.segment().number;
+        let mut reached = Lsn::new(0);
+        let mut footed = Vec::new();
+        let mut segments = Vec::new();
+        for segment in self.state.segments.iter() {
+            // One that begins inside of another cuts that one's stale tail off, and stays as long as it is there.
+            let cuts = segment.file.first_lsn < reached;
+            reached = reached.max(segment.file.first_lsn.plus(segment.file.file_bytes));
+            let number = segment.file.number;
+            if ready(&segment) && !cuts && number != current && !self.evacuator.is_target(number) {
+                segments.push(segment.file.number);
+                footed.extend((segment.footing == Footing::Written).then_some(number));
+            }
+        }
+        if segments.is_empty() {
+            return None;
+        }
+        let keep = self
+            .options
+            .spare_segments_max
+            .max(self.reserve_len())
+            .saturating_sub(self.chores.spares.len());
+        let journal = segments.partition_point(|number| !number.is_cold());
+        let kept = keep.min(journal);
+        segments.truncate(kept + SEGMENTS_REMOVED_AT_ONCE);
+        if planted::is(Planted::RecycleOneSegmentTooMany)
+            && let Some(last) = segments.last().map(|last: &SegmentNumber| last.next())
+            && last < current
+            && self.state.segments.get_mut(last).is_some()
+        {
+            segments.push(last);
+        }
+        footed.retain(|number| segments.contains(number));
+        self.chores.recycling = segments.clone();
+        let removed = segments.split_off(kept.min(segments.len()));
+        Some(Recycle {
+            spares: segments,
+            removed,
+            footed,
+        })
+    }
+
+    /// Writes again what dead segments still say of queues, so that they can go.
+    fn settle_dead_segments(&mut self) {
+        let current = self.tail.segment().number;
+        let unsettled = |segment: &Segment<D::File>| {
+            segment.live.entries == 0 && segment.settled.is_none() && segment.file.number != current
+        };
+        let oldest = self
+            .state
+            .segments
+            .iter()
+            .next()
+            .map(|segment| segment.file.number);
+        let dead: Vec<(SegmentNumber, BlockNumber, Vec<QueueId>)> = self
+            .state
+            .segments
+            .iter()
+            .filter(|segment| unsettled(segment))
+            .map(|segment| {
+                (
+                    segment.file.number,
+                    segment.last_block,
+                    segment.control.iter().copied().collect(),
+                )
+            })
+            .collect();
+        for (number, last_block, control) in dead {
+            let mut settled = self.durable().end();
+            let mut owed = Vec::new();
+            for id in control {
+                match self.state.queues.get(id) {
+                    // A transient queue vanishes at the next start, whatever the log says of it.
+                    Some(queue) if queue.durability == QueueDurability::Transient => {}
+                    Some(queue) if queue.stated.1 >= last_block => settled = settled.max(queue.stated.0),
+                    Some(_) => owed.push(id),
+                    // What a delete record is about lies before it, or was evacuated: with the oldest segment it has served
+                    // its time if no copy is left.
+                    None if Some(number) == oldest && !self.state.has_copies(id) => {}
+                    None => owed.push(id),
+                }
+            }
+            // Repeating costs room too: a segment that is mostly owed states would be paid for with the next one.
+            if crate::format::byte_count(owed.len()) * STATE_BYTES_ASSUMED > self.options.segment_bytes {
+                continue;
+            }
+            for id in owed {
+                if !planted::is(Planted::RecycleAckBeforeMessage)
+                    && let Some(block) = self.write_state_again(id)
+                {
+                    settled = block;
+                }
+            }
+            if let Some(segment) = self.state.segments.get_mut(number) {
+                segment.settled = Some(settled);
+            }
+        }
+    }
+
+    pub(crate) fn write_state_again(&mut self, id: QueueId) -> Option<BlockNumber> {
+        if let Some(queue) = self.state.queues.get(id)
+            && queue.is_deleted
+        {
+            // Its state written behind its end could raise it from the dead.
+            let record = super::bare(QueueAction::Delete, id, queue.durability, b"");
+            return Some(self.append_queue_record(&record));
+        }
+        let Some(queue) = self.state.queues.get(id) else {
+            return self.state.tombstones.contains(&id).then(|| {
+                let record = super::bare(QueueAction::Delete, id, QueueDurability::Durable, b"");
+                self.append_queue_record(&record)
+            });
+        };
+        let (acked, redelivered) = (
+            checkpoint::bytes_of(&queue.dead_at_start()),
+            checkpoint::bytes_of(&queue.redelivered),
+        );
+        let meta = queue.meta.clone();
+        let record = QueueRecord {
+            action: QueueAction::State,
+            transient: queue.durability == QueueDurability::Transient,
+            id,
+            next_seq: Seq::new(queue.visible_end),
+            floor: Seq::new(queue.floor),
+            delivery_mark: Seq::new(if queue.durability == QueueDurability::Transient {
+                0
+            } else {
+                queue.mark
+            }),
+            acked: &acked,
+            redelivered: &redelivered,
+            meta: &meta,
+        };
+        let block = self.append_queue_record(&record);
+        let through = self.durable().end();
+        if let Some(queue) = self.state.queues.get_mut(id) {
+            queue.stated = (block, through);
+        }
+        Some(block)
+    }
+
+    /// Returns their files. The last who has one that was removed makes the file system give its room back, which takes milliseconds.
+    pub(super) fn forget_segments(&mut self, recycle: &Recycle) -> Vec<Arc<SegmentFile<D::File>>> {
+        let mut closed = Vec::new();
+        self.chores.recycling.clear();
+        self.chores.spares.extend(&recycle.spares);
+        for number in recycle.spares.iter().chain(&recycle.removed) {
+            self.chores.segments_recycled += 1;
+            self.chores.cold_recycled += u64::from(number.is_cold());
+            let Some(gone) = self.state.segments.remove(*number) else {
+                continue;
+            };
+            closed.push(gone.file);
+            for id in gone.control {
+                if !self
+                    .state
+                    .segments
+                    .iter()
+                    .any(|segment| segment.control.contains(&id))
+                {
+                    self.state.tombstones.remove(&id);
+                }
+            }
+        }
+        closed
+    }
+}
