@@ -28,18 +28,23 @@ const COMPARED: &[&str] = &[
     "x-queue-mode",
     "x-single-active-consumer",
     "x-delivery-limit",
+    "x-consumer-timeout",
+    "x-consumer-disconnected-timeout",
     "x-quorum-initial-group-size",
     "x-queue-leader-locator",
 ];
 
-/// A consumer's argument.
+/// Arguments of consumers.
 const PRIORITY: &str = "x-priority";
+const TIMEOUT: &str = "x-consumer-timeout";
+
+/// Those of consumers that only streams have.
+const STREAM_CONSUMERS_ONLY: &[&str] = &["x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"];
 
 /// How a known argument is checked.
 #[derive(Clone, Copy)]
 enum Check {
     NotNegative,
-    Positive,
     Milliseconds,
     MillisecondsPositive,
     Priority,
@@ -63,16 +68,14 @@ const KNOWN: &[(&str, Check)] = &[
     ("x-overflow", Check::Overflow),
     ("x-single-active-consumer", Check::Flag),
     ("x-delivery-limit", Check::Integer),
-    ("x-consumer-disconnected-timeout", Check::Milliseconds),
-    ("x-consumer-timeout", Check::Positive),
+    ("x-consumer-disconnected-timeout", Check::NotNegative),
+    ("x-consumer-timeout", Check::NotNegative),
     ("x-max-age", Check::Text),
     ("x-stream-max-segment-size-bytes", Check::NotNegative),
 ];
 
-/// Those whose feature does not exist yet.
+/// Those whose feature does not exist yet. (`x-consumer-disconnected-timeout` asks for nothing where there is one node.)
 const UNSERVED: &[&str] = &[
-    "x-consumer-disconnected-timeout",
-    "x-consumer-timeout",
     "x-delayed-retry-max",
     "x-delayed-retry-min",
     "x-delayed-retry-type",
@@ -150,18 +153,16 @@ pub(crate) fn check(resource: &impl fmt::Display, kind: QueueKind, arguments: &A
             "routing_key_but_no_dlx_defined",
         ));
     }
-    let (others, own) = match kind {
-        QueueKind::Classic => (QUORUM_ONLY, "classic"),
-        QueueKind::Quorum => (CLASSIC_ONLY, "quorum"),
+    let others = match kind {
+        QueueKind::Classic => QUORUM_ONLY,
+        QueueKind::Quorum => CLASSIC_ONLY,
     };
     if let Some(name) = others
         .iter()
         .chain(STREAMS_ONLY)
         .find(|name| arguments.get(**name).is_some())
     {
-        return Err(precondition_failed(format_args!(
-            "invalid arg '{name}' for {resource} of queue type rabbit_{own}_queue"
-        )));
+        return Err(of_another_kind(name, resource, kind));
     }
     for name in UNSERVED {
         if arguments.get(name).is_some() {
@@ -171,17 +172,45 @@ pub(crate) fn check(resource: &impl fmt::Display, kind: QueueKind, arguments: &A
     Ok(())
 }
 
-/// The priority that a consumer asks for.
+/// What a consumer asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ConsumerWishes {
+    pub priority: i64,
+    /// How long it may take to acknowledge.
+    pub timeout_ms: Option<u64>,
+}
+
+/// Checks what a consumer of a queue of this kind is started with.
 ///
 /// # Errors
-/// 406 if it is no integer.
-pub(crate) fn consumer_priority(resource: &impl fmt::Display, arguments: &Arguments) -> Answer<i64> {
-    let Some(value) = arguments.get(PRIORITY) else {
-        return Ok(0);
+/// 406 for invalid values, and for arguments of another kind of queue.
+pub(crate) fn check_consumer(
+    resource: &impl fmt::Display,
+    kind: QueueKind,
+    arguments: &Arguments,
+) -> Answer<ConsumerWishes> {
+    let number = |name: &str, check: Check| {
+        let value = arguments.get(name);
+        if let Some(value) = value {
+            check
+                .accepts(value)
+                .map_err(|problem| invalid(name, resource, &problem))?;
+        }
+        Ok::<_, AmqpError>(value.and_then(Value::as_integer))
     };
-    value
-        .as_integer()
-        .ok_or_else(|| invalid(PRIORITY, resource, &wrong_type("integer", value)))
+    let priority = number(PRIORITY, Check::Integer)?.unwrap_or(0);
+    let (timeout, others): (_, &[&str]) = match kind {
+        QueueKind::Classic => (None, &[TIMEOUT]),
+        QueueKind::Quorum => (number(TIMEOUT, Check::NotNegative)?, &[]),
+    };
+    let mut others = others.iter().chain(STREAM_CONSUMERS_ONLY);
+    if let Some(name) = others.find(|name| arguments.get(**name).is_some()) {
+        return Err(of_another_kind(name, resource, kind));
+    }
+    Ok(ConsumerWishes {
+        priority,
+        timeout_ms: timeout.and_then(|timeout| u64::try_from(timeout).ok()),
+    })
 }
 
 /// Compares the arguments of a declaration with those of the queue that exists.
@@ -213,7 +242,7 @@ impl Check {
     }
 
     fn accepts_number(self, number: i64) -> Result<(), String> {
-        let positive = matches!(self, Self::Positive | Self::MillisecondsPositive);
+        let positive = matches!(self, Self::MillisecondsPositive);
         let milliseconds = matches!(self, Self::Milliseconds | Self::MillisecondsPositive);
         if number < 0 && !matches!(self, Self::Integer) {
             return Err(format!("{{value_negative,{number}}}"));
@@ -247,6 +276,13 @@ fn unacceptable(value: &Value) -> String {
 
 fn wrong_type(expected: &str, value: &Value) -> String {
     format!("\"expected {expected}, got {}\"", value.type_name())
+}
+
+fn of_another_kind(name: &str, resource: &impl fmt::Display, kind: QueueKind) -> AmqpError {
+    let own = kind.as_str();
+    precondition_failed(format_args!(
+        "invalid arg '{name}' for {resource} of queue type rabbit_{own}_queue"
+    ))
 }
 
 fn invalid(name: &str, resource: &impl fmt::Display, problem: &str) -> AmqpError {
@@ -299,7 +335,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case("x-consumer-timeout", Value::I32(1))]
+    #[case("x-delayed-retry-min", Value::I32(1))]
     #[case("x-delayed-retry-type", Value::str("all"))]
     fn an_argument_whose_feature_is_missing_is_refused_by_name(#[case] name: &str, #[case] value: Value) {
         let quorum = ("x-queue-type", Value::str("quorum"));
@@ -315,6 +351,7 @@ mod tests {
     #[rstest]
     #[case(QueueKind::Classic, "x-delivery-limit", Value::I32(3))]
     #[case(QueueKind::Classic, "x-dead-letter-strategy", Value::str("at-most-once"))]
+    #[case(QueueKind::Classic, "x-consumer-timeout", Value::I32(3))]
     #[case(QueueKind::Classic, "x-max-age", Value::str("1D"))]
     #[case(QueueKind::Quorum, "x-max-priority", Value::I32(3))]
     fn an_argument_of_another_kind_of_queue_is_refused(
@@ -330,6 +367,38 @@ mod tests {
                 "PRECONDITION_FAILED - invalid arg '{name}' for {QUEUE} of queue type rabbit_{kind}_queue"
             )
         );
+    }
+
+    #[rstest]
+    #[case(QueueKind::Quorum, "x-consumer-timeout", Value::I32(-1), ": {value_negative,-1}")]
+    #[case(
+        QueueKind::Quorum,
+        "x-consumer-timeout",
+        Value::str("never"),
+        ": \"expected integer, got longstr\""
+    )]
+    #[case(QueueKind::Classic, "x-consumer-timeout", Value::I32(-1), " of queue type rabbit_classic_queue")]
+    #[case(
+        QueueKind::Quorum,
+        "x-stream-offset",
+        Value::I32(1),
+        " of queue type rabbit_quorum_queue"
+    )]
+    #[case(
+        QueueKind::Classic,
+        "x-priority",
+        Value::str("high"),
+        ": \"expected integer, got longstr\""
+    )]
+    fn a_consumers_invalid_argument_is_refused_in_rabbitmqs_words(
+        #[case] kind: QueueKind,
+        #[case] name: &str,
+        #[case] value: Value,
+        #[case] problem: &str,
+    ) {
+        let error = check_consumer(&QUEUE, kind, &[(name, value)].into_iter().collect()).unwrap_err();
+        let expected = format!("PRECONDITION_FAILED - invalid arg '{name}' for {QUEUE}{problem}");
+        assert_eq!((error.scope, error.text), (Scope::Channel, expected));
     }
 
     #[rstest]

@@ -78,7 +78,10 @@ pub trait EffectSink {
     /// A message for a consumer. Returns how many bytes it put into the socket's buffer.
     fn deliver(&mut self, delivery: &Delivery<'_>) -> usize;
 
-    /// The broker cancelled a consumer, since its queue went.
+    /// Whether the client is told when the broker cancels a consumer.
+    fn hears_of_cancellations(&self) -> bool;
+
+    /// The broker cancelled a consumer: its queue went, or a delivery was not acknowledged in time.
     fn cancelled(&mut self, channel: ChannelId, consumer_tag: &str);
 
     /// The connection has to close.

@@ -15,6 +15,7 @@ mod command;
 mod confirms;
 mod consumer;
 mod dead_letter;
+mod deadline;
 pub mod definitions;
 mod dispatch;
 mod effect;

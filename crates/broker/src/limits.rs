@@ -12,6 +12,10 @@ pub const REPLIES_MAX: usize = 65_536;
 pub const REPLIES_BYTES_MAX: usize = 32 << 20;
 /// Messages of a quorum queue whose acquisitions are counted at once.
 pub const ACQUIRED_MAX: usize = 65_536;
+/// Messages of one channel that were not acknowledged in time: with more it is closed.
+pub const LAPSED_MAX: u64 = 65_536;
+/// For how long a delivery of a quorum queue may go without an acknowledgement, when nobody says it.
+pub const CONSUMER_TIMEOUT_MS: u64 = 30 * 60 * 1000;
 /// How often a delivery of a message of a quorum queue may fail when nobody says it.
 pub const DELIVERY_LIMIT_DEFAULT: i64 = 20;
 /// Dead letters that are moved under one hold of the lock.

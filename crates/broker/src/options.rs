@@ -5,6 +5,8 @@
 pub struct BrokerOptions {
     /// Largest message body that is accepted.
     pub message_bytes_max: u64,
+    /// For how long a delivery of a quorum queue may go without an acknowledgement where nothing else is said.
+    pub consumer_timeout_ms: u64,
     /// The first user's name, when the data directory is new.
     pub default_user: String,
     /// The first user's password.
@@ -19,6 +21,7 @@ impl Default for BrokerOptions {
     fn default() -> Self {
         Self {
             message_bytes_max: 16 << 20,
+            consumer_timeout_ms: crate::limits::CONSUMER_TIMEOUT_MS,
             default_user: "guest".into(),
             default_password: "guest".into(),
             default_vhost: "/".into(),

@@ -1,5 +1,5 @@
 //! What holds for a queue, by its arguments and the policies together: limits, times to live, levels, where its dead letters go,
-//! how often a delivery may fail. The shard forgets its part with the process, so it is said at each declaration, at each start and
+//! how often a delivery may fail and how long it may take. The shard forgets its part with the process, so it is said at each declaration, at each start and
 //! when a policy changes.
 //!
 //! Invariants, RabbitMQ's: of two limits the smaller holds; of two texts the argument, but for the overflow of a quorum queue, where
@@ -29,6 +29,7 @@ pub(crate) struct QueuePolicy {
     /// Whether a letter that reaches nobody is tried again.
     keeps_letters: bool,
     delivery_limit: Option<u32>,
+    consumer_timeout_ms: Option<u64>,
 }
 
 /// Where the dead letters of a queue go.
@@ -76,6 +77,7 @@ impl QueuePolicy {
                 QueueKind::Classic => None,
                 QueueKind::Quorum => delivery_limit(arguments, policies),
             },
+            consumer_timeout_ms: policies.limit(arguments, "consumer-timeout"),
         }
     }
 
@@ -107,6 +109,11 @@ impl QueuePolicy {
     /// How often a delivery of one message may fail; `None` for any number.
     pub(crate) fn delivery_limit(&self) -> Option<u32> {
         self.delivery_limit
+    }
+
+    /// How long a consumer may take to acknowledge, if anything is said of it.
+    pub(crate) fn consumer_timeout_ms(&self) -> Option<u64> {
+        self.consumer_timeout_ms
     }
 
     /// Says the shard's part of it, where `before` was said last.

@@ -4,13 +4,15 @@
 //! - Runs are disjoint, none is empty, and tags ascend; the open run `tail` lies behind all others.
 //! - Within a run tag, queue position and consumer advance together, so a busy consumer costs one run and
 //!   not an entry per message.
-//! - A tag that was taken out is unknown from then on.
+//! - A tag that was taken out is unknown from then on. What has lapsed has only its tag left: it is taken out alone, never with others.
 
 use std::collections::BTreeMap;
 
+use logpond_store::disk::Now;
 use logpond_store::{QueueId, Seq};
 
 use crate::consumer::ConsumerKey;
+use crate::deadline::Deadline;
 
 /// Consecutive messages of one queue, delivered one after the other to one consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(crate) struct Run {
     pub queue: QueueId,
     /// Who holds them; `None` for `basic.get`.
     pub consumer: Option<ConsumerKey>,
+    /// Until when they have to be acknowledged.
+    pub deadline: Deadline,
 }
 
 impl Run {
@@ -37,6 +41,12 @@ impl Run {
             && self.first_seq.plus(self.count) == next.first_seq
             && self.queue == next.queue
             && self.consumer == next.consumer
+            && self.deadline == next.deadline
+    }
+
+    /// Whether they went back to their queue, since nobody acknowledged them in time.
+    pub(crate) fn has_lapsed(&self) -> bool {
+        self.deadline == Deadline::LAPSED
     }
 
     /// Takes `next` in, if it continues this run; in the order of the queue alone, so that it works for settled
@@ -68,6 +78,8 @@ pub(crate) struct Unacked {
     /// By last tag, so that taking from a run's front leaves its key alone.
     runs: BTreeMap<u64, Run>,
     tail: Option<Run>,
+    /// How many messages have lapsed.
+    lapsed: u64,
 }
 
 impl Unacked {
@@ -132,11 +144,16 @@ impl Unacked {
     }
 
     /// Takes all tags up to and including `tag` out, in order; false if `tag` itself is unknown (nothing is
-    /// taken then).
+    /// taken then). Those that have lapsed are forgotten.
     pub(crate) fn take_up_to(&mut self, tag: u64, mut taken: impl FnMut(Run)) -> bool {
         if !self.contains(tag) {
             return false;
         }
+        let mut taken = |run: Run| {
+            if !run.has_lapsed() {
+                taken(run);
+            }
+        };
         while let Some(mut entry) = self.runs.first_entry() {
             if *entry.key() <= tag {
                 taken(entry.remove());
@@ -159,14 +176,30 @@ impl Unacked {
         true
     }
 
-    /// Takes everything out, in order.
-    pub(crate) fn take_all(&mut self, mut taken: impl FnMut(Run)) {
-        for (_, run) in std::mem::take(&mut self.runs) {
-            taken(run);
+    /// Takes everything out, in order. What has lapsed is forgotten.
+    pub(crate) fn take_all(&mut self, taken: impl FnMut(Run)) {
+        let runs = std::mem::take(&mut self.runs).into_values();
+        runs.chain(self.tail.take())
+            .filter(|run| !run.has_lapsed())
+            .for_each(taken);
+    }
+
+    /// Hands out what is due and keeps its tags, as lapsed. Returns how many messages ever lapsed here.
+    pub(crate) fn lapse(&mut self, now: Now, mut taken: impl FnMut(Run)) -> u64 {
+        for run in self.runs.values_mut().chain(&mut self.tail) {
+            if run.deadline.is_due(now) {
+                taken(*run);
+                run.deadline = Deadline::LAPSED;
+                self.lapsed += run.count;
+            }
         }
-        if let Some(tail) = self.tail.take() {
-            taken(tail);
-        }
+        self.lapsed
+    }
+
+    /// The first deadline that is still to come.
+    pub(crate) fn first_deadline_ms(&self) -> Option<u64> {
+        let runs = self.runs.values().chain(&self.tail);
+        runs.filter_map(|run| run.deadline.at_ms()).min()
     }
 
     /// Whether nothing is outstanding.

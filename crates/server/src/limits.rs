@@ -31,6 +31,9 @@ pub const MESSAGE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Largest value that the configuration may set for the body size.
 pub const MESSAGE_BYTES_CEILING: u64 = 512 * 1024 * 1024;
 
+/// For how long a delivery of a quorum queue may go without an acknowledgement, when the configuration says nothing else.
+pub const CONSUMER_TIMEOUT_MS: u64 = 30 * 60 * 1000;
+
 /// Size of a pooled read buffer. Connections borrow one only while their socket is readable.
 pub const READ_BUFFER_BYTES: usize = 512 * 1024;
 /// Pooled buffers that are kept for reuse; more may exist for a moment, they are freed.

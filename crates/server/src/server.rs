@@ -290,6 +290,7 @@ fn open_disk(settings: &Settings) -> Result<ServerDisk, StartError> {
 fn options(settings: &Settings) -> BrokerOptions {
     BrokerOptions {
         message_bytes_max: settings.message_bytes_max,
+        consumer_timeout_ms: settings.consumer_timeout_ms,
         default_user: settings.default_user.name.clone(),
         default_password: settings.default_user.password.clone(),
         default_vhost: settings.default_vhost.clone(),

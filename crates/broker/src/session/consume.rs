@@ -108,7 +108,7 @@ impl<D: Disk> Locked<'_, D> {
         let (session, vhost) = (self.core.key, Arc::clone(&self.core.vhost));
         let (shard, state) = self.guard.parts();
         let spec = self.broker.find_queue(&vhost, state, queue, session)?;
-        let priority = arguments::consumer_priority(&spec, request.arguments)?;
+        let wishes = arguments::check_consumer(&spec, spec.kind, request.arguments)?;
         let taken = state.queues.get(&spec.id).is_some_and(|queue| {
             let is_single = queue.rota.sharing() == Sharing::Single;
             let exclusive = |key| {
@@ -144,13 +144,15 @@ impl<D: Disk> Locked<'_, D> {
             stalled: false,
         });
         if let Some(queue) = state.queues.get_mut(&spec.id) {
-            queue.rota.add(key, priority);
+            queue.rota.add(key, wishes.priority);
         }
         shard.expect_leases(spec.id).map_err(storage_failed)?;
         state.touch(spec.id);
+        let timeout_ms = wishes.timeout_ms.or_else(|| self.timeout_ms(&spec));
         let told = Told {
             tag: Arc::clone(&tag),
             acquired,
+            timeout_ms,
         };
         self.core.tags.insert(key, told);
         self.core.channel(channel)?.consumers.insert(tag, key);

@@ -9,10 +9,12 @@ use logpond_store::disk::{Disk, Now};
 use logpond_store::{Durable, Lease, ReadError, Seq};
 
 use super::channel::{Channels, Mode};
+use super::lapse::expect_acknowledgement;
 use super::locked::Locked;
 use super::{Life, Session};
 use crate::acquired::Attempts;
 use crate::consumer::AckMode;
+use crate::deadline::Deadline;
 use crate::effect::{Delivery, EffectSink, Flow, Polled};
 use crate::envelope::Envelope;
 use crate::errors::storage_failed;
@@ -166,9 +168,13 @@ impl<D: Disk> Session<D> {
         };
         let envelope = Envelope::parse(message.properties).unwrap_or(Envelope::unknown());
         let delivery_tag = channel.take_delivery_tag();
-        let sent = one(run, lease.seq, delivery_tag);
+        let mut sent = one(run, lease.seq, delivery_tag);
         match run.ack_mode {
-            AckMode::Manual => channel.unacked.push(sent),
+            AckMode::Manual => {
+                sent.deadline = Deadline::after(told.timeout_ms, self.last_now);
+                expect_acknowledgement(&mut core.lapse_ms, sent.deadline);
+                channel.unacked.push(sent);
+            }
             AckMode::Automatic => append(&mut core.inbox.sent, &sent),
         }
         let counted;
@@ -233,6 +239,7 @@ fn one(run: &OutRun, seq: Seq, tag: u64) -> Run {
         count: 1,
         queue: run.queue,
         consumer: Some(run.consumer),
+        deadline: Deadline::NONE,
     }
 }
 

@@ -5,12 +5,14 @@ use logpond_store::{AckReason, Lease, LeaseOutcome, ReadError, Sources};
 
 use super::Session;
 use super::deliver::with_attempts;
+use super::lapse::expect_acknowledgement;
 use super::locked::Locked;
 use crate::acquired::Attempts;
 use crate::admin::count;
 use crate::auth::Action;
 use crate::command::ChannelId;
 use crate::consumer::AckMode;
+use crate::deadline::Deadline;
 use crate::effect::Delivery;
 use crate::envelope::Envelope;
 use crate::errors::{AmqpError, Answer, ReplyCode, storage_failed};
@@ -27,6 +29,8 @@ struct Taken {
     remaining: u32,
     /// How often it was taken before, if its queue says so.
     attempts: Option<Attempts>,
+    /// How long the client may take to acknowledge it.
+    timeout_ms: Option<u64>,
 }
 
 impl<D: Disk> Session<D> {
@@ -96,6 +100,7 @@ impl<D: Disk> Session<D> {
                 .get(&spec.id)
                 .and_then(|queue| queue.acquired.clone());
             let remaining = count(shard.counts(spec.id).unwrap_or_default().ready);
+            let timeout_ms = locked.timeout_ms(&spec);
             // The lease may have asked for a delivery mark, which somebody has to write.
             locked.release(1, now);
             match outcome {
@@ -107,6 +112,7 @@ impl<D: Disk> Session<D> {
                         lease: leases[0],
                         sources,
                         remaining,
+                        timeout_ms,
                     };
                     return Ok((spec, Some(taken)));
                 }
@@ -132,6 +138,7 @@ impl<D: Disk> Session<D> {
             count: 1,
             queue: spec.id,
             consumer: None,
+            deadline: Deadline::NONE,
         };
         let message = match self.reader.message(spec.id, &taken.lease, &taken.sources) {
             Ok(message) => message,
@@ -150,7 +157,9 @@ impl<D: Disk> Session<D> {
         let envelope = Envelope::parse(message.properties).unwrap_or(Envelope::unknown());
         run.first_tag = open.take_delivery_tag();
         if mode == AckMode::Manual {
+            run.deadline = Deadline::after(taken.timeout_ms, now);
             open.unacked.push(run);
+            expect_acknowledgement(&mut self.core.lapse_ms, run.deadline);
         }
         let counted = taken
             .attempts

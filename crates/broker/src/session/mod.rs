@@ -6,14 +6,15 @@
 //! - When a session ends, however it ends, everything unacknowledged is back in its queues, and what
 //!   belonged to it alone is deleted.
 //!
-//! Elsewhere: `publish`, `reply` (direct reply-to), `settle` (acknowledgements), `deliver` (what comes out), `get`, `consume`, `admin`
-//! (declarations), `transaction`.
+//! Elsewhere: `publish`, `reply` (direct reply-to), `settle` (acknowledgements), `deliver` (what comes out), `lapse` (deliveries
+//! that nobody acknowledges), `get`, `consume`, `admin` (declarations), `transaction`.
 
 mod admin;
 mod channel;
 mod consume;
 mod deliver;
 mod get;
+mod lapse;
 mod locked;
 mod publish;
 mod reply;
@@ -83,6 +84,8 @@ struct Core {
     withheld: Vec<Run>,
     /// Memory for runs that are being settled.
     runs: Vec<Run>,
+    /// When an outstanding delivery lapses, at the earliest.
+    lapse_ms: Option<u64>,
     /// Only who publishes waits for room: acknowledgements are what makes it.
     has_published: bool,
     state: Life,
@@ -93,6 +96,8 @@ struct Told {
     tag: Arc<str>,
     /// That of a quorum queue.
     acquired: Option<Arc<AcquiredCounts>>,
+    /// How long the consumer may take to acknowledge.
+    timeout_ms: Option<u64>,
 }
 
 /// Whether anything is still to be done for the client.
@@ -142,6 +147,7 @@ impl<D: Disk> Session<D> {
             unconfirmed: Vec::new(),
             withheld: Vec::new(),
             runs: Vec::new(),
+            lapse_ms: None,
             has_published: false,
             state: Life::Open,
         };

@@ -24,6 +24,10 @@ impl<D: Disk> Locked<'_, D> {
         };
         if extent == Extent::One {
             let run = channel.unacked.take(tag).ok_or_else(|| unknown_tag(tag))?;
+            // Too late: others may have it.
+            if run.has_lapsed() {
+                return Ok(());
+            }
             match &mut channel.mode {
                 Mode::Transactional(transaction) => transaction.settled.push((run, outcome)),
                 _ => self.settle(run, outcome),

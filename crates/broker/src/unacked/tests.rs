@@ -1,21 +1,29 @@
 //! Runs against a model of one entry per message.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use logpond_store::disk::Now;
 use logpond_store::{QueueId, Seq};
 use proptest::prelude::*;
 
 use super::{Run, Unacked};
+use crate::deadline::Deadline;
 
 type Model = BTreeMap<u64, (u64, u64)>;
 
 #[derive(Clone, Debug)]
 enum Op {
-    Deliver { queue: u64, gap: u64, count: u64 },
+    Deliver {
+        queue: u64,
+        gap: u64,
+        count: u64,
+    },
     Take(u64),
     UpTo(u64),
     TakeAndRestore(u64),
     All,
+    /// The time of all that came from queue 1 is over.
+    Lapse,
 }
 
 fn operations() -> impl Strategy<Value = Vec<Op>> {
@@ -25,6 +33,7 @@ fn operations() -> impl Strategy<Value = Vec<Op>> {
         1 => (1_u64..60).prop_map(Op::UpTo),
         1 => (1_u64..60).prop_map(Op::TakeAndRestore),
         1 => Just(Op::All),
+        1 => Just(Op::Lapse),
     ];
     proptest::collection::vec(op, 0..60)
 }
@@ -39,6 +48,7 @@ proptest! {
     fn runs_answer_like_one_entry_per_message(ops in operations()) {
         let mut unacked = Unacked::default();
         let mut model = Model::new();
+        let mut lapsed = BTreeSet::new();
         let mut tag = 1;
         let mut seqs = [0_u64; 2];
         for op in ops {
@@ -52,6 +62,7 @@ proptest! {
                         count,
                         queue: QueueId::new(queue),
                         consumer: None,
+                        deadline: Deadline::after((queue == 1).then_some(1), Now::default()),
                     };
                     model.extend(spread(run));
                     unacked.push(run);
@@ -61,6 +72,16 @@ proptest! {
                 Op::Take(tag) => {
                     let taken = unacked.take(tag).map(|run| spread(run).collect::<Vec<_>>());
                     prop_assert_eq!(taken, model.remove(&tag).map(|at| vec![(tag, at)]));
+                }
+                Op::Lapse => {
+                    let mut taken = Vec::new();
+                    let now = Now { wall_ms: 0, mono_ms: 1 };
+                    let count = unacked.lapse(now, |run| taken.extend(spread(run)));
+                    let held = model.iter().filter(|(tag, at)| at.0 == 1 && !lapsed.contains(*tag));
+                    prop_assert_eq!(&taken, &held.map(|(tag, at)| (*tag, *at)).collect::<Vec<_>>());
+                    lapsed.extend(taken.iter().map(|(tag, _)| *tag));
+                    prop_assert_eq!(count, u64::try_from(lapsed.len()).unwrap());
+                    prop_assert_eq!(unacked.first_deadline_ms(), None);
                 }
                 Op::TakeAndRestore(tag) => {
                     let taken = unacked.take(tag);
@@ -75,12 +96,14 @@ proptest! {
                     prop_assert_eq!(known, model.contains_key(&tag));
                     if known {
                         let rest = model.split_off(&(tag + 1));
+                        model.retain(|tag, _| !lapsed.contains(tag));
                         prop_assert_eq!(taken, std::mem::replace(&mut model, rest).into_iter().collect::<Vec<_>>());
                     }
                 }
                 Op::All => {
                     let mut taken = Vec::new();
                     unacked.take_all(|run| taken.extend(spread(run)));
+                    model.retain(|tag, _| !lapsed.contains(tag));
                     prop_assert_eq!(taken, std::mem::take(&mut model).into_iter().collect::<Vec<_>>());
                 }
             }
@@ -99,6 +122,7 @@ fn consecutive_deliveries_cost_one_run() {
             count: 1,
             queue: QueueId::new(1),
             consumer: None,
+            deadline: Deadline::NONE,
         });
     }
     assert!(unacked.runs.is_empty());

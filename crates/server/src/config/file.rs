@@ -84,6 +84,8 @@ pub struct Limits {
     pub handshake_timeout_ms: Option<u64>,
     /// Open connections; further ones are refused.
     pub connections_max: Option<usize>,
+    /// For how long a delivery of a quorum queue may go without an acknowledgement.
+    pub consumer_timeout_ms: Option<u64>,
 }
 
 /// `[tls]`: encrypted connections. Nothing listens for them without a certificate.
@@ -226,6 +228,7 @@ impl ConfigFile {
         replace(&mut self.limits.heartbeat_seconds, limits.heartbeat_seconds);
         replace(&mut self.limits.handshake_timeout_ms, limits.handshake_timeout_ms);
         replace(&mut self.limits.connections_max, limits.connections_max);
+        replace(&mut self.limits.consumer_timeout_ms, limits.consumer_timeout_ms);
         replace(&mut self.tls.listen, tls.listen);
         replace(&mut self.tls.certificate, tls.certificate);
         replace(&mut self.tls.key, tls.key);

@@ -98,6 +98,8 @@ pub struct Settings {
     pub handshake_timeout: Duration,
     /// Open connections.
     pub connections_max: usize,
+    /// For how long a delivery of a quorum queue may go without an acknowledgement.
+    pub consumer_timeout_ms: u64,
     /// Encrypted connections, if there is a certificate.
     pub tls: Option<TlsSettings>,
     /// How clients may log in.
@@ -178,6 +180,11 @@ impl Settings {
                 .handshake_timeout_ms
                 .map_or(limits::HANDSHAKE_TIMEOUT, Duration::from_millis),
             connections_max: limits.connections_max.unwrap_or(limits::CONNECTIONS_MAX),
+            consumer_timeout_ms: in_range(
+                "limits.consumer_timeout_ms",
+                limits.consumer_timeout_ms.unwrap_or(limits::CONSUMER_TIMEOUT_MS),
+                1..=u64::MAX,
+            )?,
             store_options: store.options().map_err(|message| ConfigError::Value {
                 key: "store".to_owned(),
                 message,

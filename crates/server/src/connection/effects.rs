@@ -48,6 +48,10 @@ impl EffectSink for Sink<'_> {
         self.out.len() - before
     }
 
+    fn hears_of_cancellations(&self) -> bool {
+        self.cancel_notify
+    }
+
     fn cancelled(&mut self, channel: broker::ChannelId, consumer_tag: &str) {
         if self.cancel_notify {
             let consumer_tag = short(consumer_tag.as_bytes());

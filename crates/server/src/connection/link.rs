@@ -9,6 +9,7 @@
 //! Elsewhere: requests that are answered one by one (`requests`), sockets and timers (`task`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use logpond_amqp::{
     ChannelId, Frame, FrameKind, Method, MethodId, ReplyCode, encode_heartbeat, method, parse_ack,
@@ -329,6 +330,39 @@ impl Link {
             return false;
         }
         polled.more
+    }
+
+    /// When something of what was delivered is to be taken back, at the earliest.
+    pub fn lapse(&self) -> Option<Duration> {
+        let at_ms = self.session.as_ref()?.lapse_ms()?;
+        Some(Duration::from_millis(
+            at_ms.saturating_sub(self.shared.now().mono_ms),
+        ))
+    }
+
+    /// Takes back what the client has not acknowledged in time.
+    pub fn take_back(&mut self) {
+        let Some(session) = self
+            .session
+            .as_mut()
+            .filter(|session| session.lapse_ms().is_some())
+        else {
+            return;
+        };
+        let mut sink = Sink {
+            out: &mut self.out,
+            frame_max: self.tuning.frame_max,
+            cancel_notify: self.client.cancel_notify,
+            closed: None,
+        };
+        let mut failures = Vec::new();
+        let now = self.shared.now();
+        session.lapse(&mut sink, now, &mut |channel, error| {
+            failures.push((channel, error));
+        });
+        for (channel, error) in failures {
+            self.fail(ChannelId::new(channel.get()), error.into());
+        }
     }
 
     /// Closes what a failure closes. The broker has ended the channel already.

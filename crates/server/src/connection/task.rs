@@ -178,6 +178,11 @@ impl Task {
             return self.read();
         }
         let blocked = self.blockage.deadline();
+        // What lies beyond the clock never comes.
+        let lapse = self
+            .link
+            .lapse()
+            .and_then(|left| Instant::now().checked_add(left));
         tokio::select! {
             ready = ready(&self.socket, interest) => {
                 if ready?.is_readable() && reads {
@@ -196,6 +201,8 @@ impl Task {
                 self.is_peer_done = true;
             }
             () = until(blocked) => self.blockage.announce(&mut self.link.out),
+            // What is overdue is taken back with the next exchange.
+            () = until(lapse) => {}
             phase = stop.changed() => self.stop(phase),
         }
         Ok(())
@@ -203,6 +210,7 @@ impl Task {
 
     /// Fetches what the broker has and writes what the socket takes; whether there is more to fetch.
     fn exchange(&mut self) -> io::Result<bool> {
+        self.link.take_back();
         // Where nobody asked the broker, nobody knows that it has no more.
         let mut has_more = true;
         if self.pending() < POLL_BYTES_MAX {

@@ -7,6 +7,7 @@ mod client;
 mod content;
 mod dying;
 mod handshake;
+mod lapsing;
 mod lifetime;
 mod served;
 mod tls;

@@ -64,10 +64,10 @@ fn permissions_of_the_document_hold() {
 fn a_refused_item_is_named() {
     let broker = broker();
     let document = r#"{"vhosts": [{"name": "/"}], "queues": [{"name": "q", "vhost": "/", "durable": true,
-        "auto_delete": false, "arguments": {"x-queue-type": "quorum", "x-consumer-timeout": 1}}]}"#;
+        "auto_delete": false, "arguments": {"x-queue-type": "quorum", "x-delayed-retry-min": 1}}]}"#;
     let error = broker.import_definitions(document.as_bytes(), NOW).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "queue 'q' in vhost '/': NOT_IMPLEMENTED - x-consumer-timeout"
+        "queue 'q' in vhost '/': NOT_IMPLEMENTED - x-delayed-retry-min"
     );
 }

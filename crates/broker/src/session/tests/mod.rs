@@ -9,6 +9,7 @@ mod failing;
 mod governing;
 mod importing;
 mod keeping;
+mod lapsing;
 mod limiting;
 mod limits;
 mod model;
@@ -87,6 +88,8 @@ struct Seen {
     nacks: Vec<(u64, Extent)>,
     deliveries: Vec<Got>,
     cancelled: Vec<String>,
+    /// The client does not want to hear of cancellations.
+    is_deaf: bool,
     closed: Vec<AmqpError>,
     /// What each delivery says of how often it was taken before.
     acquired: Vec<Option<Value>>,
@@ -120,6 +123,10 @@ impl EffectSink for Seen {
             body: String::from_utf8(delivery.body.to_vec()).unwrap(),
         });
         delivery.body.len()
+    }
+
+    fn hears_of_cancellations(&self) -> bool {
+        !self.is_deaf
     }
 
     fn cancelled(&mut self, _channel: ChannelId, consumer_tag: &str) {
