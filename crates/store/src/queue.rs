@@ -3,7 +3,7 @@
 //! Invariants:
 //! - `floor <= cursor`, `floor <= visible_end <= next_seq`; every entry below `floor` is dead.
 //! - Entries from `cursor` on were never leased since the store was opened; those below are dead
-//!   (`acked`), ready again (`requeued`) or leased. With priorities `levels` takes the place of `requeued`, and holds what
+//!   (`acked`), ready again (`requeued`) or leased. In another order than that of seqs `order` takes the place of `requeued`, and holds what
 //!   was never leased, too.
 //! - `acked` holds only entries at or above `floor`.
 //! - No heap object per entry: three compressed sets, and index pages of 168 entries.
@@ -16,8 +16,8 @@ use crate::format::byte_count;
 use crate::ids::{BlockNumber, QueueId, SegmentNumber, Seq};
 use crate::index::page::{self, Entry};
 use crate::index::pages::PageNumber;
-use crate::levels::Levels;
 use crate::live::Live;
+use crate::order::Order;
 use crate::queue_limits::QueueLimits;
 use crate::retention::Retention;
 use crate::unlogged::Unlogged;
@@ -89,9 +89,9 @@ pub(crate) struct Queue {
     pub life_ms: Option<u64>,
     /// How long what was acknowledged is kept, if longer than its segment lives.
     pub retention: Option<Retention>,
-    /// The ready visible entries, in a queue with priorities; then the cursor is never below `visible_end`, and nothing
-    /// stands in `requeued`.
-    pub levels: Option<Box<Levels>>,
+    /// The ready visible entries, in a queue in another order than that of seqs; then the cursor is never below `visible_end`,
+    /// and nothing stands in `requeued`.
+    pub order: Option<Box<Order>>,
     /// Visible entries that expire one day; transient ones from before the last start may count still.
     pub expiring: u64,
     /// When the head expires, as the shard's list of what is due has it.
@@ -167,7 +167,7 @@ impl Queue {
             held: None,
             life_ms: None,
             retention: None,
-            levels: None,
+            order: None,
             expiring: 0,
             due_ms: None,
             transient_floor: 0,
@@ -233,8 +233,8 @@ impl Queue {
             self.lease(bytes);
         } else {
             self.accepted_bytes = self.accepted_bytes.saturating_sub(bytes);
-            if let Some(levels) = &mut self.levels {
-                levels.insert(entry.priority, seq);
+            if let Some(order) = &mut self.order {
+                order.insert(entry, seq);
                 self.cursor = seq + 1;
             }
         }
@@ -247,7 +247,7 @@ impl Queue {
     pub(crate) fn takes_run(&self, seq: u64) -> bool {
         seq == self.visible_end
             && self.cursor <= seq
-            && self.levels.is_none()
+            && self.order.is_none()
             && self.acked.max().is_none_or(|newest| newest < seq)
     }
 
@@ -273,7 +273,7 @@ impl Queue {
         if let Some(first) = self.requeued.min() {
             return Some(first);
         }
-        if let Some(head) = self.levels.as_ref().and_then(|levels| levels.head()) {
+        if let Some(head) = self.order.as_ref().and_then(|order| order.head()) {
             return (head < end).then_some(head);
         }
         if !self.acked.is_empty() && self.acked.contains(self.cursor) {
@@ -284,8 +284,8 @@ impl Queue {
 
     /// The head is ready no more.
     pub(crate) fn advance(&mut self, head: u64, entry: &Entry) {
-        if let Some(levels) = &mut self.levels {
-            levels.remove(entry.priority, head);
+        if let Some(order) = &mut self.order {
+            order.remove(entry, head);
         } else if head < self.cursor {
             self.requeued.remove(head);
         } else {
@@ -296,7 +296,7 @@ impl Queue {
     /// The entries below `end` that come next, one behind the other, and were never leased; none where others come before them,
     /// or some of them may be dead.
     pub(crate) fn fresh_run(&self, end: u64) -> Range<u64> {
-        let are_next = self.levels.is_none()
+        let are_next = self.order.is_none()
             && self.requeued.is_empty()
             && self.acked.max().is_none_or(|newest| newest < self.cursor);
         self.cursor..if are_next { end } else { self.cursor }
@@ -437,29 +437,29 @@ impl Queue {
 
     /// Whether somebody has the entry, which is not dead.
     pub(crate) fn is_leased(&self, seq: u64) -> bool {
-        let is_ready = |levels: &Levels| levels.contains(seq);
-        seq < self.cursor && !self.requeued.contains(seq) && !self.levels.as_deref().is_some_and(is_ready)
+        let is_ready = |order: &Order| order.contains(seq);
+        seq < self.cursor && !self.requeued.contains(seq) && !self.order.as_deref().is_some_and(is_ready)
     }
 
     /// Whether the entry, which dies, was ready.
     pub(crate) fn end_ready(&mut self, seq: u64, entry: &Entry) -> bool {
-        match &mut self.levels {
-            Some(levels) => levels.remove(entry.priority, seq),
+        match &mut self.order {
+            Some(order) => order.remove(entry, seq),
             None => seq >= self.cursor || (!self.requeued.is_empty() && self.requeued.contains(seq)),
         }
     }
 
     /// Takes off all that is ready below the cursor.
     pub(crate) fn take_returned(&mut self) -> RoaringTreemap {
-        match &mut self.levels {
-            Some(levels) => levels.take(),
+        match &mut self.order {
+            Some(order) => order.take(),
             None => std::mem::take(&mut self.requeued),
         }
     }
 
     /// Whether something visible is ready.
     pub(crate) fn has_ready(&self) -> bool {
-        self.cursor < self.visible_end || self.levels.as_ref().is_some_and(|levels| !levels.is_empty())
+        self.cursor < self.visible_end || self.order.as_ref().is_some_and(|order| !order.is_empty())
     }
 
     /// Whether there is nothing to deliver: it was lost to damage, or is transient and from before the last start.

@@ -1,18 +1,22 @@
-//! Queues in which messages of a higher priority go first.
+//! Queues in which messages of a higher priority, or those that expire first, go first.
 //!
-//! Invariants:
+//! Invariants, for priorities:
 //! - The head of such a queue is the oldest ready entry of its highest level; with priorities every visible entry that is
 //!   ready stands in its level, and the cursor is where the visible ones end.
 //! - A requeued entry goes back to its level, before all that were published later.
 //! - What is accepted and not durable yet has no level: a limit that has to drop takes it last, the oldest first.
+//!
+//! The same holds for times in place of levels.
 
 use super::Shard;
 use super::forgotten::discard;
 use crate::disk::Disk;
+use crate::due::Due;
 use crate::error::AppendError;
 use crate::ids::QueueId;
 use crate::index::pages::{DamagedPage, Pages};
 use crate::levels::Levels;
+use crate::order::Order;
 use crate::queue::{Queue, run_end};
 use crate::state::{Forgotten, State, damaged_index};
 
@@ -29,6 +33,22 @@ impl<D: Disk> Shard<D> {
     /// # Errors
     /// When there is no such queue, its index is damaged, or the store is poisoned.
     pub fn set_priorities(&mut self, id: QueueId, highest: u8) -> Result<(), AppendError> {
+        self.set_order(id, Order::Levels(Levels::new(highest)))
+    }
+
+    /// From now on the head of a queue is the message that expires first, so that each expires when its time has come, whatever
+    /// was published before it. Of those with the same time the oldest goes first.
+    ///
+    /// As with levels nothing of this is written to the log, and the index of all that the queue holds is read. What waits takes some
+    /// 25 bytes of memory for each message.
+    ///
+    /// # Errors
+    /// When there is no such queue, its index is damaged, or the store is poisoned.
+    pub fn set_due_order(&mut self, id: QueueId) -> Result<(), AppendError> {
+        self.set_order(id, Order::Due(Due::default()))
+    }
+
+    fn set_order(&mut self, id: QueueId, mut order: Order) -> Result<(), AppendError> {
         self.check_alive()?;
         let State {
             queues,
@@ -37,11 +57,11 @@ impl<D: Disk> Shard<D> {
             ..
         } = &mut self.state;
         let queue = queues.open_mut(id).ok_or(AppendError::UnknownQueue(id))?;
-        match sorted(queue, forgotten, pages, highest) {
-            Ok(levels) => {
+        match sort(queue, forgotten, pages, &mut order) {
+            Ok(()) => {
                 queue.requeued.clear();
                 queue.cursor = queue.cursor.max(queue.visible_end);
-                queue.levels = Some(Box::new(levels));
+                queue.order = Some(Box::new(order));
                 self.note_head(id);
                 Ok(())
             }
@@ -54,14 +74,13 @@ impl<D: Disk> Shard<D> {
     }
 }
 
-/// All visible entries that are ready, in their levels. What is no message is discarded, for no lease will meet it.
-fn sorted<D: Disk>(
+/// Puts all visible entries that are ready in their places. What is no message is discarded, for no lease will meet it.
+fn sort<D: Disk>(
     queue: &mut Queue,
     forgotten: &mut Forgotten,
     pages: &mut Pages<D>,
-    highest: u8,
-) -> Result<Levels, DamagedPage> {
-    let mut levels = Levels::new(highest);
+    order: &mut Order,
+) -> Result<(), DamagedPage> {
     let mut seq = queue.floor;
     while seq < queue.visible_end {
         if queue.acked.contains(seq) {
@@ -73,12 +92,12 @@ fn sorted<D: Disk>(
             if queue.is_no_message(seq, &entry) {
                 discard(queue, forgotten, pages, seq, &entry);
             } else {
-                levels.insert(entry.priority, seq);
+                order.insert(&entry, seq);
             }
         }
         seq += 1;
     }
-    Ok(levels)
+    Ok(())
 }
 
 #[cfg(test)]

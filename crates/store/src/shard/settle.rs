@@ -97,8 +97,8 @@ impl<D: Disk> Shard<D> {
             back.insert_range(start..end);
             back -= &queue.acked;
             back -= &queue.requeued;
-            if let Some(levels) = &queue.levels {
-                levels.remove_from(&mut back);
+            if let Some(order) = &queue.order {
+                order.remove_from(&mut back);
             }
             if let Some(held) = &queue.held {
                 held.remove_from(&mut back);
@@ -109,14 +109,14 @@ impl<D: Disk> Shard<D> {
                 let entry = entry.inspect_err(|cause| self.poisoned = Some(cause.clone()));
                 let entry = entry.map_err(AppendError::Poisoned)?;
                 bytes += entry.body_bytes();
-                if let Some(levels) = queue.levels.as_mut().filter(|_| entry.len != 0) {
-                    levels.insert(entry.priority, seq);
+                if let Some(order) = queue.order.as_mut().filter(|_| entry.len != 0) {
+                    order.insert(&entry, seq);
                 }
             }
             queue.leased = queue.leased.saturating_sub(back.len());
             queue.leased_bytes = queue.leased_bytes.saturating_sub(bytes);
             queue.redelivered |= &back;
-            if queue.levels.is_none() {
+            if queue.order.is_none() {
                 queue.requeued |= back;
             }
             if !self.is_said_by_itself(id, start..end)? {
@@ -144,8 +144,8 @@ impl<D: Disk> Shard<D> {
             // A purge that did not become durable has moved the cursor beyond what anybody could have seen.
             seen.insert_range(queue.floor..queue.cursor.min(queue.visible_end));
             seen -= &queue.acked;
-            if let Some(levels) = &queue.levels {
-                levels.remove_from(&mut seen);
+            if let Some(order) = &queue.order {
+                order.remove_from(&mut seen);
             }
             if let Some(held) = &queue.held {
                 held.remove_from(&mut seen);

@@ -373,7 +373,7 @@ fn count_dead<D: Disk>(
 ) {
     // Most entries end in order and stand in no set, so that is asked once.
     let some_are_dead = queue.acked.max().is_some_and(|newest| newest >= range.start);
-    let some_returned = queue.levels.is_some() || !queue.requeued.is_empty();
+    let some_returned = queue.order.is_some() || !queue.requeued.is_empty();
     let (mut gone, mut ready) = (Run::default(), Run::default());
     let (mut holder, mut dead): (Option<Holder>, _) = (None, Live::default());
     for (seq, entry) in page::entries(page, range) {

@@ -1,14 +1,14 @@
 //! Priorities on the simulated disk, written step by step.
 
 use super::*;
-use crate::disk::sim::SimDisk;
+use crate::disk::sim::{Rng, SimDisk};
 use crate::disk::{Disk, Now};
 use crate::engine::Engine;
 use crate::engine::stepped::{self, message_for, publish_all};
 use crate::ids::Seq;
 use crate::options::Options;
 use crate::queue_limits::{QueueLimits, WhenFull};
-use crate::shard::NewMessage;
+use crate::shard::{DeadLetters, NewMessage, Sources};
 
 struct Fixture {
     disk: SimDisk,
@@ -142,4 +142,67 @@ fn a_purge_takes_all_levels() {
     assert!(fixture.lease(9).is_empty());
     let counts = fixture.engine.lock().shard().counts(queue);
     assert_eq!(counts, Some(crate::Counts::default()));
+}
+
+/// Publishes messages that expire after these times, durably.
+fn publish_expiring(fixture: &Fixture, after_ms: &[u64]) {
+    let now_ms = fixture.disk.now().wall_ms;
+    let messages = after_ms.iter().map(|after_ms| NewMessage {
+        expires_ms: Some(now_ms + after_ms),
+        ..message_for(std::slice::from_ref(&fixture.queue), &[b"body"])
+    });
+    let block = publish_all(&fixture.engine, messages);
+    fixture.engine.wait_durable(block).unwrap();
+}
+
+/// What comes to its end in so many milliseconds.
+fn ended_after(fixture: &Fixture, ms: u64) -> Vec<u64> {
+    fixture.disk.advance(ms);
+    while fixture.engine.step() {}
+    let (mut found, mut sources) = (Vec::new(), Sources::default());
+    let mut guard = fixture.engine.lock();
+    let taken = guard.shard().take_dead_letters(99, &mut found, &mut sources);
+    taken.unwrap();
+    found.iter().map(|letter| letter.lease.seq.get()).collect()
+}
+
+fn set_due_order(engine: &Engine<SimDisk>, queue: QueueId) {
+    let mut guard = engine.lock();
+    guard.shard().set_due_order(queue).unwrap();
+    let set = guard
+        .shard()
+        .set_dead_letters(queue, DeadLetters::HandOut, Now::default());
+    set.unwrap();
+}
+
+#[test]
+fn in_the_order_of_expiry_each_goes_when_its_time_has_come() {
+    let fixture = Fixture::new();
+    set_due_order(&fixture.engine, fixture.queue);
+    publish_expiring(&fixture, &[300, 100, 200, 100]);
+    assert_eq!(ended_after(&fixture, 99), []);
+    assert_eq!(ended_after(&fixture, 1), [1, 3]);
+    publish_expiring(&fixture, &[50]);
+    assert_eq!(ended_after(&fixture, 60), [4]);
+    assert_eq!(
+        ended_after(&fixture, 999),
+        [0, 2],
+        "those that are due together in the order of publication"
+    );
+}
+
+#[test]
+fn the_order_of_expiry_is_found_again_after_a_crash() {
+    let fixture = Fixture::new();
+    publish_expiring(&fixture, &[300, 100, 200]);
+    let Fixture { disk, engine, queue } = fixture;
+    disk.turn_off();
+    drop(engine);
+    let disk = disk.after_crash(&mut Rng::new(1));
+    let (engine, _) = Engine::open(disk.clone(), Options::tiny(), ()).unwrap();
+    let fixture = Fixture { disk, engine, queue };
+    set_due_order(&fixture.engine, fixture.queue);
+    assert_eq!(ended_after(&fixture, 150), [1]);
+    assert_eq!(ended_after(&fixture, 60), [2]);
+    assert_eq!(ended_after(&fixture, 99), [0]);
 }

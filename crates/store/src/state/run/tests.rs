@@ -12,6 +12,7 @@ use crate::ids::{BlockNumber, Epoch};
 use crate::index::pages::INDEX_DIR;
 use crate::levels::Levels;
 use crate::limits::{BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use crate::order::Order;
 use crate::pool::BufferPool;
 use crate::queue::QueueDurability;
 use crate::segments::{Segment, SegmentFile};
@@ -150,7 +151,7 @@ fn use_queue(state: &mut State<SimDisk>, operation: &Operation) {
         Operation::Take { queue, count } => {
             let queue = state.queues.get_mut(QueueId::new(*queue)).unwrap();
             // As a purge does: what is visible counts as leased from then on.
-            if queue.levels.is_none() && queue.cursor <= queue.visible_end {
+            if queue.order.is_none() && queue.cursor <= queue.visible_end {
                 let visible = queue.live - queue.leased;
                 queue.leased += visible;
                 queue.leased_bytes = queue.live_bytes;
@@ -161,7 +162,7 @@ fn use_queue(state: &mut State<SimDisk>, operation: &Operation) {
             let queue = state.queues.get_mut(QueueId::new(*queue)).unwrap();
             if queue.live == 0 && queue.cursor <= queue.visible_end {
                 queue.cursor = queue.visible_end;
-                queue.levels = Some(Box::new(Levels::new(4)));
+                queue.order = Some(Box::new(Order::Levels(Levels::new(4))));
             }
         }
         _ => {}
