@@ -22,6 +22,8 @@ pub(crate) const BINDING: u8 = b'b';
 pub(crate) const VHOST_LIMITS: u8 = b'l';
 /// First byte of a policy's key.
 pub(crate) const POLICY: u8 = b'y';
+/// First byte of the key of a queue of delayed messages.
+pub(crate) const DELAY: u8 = b'd';
 
 /// A virtual host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -88,6 +90,11 @@ pub(crate) fn vhost_limits_key(name: &str) -> Vec<u8> {
 /// Key of an exchange.
 pub(crate) fn exchange_key(vhost: &str, name: &[u8]) -> Vec<u8> {
     key(EXCHANGE, &[vhost.as_bytes(), name])
+}
+
+/// Key of the queue of delayed messages of an exchange.
+pub(crate) fn delay_key(vhost: &str, exchange: &[u8]) -> Vec<u8> {
+    key(DELAY, &[vhost.as_bytes(), exchange])
 }
 
 /// Key of a queue.

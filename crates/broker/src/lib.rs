@@ -17,6 +17,7 @@ mod consumer;
 mod dead_letter;
 mod deadline;
 pub mod definitions;
+mod delay;
 mod dispatch;
 mod effect;
 mod entries;

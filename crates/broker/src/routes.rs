@@ -13,6 +13,7 @@ use hashbrown::{HashMap, HashTable};
 use logpond_routing::{Arguments, MessageProperty, MessageSource, NoExchange, QueueRef, Routed, Scratch};
 use logpond_store::QueueId;
 
+use crate::delay::delay_ms;
 use crate::limits::ROUTES_MAX;
 use crate::properties::{self, Properties};
 use crate::queue::Queue;
@@ -29,6 +30,8 @@ pub(crate) struct Route {
     exchange: Box<[u8]>,
     key: Box<[u8]>,
     pub queues: Vec<QueueId>,
+    /// Where they wait, of exchanges that put the message off.
+    pub delays: Vec<QueueId>,
     /// Whether one of the queues survives a restart.
     pub durable: bool,
     /// Whether one of the queues may refuse messages.
@@ -143,6 +146,9 @@ impl RouteCache {
                 .queues
                 .extend(self.found.iter().map(|&queue| queue_id(queue)));
         }
+        let waiting = self.scratch.waiting().iter();
+        self.passing.delays.clear();
+        self.passing.delays.extend(waiting.map(|&queue| queue_id(queue)));
         let found = || self.passing.queues.iter().filter_map(|id| queues.get(id));
         let durable = found().any(|queue| queue.spec.is_kept());
         let refuses = |queue: &Queue| queue.policy.as_ref().is_some_and(QueuePolicy::refuses);
@@ -222,6 +228,12 @@ impl MessageSource for WatchedMessage<'_> {
     fn property(&self, property: MessageProperty) -> Option<Vec<u8>> {
         self.read.set(true);
         properties::hashed(self.properties, property)
+    }
+
+    fn is_delayed(&self) -> bool {
+        self.read.set(true);
+        let properties = Properties::parse(self.properties).unwrap_or_default();
+        delay_ms(&properties).is_some()
     }
 
     fn draw(&self) -> u64 {

@@ -10,14 +10,15 @@ use std::sync::Arc;
 
 use logpond_routing::{ExchangeSpec, Name};
 use logpond_store::catalog::Catalog;
-use logpond_store::disk::Disk;
-use logpond_store::{Engine, QueueDurability, QueueId, RecoveryReport};
+use logpond_store::disk::{Disk, Now};
+use logpond_store::{AppendError, Engine, QueueDurability, QueueId, RecoveryReport};
 use serde::de::DeserializeOwned;
 
 use crate::auth::{Accounts, FirstUser};
+use crate::delay::{DelayEntry, DelayQueue};
 use crate::entries::{
-    BINDING, BindingEntry, EXCHANGE, ExchangeEntry, POLICY, QUEUE, QueueEntry, VHOST, VHOST_LIMITS,
-    VhostEntry, VhostLimitsEntry, vhost_key,
+    BINDING, BindingEntry, DELAY, EXCHANGE, ExchangeEntry, POLICY, QUEUE, QueueEntry, VHOST, VHOST_LIMITS,
+    VhostEntry, VhostLimitsEntry, delay_key, vhost_key,
 };
 use crate::options::BrokerOptions;
 use crate::policy::{self, Policy};
@@ -100,6 +101,12 @@ pub(crate) fn start<D: Disk>(disk: &D, options: &BrokerOptions) -> Result<Starte
     for entry in entries.queues {
         kept.extend(restored.add_queue(&store, entry, &in_journal));
     }
+    for entry in &entries.delays {
+        store.raise_queue_ids(QueueId::new(entry.queue));
+    }
+    for entry in entries.delays {
+        kept.extend(restored.add_delay_queue(&store, entry, &in_journal, disk.now())?);
+    }
     for entry in entries.bindings {
         restored.add_binding(entry, &kept);
     }
@@ -157,6 +164,7 @@ struct Entries {
     vhosts: Vec<VhostEntry>,
     exchanges: Vec<ExchangeEntry>,
     queues: Vec<QueueEntry>,
+    delays: Vec<DelayEntry>,
     bindings: Vec<BindingEntry>,
     policies: Vec<Policy>,
     limits: Vec<VhostLimitsEntry>,
@@ -170,6 +178,7 @@ impl Entries {
                 Some(&VHOST) => entries.vhosts.extend(decode::<D, _>(key, value, warnings)),
                 Some(&EXCHANGE) => entries.exchanges.extend(decode::<D, _>(key, value, warnings)),
                 Some(&QUEUE) => entries.queues.extend(decode::<D, _>(key, value, warnings)),
+                Some(&DELAY) => entries.delays.extend(decode::<D, _>(key, value, warnings)),
                 Some(&VHOST_LIMITS) => entries.limits.extend(decode::<D, _>(key, value, warnings)),
                 Some(&POLICY) => entries.policies.extend(decode::<D, _>(key, value, warnings)),
                 Some(&BINDING) => entries.bindings.extend(decode::<D, _>(key, value, warnings)),
@@ -272,6 +281,65 @@ impl Restored {
             ));
         }
         Some(id)
+    }
+
+    /// The id of the queue, if it is there now.
+    fn add_delay_queue<D: Disk>(
+        &mut self,
+        store: &Engine<D, BrokerState>,
+        entry: DelayEntry,
+        in_journal: &BTreeSet<QueueId>,
+        now: Now,
+    ) -> Result<Option<QueueId>, OpenError> {
+        let vhost = self.vhost(&entry.vhost);
+        let mut queue = DelayQueue {
+            id: QueueId::new(entry.queue),
+            vhost: Arc::clone(&vhost.name),
+            exchange: entry.exchange.as_bytes().into(),
+            durable: true,
+        };
+        if vhost.topology().exchange(&queue.exchange).is_none() {
+            self.warnings.push(format!(
+                "{queue} are kept, but the exchange is not in the catalog"
+            ));
+            return Ok(None);
+        }
+        if !in_journal.contains(&queue.id) {
+            let created =
+                store
+                    .lock()
+                    .shard()
+                    .create_queue(queue.id, QueueDurability::Durable, &queue.meta());
+            if matches!(created, Err(AppendError::QueueExists(_))) {
+                // The exchange was being deleted: the queue had gone, the exchange had not.
+                queue.id = store.next_queue_id();
+                let key = delay_key(&entry.vhost, &queue.exchange);
+                let entry = DelayEntry {
+                    queue: queue.id.get(),
+                    ..entry
+                };
+                let written = store.catalog().put(&key, &entry);
+                written.map_err(|cause| OpenError::Definitions(cause.to_string()))?;
+                store
+                    .lock()
+                    .shard()
+                    .create_queue(queue.id, QueueDurability::Durable, &queue.meta())
+            } else {
+                created
+            }
+            .map_err(|cause| OpenError::Definitions(cause.to_string()))?;
+        }
+        let (id, exchange) = (queue.id, queue.exchange.clone());
+        let mut guard = store.lock();
+        let (shard, state) = guard.parts();
+        queue
+            .arrange(shard, now)
+            .map_err(|cause| OpenError::Definitions(cause.to_string()))?;
+        state.delays.insert(id, Arc::new(queue));
+        drop(guard);
+        let Ok(_) = vhost
+            .change(|routes| Ok::<_, std::convert::Infallible>(routes.set_waiting(&exchange, queue_ref(id))));
+        Ok(Some(id))
     }
 
     fn add_binding(&mut self, entry: BindingEntry, kept: &BTreeSet<QueueId>) {

@@ -5,6 +5,7 @@
 //! - A session in `confirming` or `waiting_for_room` is woken when what it waits for comes, once.
 //! - No clock, no randomness: the same calls in the same order have the same effects.
 
+use std::sync::Arc;
 use std::task::Waker;
 
 use foldhash::fast::FixedState;
@@ -14,6 +15,7 @@ use logpond_store::{Applied, BlockNumber, Durable, Follower, PoisonCause, QueueI
 
 use crate::consumer::{Consumer, ConsumerKey};
 use crate::dead_letter::{Retained, Watch};
+use crate::delay::DelayQueue;
 use crate::expiration::Expirations;
 use crate::outbox::{Notice, SessionKey, SessionState};
 use crate::queue::Queue;
@@ -27,6 +29,8 @@ use crate::unacked::Run;
 #[derive(Default)]
 pub(crate) struct BrokerState {
     pub queues: HashMap<QueueId, Queue, FixedState>,
+    /// Where messages wait that exchanges put off.
+    pub delays: HashMap<QueueId, Arc<DelayQueue>, FixedState>,
     pub consumers: Registry<Consumer>,
     pub sessions: Registry<SessionState>,
     pub reply_consumers: ReplyConsumers,

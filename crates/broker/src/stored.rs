@@ -5,6 +5,7 @@
 use logpond_store::disk::{Disk, Now};
 use logpond_store::{AppendError, BlockNumber, NewMessage, Persistence, QueueId, Shard};
 
+use crate::delay::delay_ms;
 use crate::envelope;
 use crate::errors::{AmqpError, Answer, ReplyCode, precondition_failed, storage_failed};
 use crate::properties::{Properties, expiration_ms};
@@ -42,6 +43,14 @@ impl Manner {
             },
             priority: properties.priority.unwrap_or(0),
             life_ms: properties.expiration.and_then(expiration_ms),
+        }
+    }
+
+    /// What its properties ask for while an exchange puts it off. `durable` says whether one of these survives a restart.
+    pub(crate) fn while_delayed(properties: &Properties<'_>, durable: bool) -> Self {
+        Self {
+            life_ms: delay_ms(properties),
+            ..Self::of(properties, durable)
         }
     }
 }

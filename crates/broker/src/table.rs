@@ -138,6 +138,12 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
+/// The first field of this name, if its value can be read.
+pub(crate) fn find(table: &[u8], name: &[u8]) -> Option<Value> {
+    let field = raw_fields(table).find(|field| field.name == name)?;
+    Cursor(field.value).value(0)
+}
+
 /// The table's fields as values.
 pub(crate) fn arguments(table: &[u8]) -> Arguments {
     fields(table, 0)

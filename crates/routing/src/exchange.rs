@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::matcher::Matcher;
 use crate::share_map::{Seed, ShareMap};
 use crate::spread::HashOn;
-use crate::{Arguments, BindError, Binding, HashArgumentError, Name};
+use crate::{Arguments, BindError, Binding, ExchangeArgumentError, Name, QueueRef, delay};
 
 /// How an exchange chooses. Further kinds are added here together with their matcher; a kind that is not
 /// here cannot be declared.
@@ -28,6 +28,8 @@ pub enum ExchangeKind {
     ModulusHash,
     /// One destination, at random.
     Random,
+    /// As the kind that its arguments name, when the time of a message has come.
+    Delayed,
 }
 
 impl ExchangeKind {
@@ -42,6 +44,7 @@ impl ExchangeKind {
             b"x-consistent-hash" => Self::ConsistentHash,
             b"x-modulus-hash" => Self::ModulusHash,
             b"x-random" => Self::Random,
+            b"x-delayed-message" => Self::Delayed,
             _ => return None,
         })
     }
@@ -57,6 +60,7 @@ impl ExchangeKind {
             Self::ConsistentHash => "x-consistent-hash",
             Self::ModulusHash => "x-modulus-hash",
             Self::Random => "x-random",
+            Self::Delayed => "x-delayed-message",
         }
     }
 }
@@ -83,10 +87,22 @@ impl ExchangeSpec {
     ///
     /// # Errors
     /// When they contradict themselves.
-    pub fn check(&self) -> Result<(), HashArgumentError> {
-        match self.kind {
-            ExchangeKind::ConsistentHash => HashOn::of(&self.arguments).map(drop),
+    pub fn check(&self) -> Result<(), ExchangeArgumentError> {
+        let kind = match self.kind {
+            ExchangeKind::Delayed => delay::kind(&self.arguments)?,
+            kind => kind,
+        };
+        match kind {
+            ExchangeKind::ConsistentHash => Ok(HashOn::of(&self.arguments).map(drop)?),
             _ => Ok(()),
+        }
+    }
+
+    /// How it chooses where a message goes. What a damaged definition does not say counts as direct.
+    pub(crate) fn chooses(&self) -> ExchangeKind {
+        match self.kind {
+            ExchangeKind::Delayed => delay::kind(&self.arguments).unwrap_or(ExchangeKind::Direct),
+            kind => kind,
         }
     }
 
@@ -113,6 +129,8 @@ pub struct Exchange {
     spec: Arc<ExchangeSpec>,
     bindings: ShareMap<Arc<Binding>, ()>,
     matcher: Matcher,
+    /// Where messages wait that it puts off.
+    waiting: Option<QueueRef>,
 }
 
 impl Exchange {
@@ -123,6 +141,7 @@ impl Exchange {
             spec: Arc::new(spec),
             bindings: ShareMap::new(seed),
             matcher,
+            waiting: None,
         }
     }
 
@@ -162,6 +181,16 @@ impl Exchange {
 
     pub(crate) const fn matcher(&self) -> &Matcher {
         &self.matcher
+    }
+
+    /// Where messages wait that it puts off.
+    #[inline]
+    pub(crate) const fn waiting(&self) -> Option<QueueRef> {
+        self.waiting
+    }
+
+    pub(crate) const fn set_waiting(&mut self, queue: QueueRef) {
+        self.waiting = Some(queue);
     }
 
     pub(crate) fn set_alternate(&mut self, alternate: Option<Name>) {

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod binding;
+mod delay;
 mod exchange;
 mod headers;
 pub mod limits;
@@ -22,6 +23,7 @@ mod value;
 
 pub use arguments::Arguments;
 pub use binding::{BindError, Binding, Bound, Destination, QueueRef, Removed};
+pub use delay::ExchangeArgumentError;
 pub use exchange::{Exchange, ExchangeKind, ExchangeSpec};
 pub use name::Name;
 pub use predeclared::{LOG_EXCHANGE, log_exchange, predeclared};

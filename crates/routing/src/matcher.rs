@@ -35,8 +35,8 @@ pub(crate) enum Hit<'a> {
 impl Matcher {
     /// What a damaged definition says of hashing counts as nothing said.
     pub(crate) fn new(spec: &ExchangeSpec, seed: Seed) -> Self {
-        match spec.kind {
-            ExchangeKind::Direct => Self::Direct(ShareMap::new(seed)),
+        match spec.chooses() {
+            ExchangeKind::Direct | ExchangeKind::Delayed => Self::Direct(ShareMap::new(seed)),
             ExchangeKind::Fanout => Self::Fanout(Targets::new()),
             ExchangeKind::Topic => Self::Topic(Trie::new(seed)),
             ExchangeKind::Headers => Self::Headers(ShareMap::new(seed)),

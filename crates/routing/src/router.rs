@@ -3,6 +3,7 @@
 //! - Each exchange is entered once, so cycles of bindings and alternates end.
 //! - An exchange that matched nothing hands the message to its alternate, if that exists. This holds for
 //!   each exchange on the way, not only for the first.
+//! - An exchange that puts a message off matches nothing, has no alternate then, and is the end of the way.
 //! - With direct, fanout and the default exchange nothing is allocated once `out` and [`Scratch`] have grown.
 
 use std::cell::OnceCell;
@@ -34,6 +35,11 @@ pub trait MessageSource {
     fn property(&self, property: MessageProperty) -> Option<Vec<u8>> {
         let _none = property;
         None
+    }
+
+    /// Whether the message wants to be put off. Only exchanges that do so ask.
+    fn is_delayed(&self) -> bool {
+        false
     }
 
     /// A random number, another each time.
@@ -79,6 +85,15 @@ pub struct Scratch {
     /// Exchanges that the walk will enter or has entered.
     seen: HashSet<Name>,
     pending: Vec<Name>,
+    waiting: Vec<QueueRef>,
+}
+
+impl Scratch {
+    /// Where the message that was routed last waits, for exchanges on its way that put it off.
+    #[must_use]
+    pub fn waiting(&self) -> &[QueueRef] {
+        &self.waiting
+    }
 }
 
 impl Routes {
@@ -101,6 +116,7 @@ impl Routes {
         // The default exchange always exists: one lookup saved where there is the most traffic.
         if exchange.is_empty() {
             out.clear();
+            scratch.waiting.clear();
             self.route_to_names(keys, out);
             return Ok(finish(keys.len(), out));
         }
@@ -119,6 +135,7 @@ impl Routes {
         out: &mut Vec<QueueRef>,
     ) -> Routed {
         out.clear();
+        scratch.waiting.clear();
         if !scratch.seen.is_empty() {
             scratch.seen.clear();
         }
@@ -165,6 +182,12 @@ impl Walk<'_, '_> {
             self.sets += self.keys.len();
             return;
         }
+        if let Some(queue) = exchange.waiting()
+            && self.source.is_delayed()
+        {
+            self.scratch.waiting.push(queue);
+            return;
+        }
         let Self {
             keys,
             source,
@@ -174,7 +197,9 @@ impl Walk<'_, '_> {
             sets,
             ..
         } = self;
-        let Scratch { topic, seen, pending } = &mut **scratch;
+        let Scratch {
+            topic, seen, pending, ..
+        } = &mut **scratch;
         let mut matched = false;
         let mut follow = |destination: &Destination| match destination {
             Destination::Queue(queue) => out.push(*queue),

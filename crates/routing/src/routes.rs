@@ -87,6 +87,15 @@ impl Routes {
             .is_some()
     }
 
+    /// Says where messages wait that an exchange puts off; until then it puts none off. False if there is no exchange of this
+    /// name.
+    pub fn set_waiting(&mut self, name: &[u8], queue: QueueRef) -> bool {
+        let found = self.exchanges.get_mut(name);
+        found
+            .map(|exchange| Arc::make_mut(exchange).set_waiting(queue))
+            .is_some()
+    }
+
     /// Adds a binding.
     ///
     /// # Errors

@@ -101,7 +101,7 @@ impl<D: Disk> Broker<D> {
             Ok::<_, std::convert::Infallible>(())
         });
         let mut changes = Changes::default();
-        self.forget(vhost, &gone, &mut changes);
+        self.forget(vhost, &gone, &mut changes)?;
         self.commit_definitions(changes)
     }
 }

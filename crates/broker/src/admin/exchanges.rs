@@ -1,12 +1,15 @@
 //! `exchange.declare` and `exchange.delete`.
 
+use std::sync::Arc;
+
 use logpond_routing::{ExchangeKind, ExchangeSpec, Name};
 use logpond_store::catalog::Changes;
 use logpond_store::disk::Disk;
 
 use crate::broker::Broker;
 use crate::command::ExchangeDeclare;
-use crate::entries::{ExchangeEntry, exchange_key};
+use crate::delay::{DelayEntry, DelayQueue};
+use crate::entries::{ExchangeEntry, delay_key, exchange_key};
 use crate::equivalence::{same_argument, same_field};
 use crate::errors::{AmqpError, Answer, access_refused, not_found, precondition_failed, storage_failed};
 use crate::resource::{Resource, without_line_breaks};
@@ -40,14 +43,32 @@ impl<D: Disk> Broker<D> {
                 "exchange name '{name}' contains reserved prefix 'amq.*'"
             )));
         }
+        let delay = (spec.kind == ExchangeKind::Delayed).then(|| DelayQueue {
+            id: self.store.next_queue_id(),
+            vhost: Arc::clone(&vhost.name),
+            exchange: name.as_bytes().into(),
+            durable: spec.durable,
+        });
         if spec.durable {
             let entry = ExchangeEntry {
                 vhost: vhost.name.as_ref().to_owned(),
                 name: name.as_ref().to_owned(),
                 spec: spec.clone(),
             };
-            let key = exchange_key(&vhost.name, name.as_bytes());
-            self.store.catalog().put(&key, &entry).map_err(storage_failed)?;
+            let mut changes = Changes::default();
+            changes
+                .put(&exchange_key(&vhost.name, name.as_bytes()), &entry)
+                .map_err(storage_failed)?;
+            if let Some(delay) = &delay {
+                let entry = DelayEntry {
+                    vhost: entry.vhost,
+                    exchange: entry.name,
+                    queue: delay.id.get(),
+                };
+                let key = delay_key(&vhost.name, name.as_bytes());
+                changes.put(&key, &entry).map_err(storage_failed)?;
+            }
+            self.commit_definitions(changes)?;
         }
         // The catalog has what was declared; what a policy adds is found again at each start.
         let policy = vhost.policies().for_exchange(name.as_bytes());
@@ -56,7 +77,8 @@ impl<D: Disk> Broker<D> {
         let spec = ExchangeSpec { alternate, ..spec };
         vhost
             .change(|routes| routes.declare_exchange(Name::from(name.as_ref()), spec))
-            .map_err(storage_failed)
+            .map_err(storage_failed)?;
+        delay.map_or(Ok(()), |delay| self.create_delay_queue(vhost, delay))
     }
 
     /// Deletes an exchange; a missing one is no error.
@@ -85,7 +107,7 @@ impl<D: Disk> Broker<D> {
             Ok::<_, std::convert::Infallible>(())
         });
         let mut changes = Changes::default();
-        self.forget(vhost, &gone, &mut changes);
+        self.forget(vhost, &gone, &mut changes)?;
         self.commit_definitions(changes)
     }
 }

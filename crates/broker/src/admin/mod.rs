@@ -15,11 +15,12 @@ pub(crate) use exchanges::ALTERNATE_EXCHANGE;
 pub use import::{ImportError, Imported};
 pub(crate) use queues::{Deletion, count};
 
+use logpond_routing::ExchangeKind;
 use logpond_store::catalog::Changes;
 use logpond_store::disk::Disk;
 
 use crate::broker::Broker;
-use crate::entries::{binding_key, exchange_key};
+use crate::entries::{binding_key, delay_key, exchange_key};
 use crate::errors::{Answer, storage_failed};
 use crate::topology::{Gone, Vhost};
 
@@ -32,8 +33,15 @@ impl<D: Disk> Broker<D> {
         self.store.catalog().commit(changes).map_err(storage_failed)
     }
 
-    /// Adds the removal of what is gone to `changes`.
-    fn forget(&self, vhost: &Vhost, gone: &Gone, changes: &mut Changes) {
+    /// Adds the removal of what is gone to `changes`. What waited for exchanges that are gone goes at once.
+    fn forget(&self, vhost: &Vhost, gone: &Gone, changes: &mut Changes) -> Answer<()> {
+        let delaying = gone
+            .exchanges
+            .iter()
+            .filter(|(_, spec)| spec.kind == ExchangeKind::Delayed);
+        for (name, _) in delaying.clone() {
+            self.delete_delay_queue(vhost, name)?;
+        }
         let keys = gone
             .exchanges
             .iter()
@@ -42,10 +50,12 @@ impl<D: Disk> Broker<D> {
                 gone.bindings
                     .iter()
                     .map(|binding| binding_key(&vhost.name, binding)),
-            );
+            )
+            .chain(delaying.map(|(name, _)| delay_key(&vhost.name, name.as_bytes())));
         let catalog = self.store.catalog();
         for key in keys.filter(|key| catalog.get(key).is_some()) {
             changes.delete(&key);
         }
+        Ok(())
     }
 }

@@ -283,7 +283,7 @@ impl<D: Disk> Broker<D> {
         });
         self.release(guard, 1, now);
         let mut changes = Changes::default();
-        self.forget(vhost, &gone, &mut changes);
+        self.forget(vhost, &gone, &mut changes)?;
         if spec.is_kept() {
             self.wait_durable(block)?;
             changes.delete(&queue_key(&vhost.name, &spec.name));

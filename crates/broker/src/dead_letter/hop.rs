@@ -1,4 +1,4 @@
-//! Where a dead letter goes: found and published under the shard's lock.
+//! Where a dead letter goes, or a message whose delay is over: found and published under the shard's lock.
 //!
 //! Invariants:
 //! - A queue that refuses it goes without, as in RabbitMQ; one that passes on what it refuses makes it die again.
@@ -26,11 +26,24 @@ pub(crate) struct Hop {
     letter: Letter,
     queues: Vec<QueueId>,
     durable: bool,
+    stay: Stay,
+}
+
+/// For how long a letter stays in the queues of a hop.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stay {
+    /// Until somebody takes it.
+    ToBeTaken,
+    /// Until its delay is over.
+    WhileDelayed,
 }
 
 impl Hop {
     fn stored<'a>(&'a self, body: &'a [&'a [u8]]) -> Stored<'a> {
-        self.letter.to_store(&self.queues, self.durable, body)
+        match self.stay {
+            Stay::ToBeTaken => self.letter.to_store(&self.queues, self.durable, body),
+            Stay::WhileDelayed => self.letter.to_wait(&self.queues, self.durable, body),
+        }
     }
 
     /// Bytes that it takes in the journal at most, with what may have to be said of each of its queues.
@@ -53,6 +66,15 @@ pub(crate) struct Plan {
     pub reaches_all: bool,
 }
 
+/// A letter on its way from an exchange.
+pub(crate) struct Way {
+    pub letter: Letter,
+    /// Where it is routed, if not where it says.
+    pub exchange: Option<Box<[u8]>>,
+    /// Of what it died, if it did so just now.
+    pub reason: Option<Reason>,
+}
+
 /// A message, where and of what it dies, and where it goes then.
 pub(crate) struct Dying<'a> {
     pub letter: &'a Letter,
@@ -61,13 +83,26 @@ pub(crate) struct Dying<'a> {
     pub to: Arc<Destination>,
 }
 
+impl Dying<'_> {
+    /// What becomes of it.
+    pub(crate) fn way(&self, now: Now) -> Way {
+        Way {
+            letter: self
+                .letter
+                .died(&self.queue.name, self.reason, now.wall_ms, &self.to),
+            exchange: None,
+            reason: Some(self.reason),
+        }
+    }
+}
+
 impl BrokerState {
-    /// Where a dying message goes. Without the exchange, nowhere.
+    /// Where a letter goes. Without the exchange, nowhere.
     pub(crate) fn plan<D: Disk>(
         &mut self,
         shard: &Shard<D>,
         topology: &Topology,
-        dying: &Dying<'_>,
+        first: Way,
         body: &[&[u8]],
         now: Now,
     ) -> Plan {
@@ -75,14 +110,16 @@ impl BrokerState {
             hops: Vec::new(),
             reaches_all: true,
         };
-        let first = dying
-            .letter
-            .died(&dying.queue.name, dying.reason, now.wall_ms, &dying.to);
-        let mut waiting = vec![(dying.reason, first)];
-        while let Some((reason, letter)) = waiting.pop() {
+        let mut waiting = vec![first];
+        while let Some(way) = waiting.pop() {
+            let Way {
+                letter,
+                exchange,
+                reason,
+            } = way;
             let (keys, properties) = (letter.keys(), letter.properties());
             let (key, further) = keys.split_first().expect("a letter has a routing key");
-            let exchange = letter.exchange();
+            let exchange = exchange.as_deref().unwrap_or(letter.exchange());
             let found =
                 self.letter_routes
                     .look_up(topology, exchange, key, further, properties, &self.queues);
@@ -93,12 +130,13 @@ impl BrokerState {
             }
             let targets = self.letter_routes.passing().queues.iter();
             let targets = targets.filter_map(|id| self.queues.get(id));
-            let (cycling, targets): (Vec<&Queue>, Vec<_>) = targets
-                .partition(|target| reason != Reason::Rejected && letter.has_died_in(&target.spec.name));
+            let (cycling, targets): (Vec<&Queue>, Vec<_>) =
+                targets.partition(|target| drops_cycles(reason) && letter.has_died_in(&target.spec.name));
             for target in &cycling {
                 tracing::debug!(queue = %target.spec, "a dead letter that went round without a rejection is dropped");
             }
-            plan.reaches_all &= !(cycling.is_empty() && targets.is_empty());
+            let delays = self.letter_routes.passing().delays.clone();
+            plan.reaches_all &= !(cycling.is_empty() && targets.is_empty() && delays.is_empty());
             let ids: Vec<_> = targets.iter().map(|target| target.spec.id).collect();
             let refused = letter.to_store(&ids, true, body).refused(shard);
             plan.reaches_all &= refused.is_empty();
@@ -106,17 +144,30 @@ impl BrokerState {
                 let policy = target.policy.as_ref();
                 if let Some(to) = policy.and_then(|policy| policy.refused_letters()) {
                     let again = letter.died(&target.spec.name, Reason::Full, now.wall_ms, to);
-                    waiting.push((Reason::Full, again));
+                    waiting.push(Way {
+                        letter: again,
+                        exchange: None,
+                        reason: Some(Reason::Full),
+                    });
                 }
             }
             let takes = |target: &&&Queue| !refused.contains(&target.spec.id);
             let durable = targets.iter().filter(takes).any(|target| target.spec.is_kept());
             let queues: Vec<_> = ids.into_iter().filter(|id| !refused.contains(id)).collect();
+            if !delays.is_empty() {
+                plan.hops.push(Hop {
+                    letter: letter.clone(),
+                    durable: self.delays_durably(&delays),
+                    queues: delays,
+                    stay: Stay::WhileDelayed,
+                });
+            }
             if !queues.is_empty() {
                 plan.hops.push(Hop {
                     letter,
                     queues,
                     durable,
+                    stay: Stay::ToBeTaken,
                 });
             }
         }
@@ -155,11 +206,17 @@ impl BrokerState {
                 reason: Reason::Full,
                 to,
             };
-            for hop in self.plan(shard, topology, &dying, body, now).hops {
+            for hop in self.plan(shard, topology, dying.way(now), body, now).hops {
                 hop.publish(shard, body, now)?;
                 brought += 1;
             }
         }
         Ok(brought)
     }
+}
+
+/// Whether a letter that comes to a queue in which it died is dropped: one that a client rejected may go round, and so may one that
+/// did not die.
+fn drops_cycles(reason: Option<Reason>) -> bool {
+    reason.is_some_and(|reason| reason != Reason::Rejected)
 }

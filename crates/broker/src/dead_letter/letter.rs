@@ -7,6 +7,7 @@
 use logpond_store::QueueId;
 
 use super::deaths::{Death, Deaths, Reason};
+use crate::delay::without_delay;
 use crate::envelope::{self, Envelope};
 use crate::past::Past;
 use crate::properties::{Properties, as_dead_letter};
@@ -48,12 +49,12 @@ impl Letter {
             .chain(&past.shown)
             .chain(&past.hidden);
         Some(Self {
+            prefix: envelope::prefix(&past),
             exchange: envelope.exchange.into(),
             keys: keys.map(|key| Box::from(*key)).collect(),
             shown: 1 + past.shown.len(),
             properties: envelope.properties.to_vec(),
             deaths: past.has_died.then(|| Deaths::read(headers)),
-            prefix: Vec::new(),
         })
     }
 
@@ -111,6 +112,14 @@ impl Letter {
         }
     }
 
+    /// What becomes of it when its delay is over.
+    pub(crate) fn no_longer_delayed(&self) -> Self {
+        Self {
+            properties: without_delay(&self.properties),
+            ..self.clone()
+        }
+    }
+
     /// The exchange that it goes to.
     pub(crate) fn exchange(&self) -> &[u8] {
         &self.exchange
@@ -140,9 +149,24 @@ impl Letter {
         body: &'a [&'a [u8]],
     ) -> Stored<'a> {
         let properties = Properties::parse(&self.properties).unwrap_or_default();
+        self.in_manner(queues, Manner::of(&properties, durable), body)
+    }
+
+    /// As it goes into these queues to wait. `durable` says whether one of them survives a restart.
+    pub(crate) fn to_wait<'a>(
+        &'a self,
+        queues: &'a [QueueId],
+        durable: bool,
+        body: &'a [&'a [u8]],
+    ) -> Stored<'a> {
+        let properties = Properties::parse(&self.properties).unwrap_or_default();
+        self.in_manner(queues, Manner::while_delayed(&properties, durable), body)
+    }
+
+    fn in_manner<'a>(&'a self, queues: &'a [QueueId], manner: Manner, body: &'a [&'a [u8]]) -> Stored<'a> {
         Stored {
             queues,
-            manner: Manner::of(&properties, durable),
+            manner,
             prefix: &self.prefix,
             exchange: &self.exchange,
             routing_key: self.keys.first().map(|key| &**key).unwrap_or_default(),

@@ -3,6 +3,7 @@
 //! - A `Letter` is a message with its address and its past; when it dies, it becomes another one, addressed to the exchange for
 //!   dead letters, and with one more of its `deaths` in the headers.
 //! - Where it goes is found under the shard's lock (`hop`), also when a full queue refuses a publish and passes it on.
+//! - A message whose delay is over (`delay`) goes the same way, and is no dead letter: it did not die.
 //! - What the store hands out is moved by [`Broker::move_dead_letters`](crate::Broker::move_dead_letters) (`mover`); what reaches
 //!   nobody is dropped, or tried again (`retained`), as the queue's strategy says.
 //!

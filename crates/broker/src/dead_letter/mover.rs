@@ -6,6 +6,7 @@
 //!
 //! Elsewhere: who calls [`Broker::move_dead_letters`] (the server's upkeep; in a simulation [`Broker::step`]).
 
+use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
@@ -13,9 +14,10 @@ use logpond_store::disk::{Disk, Now};
 use logpond_store::{AckReason, DeadLetter, QueueId, ReadError, Reader, Shard, Sources};
 
 use super::deaths::Reason;
-use super::hop::{Dying, Plan};
+use super::hop::{Dying, Plan, Way};
 use super::letter::Letter;
 use crate::broker::Broker;
+use crate::delay::DelayQueue;
 use crate::errors::Answer;
 use crate::limits::{DEAD_LETTERS_BYTES_MAX, DEAD_LETTERS_MOVED_MAX};
 use crate::queue::QueueSpec;
@@ -92,10 +94,68 @@ impl<D: Disk> Mover<D> {
 /// A dead letter in our hands.
 struct Taken {
     handed: DeadLetter,
-    queue: Arc<QueueSpec>,
-    reason: Reason,
-    /// None when its queue has no exchange for dead letters any more.
-    to: Option<Arc<Destination>>,
+    fate: Fate,
+}
+
+/// What is to become of it.
+enum Fate {
+    /// It died.
+    Dies {
+        queue: Arc<QueueSpec>,
+        reason: Reason,
+        /// None when its queue has no exchange for dead letters any more.
+        to: Option<Arc<Destination>>,
+    },
+    /// An exchange put it off, and its time has come.
+    Comes(Arc<DelayQueue>),
+}
+
+impl Fate {
+    fn vhost(&self) -> &str {
+        match self {
+            Self::Dies { queue, .. } => &queue.vhost,
+            Self::Comes(queue) => &queue.vhost,
+        }
+    }
+
+    /// Whether it ends here, so that nobody need read it.
+    fn is_end(&self) -> bool {
+        matches!(self, Self::Dies { to: None, .. })
+    }
+
+    fn way(&self, letter: &Letter, now: Now) -> Option<Way> {
+        match self {
+            Self::Dies { to: None, .. } => None,
+            Self::Dies {
+                queue,
+                reason,
+                to: Some(to),
+            } => {
+                let dying = Dying {
+                    letter,
+                    queue: Arc::clone(queue),
+                    reason: *reason,
+                    to: Arc::clone(to),
+                };
+                Some(dying.way(now))
+            }
+            Self::Comes(queue) => Some(Way {
+                letter: letter.no_longer_delayed(),
+                exchange: Some(queue.exchange.clone()),
+                reason: None,
+            }),
+        }
+    }
+}
+
+/// As it is named in the log.
+impl fmt::Display for Fate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dies { queue, .. } => queue.fmt(formatter),
+            Self::Comes(queue) => queue.fmt(formatter),
+        }
+    }
 }
 
 /// One that was read, or need not be.
@@ -164,40 +224,41 @@ impl<D: Disk> Broker<D> {
         if found.is_empty() {
             state.letter_watch.state = WatchState::Idle;
         }
-        let (queues, retained) = (&state.queues, &state.retained);
+        let (queues, delays, retained) = (&state.queues, &state.delays, &state.retained);
         let taken = found.drain(..).filter_map(|handed| {
+            if let Some(queue) = delays.get(&handed.queue) {
+                let fate = Fate::Comes(Arc::clone(queue));
+                return Some(Taken { handed, fate });
+            }
             let queue = queues.get(&handed.queue)?;
             let attempts = queue.acquired.as_ref();
             let is_over = attempts.is_some_and(|attempts| attempts.is_over(handed.lease.seq));
-            Some(Taken {
-                handed,
+            let policy = queue.policy.as_ref();
+            let fate = Fate::Dies {
                 queue: Arc::clone(&queue.spec),
                 reason: match (retained.reason(handed.queue, handed.lease.seq), handed.reason) {
                     (Some(reason), _) => reason,
                     (None, AckReason::Rejected) if is_over => Reason::DeliveryLimit,
                     (None, reason) => reason.into(),
                 },
-                to: queue
-                    .policy
-                    .as_ref()
-                    .and_then(|policy| policy.dead_letters())
-                    .cloned(),
-            })
+                to: policy.and_then(|policy| policy.dead_letters()).cloned(),
+            };
+            Some(Taken { handed, fate })
         });
         taken.collect()
     }
 
     /// What is to be settled; nothing when the message stays leased, or went with its queue.
     fn read(&self, reader: &mut Reader<D>, sources: &Sources, taken: Taken) -> Option<Read> {
-        if taken.to.is_none() {
+        if taken.fate.is_end() {
             return Some(Read {
                 taken,
                 vhost: None,
                 content: None,
             });
         }
-        let (queue, seq) = (&taken.queue, taken.handed.lease.seq);
-        let content = match reader.message(queue.id, &taken.handed.lease, sources) {
+        let (queue, seq) = (&taken.fate, taken.handed.lease.seq);
+        let content = match reader.message(taken.handed.queue, &taken.handed.lease, sources) {
             Ok(message) => {
                 let letter = Letter::stored(message.properties);
                 if letter.is_none() {
@@ -216,7 +277,7 @@ impl<D: Disk> Broker<D> {
             }
         };
         Some(Read {
-            vhost: self.vhost(&queue.vhost),
+            vhost: self.vhost(taken.fate.vhost()),
             taken,
             content,
         })
@@ -254,28 +315,26 @@ impl BrokerState {
         now: Now,
     ) {
         let taken = &read.taken;
-        let (id, seq) = (taken.queue.id, taken.handed.lease.seq);
-        if !self.queues.contains_key(&id) {
+        let (id, seq) = (taken.handed.queue, taken.handed.lease.seq);
+        if !self.queues.contains_key(&id) && !self.delays.contains_key(&id) {
             // It went with its queue.
             return;
         }
         let body = read.content.as_ref().map(|(_, body)| [body.as_slice()]);
         let body = body.as_ref().map(|body| &body[..]).unwrap_or_default();
-        let plan = match (&read.content, topology, &taken.to) {
-            (Some((letter, _)), Some(topology), Some(to)) => {
-                let dying = Dying {
-                    letter,
-                    queue: Arc::clone(&taken.queue),
-                    reason: taken.reason,
-                    to: Arc::clone(to),
-                };
-                self.plan(shard, topology, &dying, body, now)
-            }
+        let letter = read.content.as_ref().map(|(letter, _)| letter);
+        let way = letter.and_then(|letter| taken.fate.way(letter, now));
+        let plan = match (way, topology) {
+            (Some(way), Some(topology)) => self.plan(shard, topology, way, body, now),
             _ => Plan::default(),
         };
         let keeps = self.queues.get(&id).and_then(|queue| queue.policy.as_ref());
-        if keeps.is_some_and(QueuePolicy::keeps_letters) && !plan.reaches_all && read.content.is_some() {
-            self.retained.keep(id, seq, taken.reason);
+        if let Fate::Dies { reason, .. } = taken.fate
+            && keeps.is_some_and(QueuePolicy::keeps_letters)
+            && !plan.reaches_all
+            && read.content.is_some()
+        {
+            self.retained.keep(id, seq, reason);
             return;
         }
         self.retained.remove(id, seq);
@@ -299,7 +358,7 @@ impl BrokerState {
             // Together they are larger than a block: one after the other, and a crash between may show more than one.
             for hop in &hops[published..] {
                 if let Err(error) = hop.publish(shard, body, now) {
-                    tracing::error!(queue = %taken.queue, %seq, %error, "a dead letter is lost");
+                    tracing::error!(queue = %taken.fate, %seq, %error, "a dead letter is lost");
                 }
             }
             end(shard, id, seq, reason, now);

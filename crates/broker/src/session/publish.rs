@@ -28,7 +28,10 @@ use crate::table::{self, FurtherKeys};
 /// A message's queues and the properties that decide how it is stored.
 pub(super) struct Address {
     pub queues: Vec<QueueId>,
+    /// Where it waits, of exchanges that put it off.
+    pub delays: Vec<QueueId>,
     manner: Manner,
+    manner_of_waiting: Manner,
 }
 
 impl Address {
@@ -42,6 +45,15 @@ impl Address {
             routing_key: &publish.routing_key,
             properties: &publish.properties,
             body,
+        }
+    }
+
+    /// A message of a transaction, as it waits.
+    pub(super) fn waiting<'a>(&'a self, publish: &'a PendingPublish, body: &'a [&'a [u8]]) -> Stored<'a> {
+        Stored {
+            queues: &self.delays,
+            manner: self.manner_of_waiting,
+            ..self.stored(publish, body)
         }
     }
 }
@@ -117,8 +129,26 @@ impl<D: Disk> Locked<'_, D> {
                 properties: raw_properties,
                 body,
             });
-        let (shard, _) = self.guard.parts();
+        let (shard, state) = self.guard.parts();
         let route = self.core.routes.route(at);
+        let stored = Stored {
+            queues: &route.queues,
+            manner: Manner::of(&properties, route.durable),
+            prefix,
+            exchange: publish.exchange,
+            routing_key: publish.routing_key,
+            properties: raw_properties,
+            body,
+        };
+        let mut waits = None;
+        if !route.delays.is_empty() {
+            let waiting = Stored {
+                queues: &route.delays,
+                manner: Manner::while_delayed(&properties, state.delays_durably(&route.delays)),
+                ..stored
+            };
+            waits = Some(waiting.publish(shard, now)?);
+        }
         let (block, answer) = if route.queues.is_empty() {
             if publish.mandatory && !is_reply {
                 returned(&Returned {
@@ -131,15 +161,6 @@ impl<D: Disk> Locked<'_, D> {
             }
             (None, Confirm::Ack)
         } else {
-            let stored = Stored {
-                queues: &route.queues,
-                manner: Manner::of(&properties, route.durable),
-                prefix,
-                exchange: publish.exchange,
-                routing_key: publish.routing_key,
-                properties: raw_properties,
-                body,
-            };
             if route.may_refuse {
                 let fitted = stored.publish_where_it_fits(shard, now)?;
                 if fitted.refused.is_empty() {
@@ -163,7 +184,7 @@ impl<D: Disk> Locked<'_, D> {
             if confirms.is_empty() {
                 core.unconfirmed.push(publish.channel);
             }
-            confirms.expect(block, answer);
+            confirms.expect(block.max(waits), answer);
         }
         Ok(())
     }
@@ -196,9 +217,12 @@ impl<D: Disk> Locked<'_, D> {
             &publish.properties,
         )?;
         let route = self.core.routes.route(at);
+        let (_, state) = self.guard.parts();
         Ok(Address {
             queues: route.queues.clone(),
+            delays: route.delays.clone(),
             manner: Manner::of(&properties, route.durable),
+            manner_of_waiting: Manner::while_delayed(&properties, state.delays_durably(&route.delays)),
         })
     }
 

@@ -189,7 +189,7 @@ impl<D: Disk> Locked<'_, D> {
             } else if address.queues.is_empty() && publish.mandatory {
                 unroutable.push(at);
             }
-            if !address.queues.is_empty() {
+            if !address.queues.is_empty() || !address.delays.is_empty() {
                 routed.push((publish, address));
             }
         }
@@ -198,7 +198,12 @@ impl<D: Disk> Locked<'_, D> {
         let mut refused = Vec::new();
         let bytes = routed
             .iter()
-            .map(|(publish, address)| address.stored(publish, &[&publish.body]).bytes::<D>())
+            .map(|(publish, address)| {
+                let body = [&*publish.body];
+                let waiting = address.waiting(publish, &body).bytes::<D>();
+                address.stored(publish, &body).bytes::<D>()
+                    + if address.delays.is_empty() { 0 } else { waiting }
+            })
             .sum::<u64>();
         let ranges = u64::try_from(transaction.settled.len()).unwrap_or(u64::MAX);
         let (shard, _) = self.guard.parts();
@@ -206,6 +211,9 @@ impl<D: Disk> Locked<'_, D> {
             for (publish, address) in &routed {
                 // A full queue that refuses it goes without.
                 let body = [&*publish.body];
+                if !address.delays.is_empty() {
+                    address.waiting(publish, &body).publish(shard, now)?;
+                }
                 let fitted = address.stored(publish, &body).publish_where_it_fits(shard, now)?;
                 if !fitted.refused.is_empty() {
                     refused.push((*publish, fitted.refused));

@@ -267,3 +267,86 @@ proptest! {
         }
     }
 }
+
+/// A message that says whether it wants to be put off.
+struct Delayed(bool);
+
+impl MessageSource for Delayed {
+    fn headers(&self) -> Arguments {
+        Arguments::new()
+    }
+
+    fn is_delayed(&self) -> bool {
+        self.0
+    }
+}
+
+fn delaying(kind: &str) -> ExchangeSpec {
+    ExchangeSpec {
+        arguments: [("x-delayed-type", Value::str(kind))].into_iter().collect(),
+        alternate: Some("amq.fanout".into()),
+        ..ExchangeSpec::durable(ExchangeKind::Delayed)
+    }
+}
+
+#[test]
+fn an_exchange_that_puts_a_message_off_is_the_end_of_its_way() {
+    let mut routes = routes(&[("first", ExchangeKind::Fanout)], &[]);
+    routes
+        .declare_exchange("later".into(), delaying("topic"))
+        .unwrap();
+    for binding in [
+        to_exchange("first", "", "later"),
+        to_queue("first", "", 1),
+        to_queue("later", "a.*", 2),
+        to_queue("amq.fanout", "", 3),
+    ] {
+        routes.bind(binding).unwrap();
+    }
+    assert!(routes.set_waiting(b"later", QueueRef::new(9)));
+    let found = |exchange: &str, key: &str, delayed| {
+        let (mut scratch, mut out) = (Scratch::default(), Vec::new());
+        let source = Delayed(delayed);
+        let routed = routes.route(
+            exchange.as_bytes(),
+            &[key.as_bytes()],
+            &source,
+            &mut scratch,
+            &mut out,
+        );
+        routed.unwrap();
+        let waiting: Vec<u64> = scratch.waiting().iter().map(|queue| queue.get()).collect();
+        (out.iter().map(|queue| queue.get()).collect::<Vec<_>>(), waiting)
+    };
+    assert_eq!(found("first", "a.b", true), (vec![1], vec![9]));
+    assert_eq!(
+        found("later", "b", true),
+        (vec![], vec![9]),
+        "no alternate before its time"
+    );
+    assert_eq!(found("later", "a.b", false), (vec![2], vec![]));
+    assert_eq!(found("later", "b", false), (vec![3], vec![]));
+}
+
+#[test]
+fn what_an_exchange_that_puts_messages_off_chooses_by_is_checked() {
+    let text = |kind: Option<Value>| {
+        let arguments = kind.map(|kind| ("x-delayed-type", kind)).into_iter().collect();
+        let spec = ExchangeSpec {
+            arguments,
+            ..ExchangeSpec::durable(ExchangeKind::Delayed)
+        };
+        spec.check().map_err(|error| error.to_string())
+    };
+    let none = "Invalid argument, 'x-delayed-type' must be an existing exchange type";
+    assert_eq!(text(None), Err(none.into()));
+    assert_eq!(text(Some(Value::I32(1))), Err(none.into()));
+    let twice = "Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'";
+    assert_eq!(text(Some(Value::str("x-delayed-message"))), Err(twice.into()));
+    assert_eq!(
+        text(Some(Value::str("what"))),
+        Err("unknown exchange type 'what'".into())
+    );
+    assert_eq!(text(Some(Value::str("x-consistent-hash"))), Ok(()));
+    assert_eq!(text(Some(Value::str("headers"))), Ok(()));
+}

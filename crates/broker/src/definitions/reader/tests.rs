@@ -159,8 +159,8 @@ fn a_single_virtual_host_goes_where_it_came_from_or_where_it_is_told(
     "queues[0].arguments.a[0]: the number 18446744073709551615 is too large"
 )]
 #[case(
-    r#"{"exchanges": [{"name": "x", "vhost": "/", "type": "x-delayed-message"}]}"#,
-    "exchanges[0].type: unknown exchange type 'x-delayed-message'"
+    r#"{"exchanges": [{"name": "x", "vhost": "/", "type": "x-recent-history"}]}"#,
+    "exchanges[0].type: unknown exchange type 'x-recent-history'"
 )]
 #[case(
     r#"{"exchanges": [{"name": "x", "vhost": "/", "type": "topic", "arguments": {"alternate-exchange": 1}}]}"#,

@@ -3,6 +3,7 @@
 mod consuming;
 mod copies;
 mod declaring;
+mod delaying;
 mod dying;
 mod expiring;
 mod failing;

@@ -80,11 +80,11 @@ fn arguments_and_binding_keys_of_a_hash_exchange_are_checked() {
 }
 
 #[test]
-fn an_exchange_type_that_comes_later_is_unknown() {
+fn an_exchange_type_of_another_plugin_is_unknown() {
     let mut client = Client::new(&broker());
     assert_eq!(
-        refusal(client.exchange("x", "x-delayed-message", true)).1,
-        "406 PRECONDITION_FAILED - unknown exchange type 'x-delayed-message'"
+        refusal(client.exchange("x", "x-recent-history", true)).1,
+        "406 PRECONDITION_FAILED - unknown exchange type 'x-recent-history'"
     );
 }
 
