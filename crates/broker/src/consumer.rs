@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use logpond_store::QueueId;
 
-use crate::acquired::AcquiredCounts;
 use crate::command::ChannelId;
 use crate::outbox::SessionKey;
 use crate::registry::Key;
@@ -36,8 +35,6 @@ pub(crate) struct Consumer {
     /// How many it may hold; `None` for any number.
     pub prefetch: Option<u32>,
     pub held: u32,
-    /// That of its queue.
-    pub acquired: Option<Arc<AcquiredCounts>>,
     /// Another is to become the active consumer once it holds nothing.
     pub yields: bool,
     /// Its queue waits in the session's `stalled` list.

@@ -5,7 +5,6 @@
 
 #![forbid(unsafe_code)]
 
-mod acquired;
 mod admin;
 mod arguments;
 pub mod auth;
@@ -24,6 +23,7 @@ mod entries;
 mod envelope;
 mod equivalence;
 mod errors;
+mod exhausted;
 mod expiration;
 mod limits;
 mod options;

@@ -10,8 +10,8 @@ pub const OUTBOX_BLOCKS_MAX: usize = 16;
 pub const REPLIES_MAX: usize = 65_536;
 /// Bytes of the direct replies that wait for one session (one larger reply is still taken).
 pub const REPLIES_BYTES_MAX: usize = 32 << 20;
-/// Messages of a quorum queue whose acquisitions are counted at once.
-pub const ACQUIRED_MAX: usize = 65_536;
+/// Messages of a quorum queue that failed too often and whose dead letters are on their way.
+pub const EXHAUSTED_MAX: usize = 65_536;
 /// Messages of one channel that were not acknowledged in time: with more it is closed.
 pub const LAPSED_MAX: u64 = 65_536;
 /// For how long a delivery of a quorum queue may go without an acknowledgement, when nobody says it.

@@ -9,7 +9,7 @@ use logpond_routing::{Arguments, Value};
 use logpond_store::{BlockNumber, QueueId};
 use serde::{Deserialize, Serialize};
 
-use crate::acquired::AcquiredCounts;
+use crate::exhausted::Exhausted;
 use crate::expiration::Expiry;
 use crate::outbox::SessionKey;
 use crate::queue_policy::QueuePolicy;
@@ -85,8 +85,8 @@ pub(crate) struct Queue {
     pub rota: Rota,
     /// When it goes for want of use.
     pub expiry: Option<Expiry>,
-    /// How often its messages were given back, if it says so.
-    pub acquired: Option<Arc<AcquiredCounts>>,
+    /// Those of its messages that failed too often and are dead letters on their way.
+    pub exhausted: Exhausted,
     /// What holds for it, once that was said to the shard.
     pub policy: Option<QueuePolicy>,
     /// A delivery waits for this block.
@@ -96,13 +96,12 @@ pub(crate) struct Queue {
 impl Queue {
     pub(crate) fn new(spec: Arc<QueueSpec>, owner: Option<SessionKey>) -> Self {
         let rota = Rota::new(spec.sharing());
-        let acquired = (spec.kind == QueueKind::Quorum).then(Arc::default);
         Self {
             spec,
             owner,
             rota,
             expiry: None,
-            acquired,
+            exhausted: Exhausted::default(),
             policy: None,
             waits: None,
         }

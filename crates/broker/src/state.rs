@@ -85,24 +85,7 @@ impl BrokerState {
 
     /// Follows from messages that were settled for good.
     pub(crate) fn settled(&mut self, run: &Run) {
-        let consumer = run.consumer.and_then(|key| self.consumers.get_mut(key));
-        let acquired = match &consumer {
-            Some(consumer) => consumer.acquired.as_ref(),
-            // Of basic.get, or of a consumer that went.
-            None => self
-                .queues
-                .get(&run.queue)
-                .and_then(|queue| queue.acquired.as_ref()),
-        };
-        if let Some(acquired) = acquired {
-            acquired.settled(run.first_seq, run.count);
-        }
-        if let Some(consumer) = consumer
-            && consumer.release(run.count)
-        {
-            let queue = consumer.queue;
-            self.touch(queue);
-        }
+        self.release(run.consumer, run.count);
     }
 
     /// Wakes the session once `block` is durable.

@@ -370,7 +370,16 @@ fn describe(record: &RecordInfo) -> String {
             format!("message, body {body_bytes} bytes, properties {properties_bytes} bytes, in {held}")
         }
         RecordKind::Ack { reason, ranges } => format!("{reason}: {}", ranges_of(ranges)),
-        RecordKind::Requeue { ranges } => format!("requeued: {}", ranges_of(ranges)),
+        RecordKind::Requeue { ranges } => {
+            let ranges: Vec<String> = ranges
+                .iter()
+                .map(|(queue, first, count, attempts)| {
+                    let (returned, failed) = (attempts.returned, attempts.failed);
+                    format!("queue {queue} seq {first}, {count} in a row, {returned} times ({failed} failed)")
+                })
+                .collect();
+            format!("requeued: {}", ranges.join("; "))
+        }
         RecordKind::Skip { ranges } => format!("skipped: {}", ranges_of(ranges)),
         RecordKind::Delivered { marks } => {
             let marks: Vec<String> = marks

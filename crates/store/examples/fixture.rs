@@ -7,7 +7,7 @@
 use logpond_store::disk::{RealDisk, WriteMode};
 use logpond_store::{
     AckReason, Engine, FORMAT_VERSION, LeaseOutcome, NewMessage, Now, Options, Persistence, QueueDurability,
-    QueueId, QueueOptions, Seq, Sources, Store,
+    QueueId, QueueOptions, Return, Seq, Sources, Store,
 };
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -48,8 +48,8 @@ pub fn make(into: &Path) -> Result<PathBuf, Failure> {
     Ok(fixture)
 }
 
-/// What has to come out, a line each: queue, seq, `again` or `first` for the next delivery, timestamp, properties, and the
-/// body as a text and how often it is repeated.
+/// What has to come out, a line each: queue, seq, `again` or `first` for the next delivery (with how often it came back, and how often
+/// of these with a failure), timestamp, properties, and the body as a text and how often it is repeated.
 #[derive(Default)]
 struct Contents(String);
 
@@ -169,25 +169,43 @@ fn fill(data: &Path, queues: &Queues, contents: &mut Contents) -> Result<(), Fai
     lease(&engine, queues.orders, 30)?;
     acknowledge(&engine, queues.orders, 0, 10)?;
     acknowledge(&engine, queues.orders, 14, 3)?;
+    requeue(&engine, queues.orders, 18, 4, Return::Failed)?;
+    lease(&engine, queues.orders, 4)?;
     engine.checkpoint();
     // Behind the checkpoint, so that there is something to replay.
     let late = Numbered::new("orders", ORDERS);
     publish(&engine, &[queues.orders], &late, Persistence::Persistent)?;
-    engine
-        .lock()
-        .shard()
-        .requeue(queues.orders, Seq::new(20), 4, Now::default())?;
+    requeue(&engine, queues.orders, 20, 4, Return::Released)?;
     acknowledge(&engine, queues.orders, 12, 1)?;
     for number in 0..=ORDERS {
         let is_dead = number < 10 || (14..17).contains(&number) || matches!(number, 12 | 31 | 37);
         // What was leased when the store was stopped is back, and was delivered.
-        let delivery = if number < 30 { "again" } else { "first" };
+        let delivery = match number {
+            18 | 19 => "again 1 1",
+            20 | 21 => "again 2 1",
+            22 | 23 => "again 1 0",
+            0..30 => "again",
+            _ => "first",
+        };
         if !is_dead {
             contents.expect("orders", number, delivery, &Numbered::new("orders", number))?;
         }
     }
     engine.close()?;
     Ok(())
+}
+
+fn requeue(
+    engine: &Engine<RealDisk>,
+    queue: QueueId,
+    first: u64,
+    count: u64,
+    how: Return,
+) -> Result<(), Failure> {
+    let mut guard = engine.lock();
+    Ok(guard
+        .shard()
+        .requeue(queue, Seq::new(first), count, how, Now::default())?)
 }
 
 fn publish(

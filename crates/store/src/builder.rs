@@ -8,6 +8,7 @@
 //! - A block into which nothing but transient messages came is [`Fate::Unlogged`]: it is never written. What the log has to
 //!   say of entries before those in it is then left out, too.
 
+use crate::attempts::{Attempts, RANGE_MAX};
 use crate::checksum::Salt;
 use crate::disk::{AlignedBuf, Now};
 use crate::encoded::EncodedMessages;
@@ -39,7 +40,7 @@ pub(crate) struct BlockBuilder {
     mark_count: u32,
     max_timestamp_ms: u64,
     acks: Vec<(AckReason, Range)>,
-    requeues: Vec<Range>,
+    requeues: Vec<(Attempts, Range)>,
     marks: Vec<Range>,
     /// Entries before those in this block that the log never held; said only if the block is written.
     skips: Vec<Range>,
@@ -241,13 +242,18 @@ impl BlockBuilder {
         self.acks.push((reason, range));
     }
 
-    /// Adds a range of entries that are ready again.
-    pub(crate) fn requeue(&mut self, range: Range, now: Now) {
+    /// Adds a range of entries that are ready again, and came back so often.
+    pub(crate) fn requeue(&mut self, range: Range, attempts: Attempts, now: Now) {
         self.fate = Fate::Logged;
         self.lazy_since_ms.get_or_insert(now.mono_ms);
-        if !self.requeues.last_mut().is_some_and(|last| extend(last, range)) {
-            self.requeues.push(range);
+        if let Some((said, last)) = self.requeues.last_mut()
+            && *said == attempts
+            && last.count + range.count <= RANGE_MAX
+            && extend(last, range)
+        {
+            return;
         }
+        self.requeues.push((attempts, range));
     }
 
     /// Adds a delivery mark: entries below `mark` may be delivered once this block is durable.
@@ -309,7 +315,8 @@ impl BlockBuilder {
                 .collect();
             self.list(RangesKind::Ack(reason), &ranges, pool);
         }
-        let requeues = std::mem::take(&mut self.requeues);
+        let requeues = std::mem::take(&mut self.requeues).into_iter();
+        let requeues: Vec<Range> = requeues.map(|(attempts, range)| attempts.pack(range)).collect();
         self.list(RangesKind::Requeue, &requeues, pool);
         let marks = std::mem::take(&mut self.marks);
         self.list(RangesKind::Delivered, &marks, pool);

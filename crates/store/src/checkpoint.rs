@@ -6,6 +6,7 @@
 //! - It is derived: without any checkpoint the log rebuilds everything.
 //! - Transient queues are left out: they vanish with the process. So do messages that the log does not hold: they count as dead.
 
+use crate::attempts;
 use crate::disk::{Disk, DiskFile, FileKind};
 use crate::error::OpenError;
 use crate::frame;
@@ -22,7 +23,7 @@ use std::io;
 /// Directory of shard 0, in which its checkpoints lie.
 pub(crate) const SHARD_DIR: &str = "shard-00";
 /// The version of what a checkpoint holds.
-pub(crate) const SCHEMA: u16 = 0x0104;
+pub(crate) const SCHEMA: u16 = 0x0105;
 /// Stands for a page that a queue does not have.
 pub(crate) const NO_PAGE: PageNumber = PageNumber::MAX;
 
@@ -66,6 +67,7 @@ pub(crate) struct CheckpointQueue {
     pub mark: u64,
     pub acked: Vec<u8>,
     pub redelivered: Vec<u8>,
+    pub attempts: Vec<u8>,
     pub live: u64,
     pub transient_live: u64,
     /// Bytes of bodies: of the live entries, of the transient ones among them.
@@ -180,6 +182,11 @@ impl CheckpointQueue {
             mark: queue.mark,
             acked: bytes_of(&queue.dead_at_start()),
             redelivered: bytes_of(&queue.redelivered),
+            attempts: if planted::is(Planted::ForgetAttemptsInCheckpoint) {
+                Vec::new()
+            } else {
+                queue.attempts.to_bytes(&queue.dead_at_start())
+            },
             live: queue.live - queue.unlogged.live,
             transient_live: queue.transient_live - queue.unlogged.live,
             live_bytes: queue.live_bytes.saturating_sub(queue.unlogged.bytes),
@@ -212,6 +219,9 @@ impl CheckpointQueue {
         queue.mark = self.mark;
         queue.acked = set_of(&self.acked)?;
         queue.redelivered = set_of(&self.redelivered)?;
+        for (first, end, said) in attempts::runs_in(&self.attempts) {
+            queue.attempts.raise(first, end, said);
+        }
         // What the log did not hold has died, perhaps right at the floor.
         queue.bury(self.floor, 0);
         queue.live = self.live;

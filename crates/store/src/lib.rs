@@ -72,6 +72,7 @@
 #[doc = include_str!("../../../docs/embedding.md")]
 mod guide {}
 
+mod attempts;
 mod batch_memory;
 mod builder;
 pub mod catalog;
@@ -119,6 +120,7 @@ mod tail;
 mod units;
 mod unlogged;
 
+pub use attempts::{Attempts, Return};
 pub use catalog::Catalog;
 pub use disk::{Disk, Now, RealDisk};
 pub use embed::{

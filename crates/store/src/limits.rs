@@ -117,6 +117,9 @@ pub const VIEW_TRIES_MAX: u32 = 20;
 /// Readers with their buffers that a store keeps for later fetches.
 pub const READERS_KEPT_MAX: usize = 16;
 
+/// Runs of messages of a queue that came back equally often: beyond that the counts of the oldest are forgotten.
+pub const ATTEMPT_RUNS_MAX: usize = 16_384;
+
 const _: () = assert!(SEGMENT_BYTES >= SEGMENT_BYTES_MIN && SEGMENT_BYTES <= SEGMENT_BYTES_MAX);
 const _: () = assert!(SEGMENT_BYTES_MIN.is_multiple_of(ALIGNMENT) && SEGMENT_BYTES.is_multiple_of(ALIGNMENT));
 const _: () = assert!(SEGMENT_HEADER_BYTES == ALIGNMENT && PAGE_BYTES == 4096);

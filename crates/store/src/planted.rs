@@ -31,11 +31,13 @@ pub enum Planted {
     SkipAckInFooter,
     ForgetSkipped,
     LeavePersistentUnlogged,
+    ForgetAttemptsInCheckpoint,
+    ForgetAttemptsInState,
 }
 
 impl Planted {
     /// Every bug that can be planted.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::SkipSync,
         Self::SkipDirectorySync,
         Self::ConfirmBeforeSync,
@@ -57,6 +59,8 @@ impl Planted {
         Self::SkipAckInFooter,
         Self::ForgetSkipped,
         Self::LeavePersistentUnlogged,
+        Self::ForgetAttemptsInCheckpoint,
+        Self::ForgetAttemptsInState,
     ];
 
     /// What the bug does, in words.
@@ -84,6 +88,8 @@ impl Planted {
             Self::SkipAckInFooter => "leave acknowledgements out of a footer",
             Self::ForgetSkipped => "forget to say which entries the log skipped",
             Self::LeavePersistentUnlogged => "leave a persistent message unlogged",
+            Self::ForgetAttemptsInCheckpoint => "forget in a checkpoint how often messages came back",
+            Self::ForgetAttemptsInState => "forget how often messages came back when a queue is told again",
         }
     }
 }

@@ -11,6 +11,7 @@
 //! Elsewhere: pages and their shadowing (`index`), what a record does to this state (`shard::apply`), entries that the log never
 //! held (`unlogged`).
 
+use crate::attempts::{AttemptCounts, Attempts};
 use crate::dead_letters::Held;
 use crate::format::byte_count;
 use crate::ids::{BlockNumber, QueueId, SegmentNumber, Seq};
@@ -64,6 +65,8 @@ pub(crate) struct Queue {
     pub acked: RoaringTreemap,
     pub requeued: RoaringTreemap,
     pub redelivered: RoaringTreemap,
+    /// How often entries came back.
+    pub attempts: AttemptCounts,
     /// Entries below may be delivered: the log says durably that they might have been.
     pub mark: u64,
     /// The mark that is on its way, and the block that carries it.
@@ -148,6 +151,7 @@ impl Queue {
             acked: RoaringTreemap::new(),
             requeued: RoaringTreemap::new(),
             redelivered: RoaringTreemap::new(),
+            attempts: AttemptCounts::default(),
             // A transient queue vanishes with the process, so nobody will ask what it delivered.
             mark: if durability == QueueDurability::Transient {
                 u64::MAX
@@ -430,6 +434,10 @@ impl Queue {
             self.redelivered.remove_range(first..end);
             self.redelivered.remove_range(..self.floor);
         }
+        if !self.attempts.is_empty() {
+            self.attempts.forget(first, end);
+            self.attempts.forget(0, self.floor);
+        }
         self.cursor = self.cursor.max(self.floor);
         self.next_seq = self.next_seq.max(end);
         self.visible_end = self.visible_end.max(self.floor);
@@ -465,6 +473,26 @@ impl Queue {
     /// Whether there is nothing to deliver: it was lost to damage, or is transient and from before the last start.
     pub(crate) const fn is_no_message(&self, seq: u64, entry: &Entry) -> bool {
         entry.len == 0 || (entry.transient && seq < self.transient_floor)
+    }
+
+    /// How often an entry that was delivered before came back.
+    pub(crate) fn attempts(&self, seq: u64) -> Attempts {
+        self.attempts.of(seq)
+    }
+
+    /// The log says that entries came back so often. Those that are dead do not count.
+    pub(crate) fn raise_attempts(&mut self, first: u64, end: u64, said: Attempts) {
+        let first = first.max(self.floor);
+        if self.acked.is_empty() {
+            self.attempts.raise(first, end, said);
+            return;
+        }
+        let mut living = RoaringTreemap::new();
+        living.insert_range(first..end.max(first));
+        living -= &self.acked;
+        for (first, end) in crate::shard::ranges_of(&living) {
+            self.attempts.raise(first, end, said);
+        }
     }
 
     /// What is dead above the floor for the next start: what the log does not hold ends with the process.

@@ -231,8 +231,7 @@ impl<D: Disk> Broker<D> {
                 return Some(Taken { handed, fate });
             }
             let queue = queues.get(&handed.queue)?;
-            let attempts = queue.acquired.as_ref();
-            let is_over = attempts.is_some_and(|attempts| attempts.is_over(handed.lease.seq));
+            let is_over = queue.exhausted.contains(handed.lease.seq);
             let policy = queue.policy.as_ref();
             let fate = Fate::Dies {
                 queue: Arc::clone(&queue.spec),
@@ -363,9 +362,8 @@ impl BrokerState {
             }
             end(shard, id, seq, reason, now);
         }
-        let queue = self.queues.get(&id);
-        if let Some(attempts) = queue.and_then(|queue| queue.acquired.as_ref()) {
-            attempts.settled(seq, 1);
+        if let Some(queue) = self.queues.get_mut(&id) {
+            queue.exhausted.remove(seq);
         }
     }
 }

@@ -151,14 +151,6 @@ impl<D: Disk> Session<D> {
             let (shard, state) = locked.guard.parts();
             let spec = session.broker.find_queue(&vhost, state, &queue, key)?;
             let (purged, block) = shard.purge(spec.id, now).map_err(storage_failed)?;
-            // What is held by clients is not purged; how often that was taken is forgotten with the rest.
-            if let Some(acquired) = state
-                .queues
-                .get(&spec.id)
-                .and_then(|queue| queue.acquired.as_ref())
-            {
-                acquired.clear();
-            }
             locked.release(1, now);
             if spec.is_kept() {
                 session.broker.wait_durable(block)?;

@@ -122,10 +122,6 @@ impl<D: Disk> Locked<'_, D> {
         if taken {
             return Err(access_refused(format_args!("{spec} in exclusive use")));
         }
-        let acquired = state
-            .queues
-            .get(&spec.id)
-            .and_then(|queue| queue.acquired.clone());
         let key = state.consumers.insert(Consumer {
             session,
             channel,
@@ -138,7 +134,6 @@ impl<D: Disk> Locked<'_, D> {
             },
             exclusive: request.exclusive,
             prefetch,
-            acquired: acquired.clone(),
             held: 0,
             yields: false,
             stalled: false,
@@ -151,7 +146,7 @@ impl<D: Disk> Locked<'_, D> {
         let timeout_ms = wishes.timeout_ms.or_else(|| self.timeout_ms(&spec));
         let told = Told {
             tag: Arc::clone(&tag),
-            acquired,
+            kind: spec.kind,
             timeout_ms,
         };
         self.core.tags.insert(key, told);

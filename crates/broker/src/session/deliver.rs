@@ -6,13 +6,12 @@
 //! - A message for a consumer without acknowledgements is acknowledged after it was encoded, not before.
 
 use logpond_store::disk::{Disk, Now};
-use logpond_store::{Durable, Lease, ReadError, Seq};
+use logpond_store::{Attempts, Durable, Lease, ReadError, Seq};
 
 use super::channel::{Channels, Mode};
 use super::lapse::expect_acknowledgement;
 use super::locked::Locked;
 use super::{Life, Session};
-use crate::acquired::Attempts;
 use crate::consumer::AckMode;
 use crate::deadline::Deadline;
 use crate::effect::{Delivery, EffectSink, Flow, Polled};
@@ -20,6 +19,7 @@ use crate::envelope::Envelope;
 use crate::errors::storage_failed;
 use crate::outbox::{Notice, OutRun, Outbox, Position};
 use crate::properties::with_long_header;
+use crate::queue::QueueKind;
 use crate::replies::ReplyBox;
 use crate::unacked::Run;
 
@@ -178,12 +178,11 @@ impl<D: Disk> Session<D> {
             AckMode::Automatic => append(&mut core.inbox.sent, &sent),
         }
         let counted;
-        let properties = match &told.acquired {
-            Some(acquired) if lease.redelivered => {
-                counted = with_attempts(envelope.properties, acquired.of(lease.seq));
-                &counted
-            }
-            _ => envelope.properties,
+        let properties = if lease.redelivered && told.kind == QueueKind::Quorum {
+            counted = with_attempts(envelope.properties, lease.attempts);
+            &counted
+        } else {
+            envelope.properties
         };
         sink.deliver(&Delivery {
             channel: run.channel,
@@ -198,9 +197,10 @@ impl<D: Disk> Session<D> {
     }
 }
 
-/// As quorum queues say it of what they deliver again.
+/// As quorum queues say it of what they deliver again. That was taken once at least, also where nobody gave it back.
 pub(super) fn with_attempts(properties: &[u8], attempts: Attempts) -> Vec<u8> {
-    let acquired = with_long_header(properties, b"x-acquired-count", attempts.acquired.into());
+    let acquired = attempts.returned.max(1);
+    let acquired = with_long_header(properties, b"x-acquired-count", acquired.into());
     match attempts.failed {
         0 => acquired,
         failed => with_long_header(&acquired, b"x-delivery-count", failed.into()),

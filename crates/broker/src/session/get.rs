@@ -7,7 +7,6 @@ use super::Session;
 use super::deliver::with_attempts;
 use super::lapse::expect_acknowledgement;
 use super::locked::Locked;
-use crate::acquired::Attempts;
 use crate::admin::count;
 use crate::auth::Action;
 use crate::command::ChannelId;
@@ -16,7 +15,7 @@ use crate::deadline::Deadline;
 use crate::effect::Delivery;
 use crate::envelope::Envelope;
 use crate::errors::{AmqpError, Answer, ReplyCode, storage_failed};
-use crate::queue::QueueSpec;
+use crate::queue::{QueueKind, QueueSpec};
 use crate::replies::is_reply_name;
 use crate::resource::Resource;
 use crate::rota::Sharing;
@@ -27,8 +26,6 @@ struct Taken {
     lease: Lease,
     sources: Sources,
     remaining: u32,
-    /// How often it was taken before, if its queue says so.
-    attempts: Option<Attempts>,
     /// How long the client may take to acknowledge it.
     timeout_ms: Option<u64>,
 }
@@ -95,10 +92,6 @@ impl<D: Disk> Session<D> {
             let outcome = shard
                 .lease(spec.id, 1, u64::MAX, &mut leases, &mut sources)
                 .map_err(storage_failed)?;
-            let acquired = state
-                .queues
-                .get(&spec.id)
-                .and_then(|queue| queue.acquired.clone());
             let remaining = count(shard.counts(spec.id).unwrap_or_default().ready);
             let timeout_ms = locked.timeout_ms(&spec);
             // The lease may have asked for a delivery mark, which somebody has to write.
@@ -106,9 +99,6 @@ impl<D: Disk> Session<D> {
             match outcome {
                 LeaseOutcome::Some(_) => {
                     let taken = Taken {
-                        attempts: acquired
-                            .filter(|_| leases[0].redelivered)
-                            .map(|acquired| acquired.of(leases[0].seq)),
                         lease: leases[0],
                         sources,
                         remaining,
@@ -161,9 +151,8 @@ impl<D: Disk> Session<D> {
             open.unacked.push(run);
             expect_acknowledgement(&mut self.core.lapse_ms, run.deadline);
         }
-        let counted = taken
-            .attempts
-            .map(|attempts| with_attempts(envelope.properties, attempts));
+        let counted = (taken.lease.redelivered && spec.kind == QueueKind::Quorum)
+            .then(|| with_attempts(envelope.properties, taken.lease.attempts));
         let delivery = Delivery {
             channel,
             consumer_tag: "",

@@ -5,14 +5,14 @@
 //!   released.
 //! - What is given back returns to its queue under the same lock, before anybody else is served.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use logpond_store::disk::{Disk, Now};
-use logpond_store::{AckReason, Guard, Lease, QueueId, Seq, Shard};
+use logpond_store::{AckReason, Guard, Lease, QueueId, Return, Seq, Shard};
 
 use super::Core;
 use super::channel::Mode;
-use crate::acquired::Return;
 use crate::broker::Broker;
 use crate::command::{ChannelId, GiveBack};
 use crate::consumer::ConsumerKey;
@@ -133,44 +133,54 @@ impl<'a, D: Disk> Locked<'a, D> {
         } else {
             Return::Released
         };
-        // What never reached the client does not come this way.
-        let queue = self.guard.parts().1.queues.get(&run.queue);
-        let over = queue.and_then(|queue| {
-            let limit = queue.policy.as_ref().and_then(QueuePolicy::delivery_limit);
-            let acquired = queue.acquired.as_ref()?;
-            Some(acquired.given_back(run.first_seq, run.count, how, limit))
-        });
+        let (shard, state) = self.guard.parts();
+        let policy = state
+            .queues
+            .get(&run.queue)
+            .and_then(|queue| queue.policy.as_ref());
+        let over = match policy.and_then(QueuePolicy::delivery_limit) {
+            Some(limit) => {
+                let failures = if how == Return::Failed {
+                    limit
+                } else {
+                    limit.saturating_add(1)
+                };
+                shard.failed_at_least(run.queue, run.first_seq, run.count, failures)
+            }
+            None => Vec::new(),
+        };
         let mut first = run.first_seq;
         let end = first.plus(run.count);
-        for seq in over.unwrap_or_default() {
-            self.give_back(run.queue, first..seq);
-            self.reject(run.queue, seq);
-            first = seq.next();
+        for over in over {
+            self.give_back(run.queue, first..over.start, how);
+            self.exhaust(run.queue, over.clone());
+            first = over.end;
         }
-        self.give_back(run.queue, first..end);
+        self.give_back(run.queue, first..end, how);
     }
 
-    fn give_back(&mut self, queue: QueueId, seqs: std::ops::Range<Seq>) {
+    fn give_back(&mut self, queue: QueueId, seqs: Range<Seq>, how: Return) {
         let count = seqs.end.get().saturating_sub(seqs.start.get());
         if count > 0 {
-            give_back(&mut self.guard, queue, seqs.start, count, self.now);
+            give_back(&mut self.guard, queue, seqs.start, count, how, self.now);
+            // That it came back is to be remembered.
+            self.settled += 1;
         }
     }
 
-    /// The end of a message that failed too often.
-    fn reject(&mut self, queue: QueueId, seq: Seq) {
+    /// The end of messages that failed too often.
+    fn exhaust(&mut self, queue: QueueId, seqs: Range<Seq>) {
         let (shard, state) = self.guard.parts();
-        if shard.reject(queue, seq, 1, self.now).is_ok() {
+        let count = seqs.end.get().saturating_sub(seqs.start.get());
+        if shard.reject(queue, seqs.start, count, self.now).is_ok() {
             self.settled += 1;
         }
-        // As a dead letter it is counted until it was moved.
-        let queue = state.queues.get(&queue);
-        let is_gone = queue.is_some_and(|queue| {
-            let policy = queue.policy.as_ref();
-            policy.is_none_or(|policy| policy.dead_letters().is_none())
-        });
-        if is_gone && let Some(acquired) = queue.and_then(|queue| queue.acquired.as_ref()) {
-            acquired.settled(seq, 1);
+        let Some(queue) = state.queues.get_mut(&queue) else {
+            return;
+        };
+        let policy = queue.policy.as_ref();
+        if policy.is_some_and(|policy| policy.dead_letters().is_some()) {
+            (0..count).for_each(|at| queue.exhausted.insert(seqs.start.plus(at)));
         }
     }
 
@@ -232,7 +242,7 @@ fn give_back_all<D: Disk>(guard: &mut Guard<'_, D, BrokerState>, run: &OutRun, l
     let mut count = 0;
     for leases in consecutive {
         let messages = u64::try_from(leases.len()).expect("a length fits into 64 bits");
-        give_back(guard, run.queue, leases[0].seq, messages, now);
+        give_back(guard, run.queue, leases[0].seq, messages, Return::Unseen, now);
         count += messages;
     }
     let (_, state) = guard.parts();
@@ -244,11 +254,12 @@ fn give_back<D: Disk>(
     queue: QueueId,
     first: Seq,
     count: u64,
+    how: Return,
     now: Now,
 ) {
     let (shard, state) = guard.parts();
     // A queue that was deleted meanwhile takes nothing back.
-    if shard.requeue(queue, first, count, now).is_ok() {
+    if shard.requeue(queue, first, count, how, now).is_ok() {
         state.touch(queue);
     }
 }

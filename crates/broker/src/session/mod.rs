@@ -35,7 +35,6 @@ use logpond_store::disk::{Disk, Now};
 use self::channel::{Channel, Channels, Mode};
 use self::deliver::Inbox;
 use self::locked::{Locked, Outcome};
-use crate::acquired::AcquiredCounts;
 use crate::auth::{Action, Login};
 use crate::broker::Broker;
 use crate::census::Admission;
@@ -44,6 +43,7 @@ use crate::consumer::ConsumerKey;
 use crate::effect::{Flow, Returned};
 use crate::errors::{AmqpError, Answer, ReplyCode, Scope, access_refused, precondition_failed};
 use crate::outbox::{SessionKey, SessionState};
+use crate::queue::QueueKind;
 use crate::routes::RouteCache;
 use crate::topology::Vhost;
 use crate::unacked::Run;
@@ -94,8 +94,8 @@ struct Core {
 /// What deliveries to a consumer say beside the message.
 struct Told {
     tag: Arc<str>,
-    /// That of a quorum queue.
-    acquired: Option<Arc<AcquiredCounts>>,
+    /// That of its queue.
+    kind: QueueKind,
     /// How long the consumer may take to acknowledge.
     timeout_ms: Option<u64>,
 }

@@ -47,6 +47,7 @@ fn one_of_each() -> SealedBlock {
         delivery_mark: Seq::new(60),
         acked: b"",
         redelivered: b"",
+        attempts: b"",
         meta: b"orders",
     };
     builder.queue(&queue, &mut pool);
@@ -60,7 +61,11 @@ fn one_of_each() -> SealedBlock {
     builder.ack(AckReason::Acked, range(30, 2), NOW);
     builder.ack(AckReason::Acked, range(32, 1), NOW);
     builder.ack(AckReason::Purged, range(35, 5), NOW);
-    builder.requeue(range(33, 1), NOW);
+    let attempts = Attempts {
+        returned: 3,
+        failed: 1,
+    };
+    builder.requeue(range(33, 1), attempts, NOW);
     builder.delivered(QueueId::new(1), Seq::new(100));
     builder.mark(NOW, &mut pool);
     builder.close(&mut pool);

@@ -5,6 +5,7 @@
 //! - Nothing of the queue's state changes, whatever is read and however the iterator ends.
 
 use super::{FetchError, Queue};
+use crate::attempts::Attempts;
 use crate::disk::{Disk, RealDisk};
 use crate::error::ReadError;
 use crate::ids::Seq;
@@ -46,6 +47,8 @@ pub struct Entry {
     pub state: EntryState,
     /// Whether its next delivery may not be its first.
     pub redelivered: bool,
+    /// How often it came back: see [`Delivery::attempts`](super::Delivery::attempts).
+    pub attempts: Attempts,
     /// Wall clock of its publication, milliseconds since the Unix epoch.
     pub timestamp_ms: u64,
     /// The properties, as published.
@@ -114,6 +117,7 @@ impl<D: Disk> Browse<D> {
                     seq: lease.seq,
                     state,
                     redelivered: lease.redelivered,
+                    attempts: lease.attempts,
                     timestamp_ms: message.timestamp_ms,
                     properties: message.properties.to_vec(),
                     body: message.body.to_vec(),

@@ -6,12 +6,13 @@
 
 use super::CommitError;
 use super::fetched::{Content, Fetched};
+use crate::attempts::{Attempts, Return};
 use crate::disk::{Disk, RealDisk};
 use crate::ids::{QueueId, Seq};
 use std::sync::Arc;
 
 /// A message that was fetched and is nobody else's until it is settled: [`ack`](Self::ack) ends its life, and
-/// [`requeue`](Self::requeue), or just dropping it, puts it back to its place in the queue, marked as redelivered.
+/// [`requeue`](Self::requeue), or just dropping it, puts it back to its place in the queue, marked as redelivered, and counted.
 ///
 /// The messages of one fetch share their memory: it is freed with the last of them. Large ones may lie in a block of the log that
 /// is in memory anyway, and keep it there.
@@ -59,6 +60,14 @@ impl<D: Disk> Delivery<D> {
         self.content.redelivered
     }
 
+    /// How often it came back before, and how often of these by being dropped. Survives a restart, and a crash some milliseconds
+    /// later. A delivery that ended with its process is not counted, and counts of more than 16,384 runs of messages are not kept, so
+    /// there may have been more: see [`is_redelivered`](Self::is_redelivered).
+    #[must_use]
+    pub const fn attempts(&self) -> Attempts {
+        self.content.attempts
+    }
+
     /// The message is done. Returns at once; the acknowledgement is durable a few milliseconds later, and a crash before
     /// that delivers the message again. To know when, put it into a batch: [`Batch::ack`](super::Batch::ack).
     ///
@@ -76,21 +85,21 @@ impl<D: Disk> Delivery<D> {
     /// # Errors
     /// When its queue was deleted, or the store is poisoned or closed.
     pub fn requeue(mut self) -> Result<(), CommitError> {
-        self.put_back()
+        self.put_back(Return::Released)
     }
 
-    fn put_back(&mut self) -> Result<(), CommitError> {
+    fn put_back(&mut self, how: Return) -> Result<(), CommitError> {
         self.is_open = false;
         self.fetched
             .store
-            .requeue(self.fetched.queue, self.content.seq, 1)
+            .requeue(self.fetched.queue, self.content.seq, 1, how)
     }
 }
 
 impl<D: Disk> Drop for Delivery<D> {
     fn drop(&mut self) {
         if self.is_open
-            && let Err(error) = self.put_back()
+            && let Err(error) = self.put_back(Return::Failed)
         {
             // Nothing is lost: what was leased from a store that ended comes back when it is opened.
             tracing::debug!(%error, seq = %self.content.seq, "a delivery could not be put back");
@@ -104,6 +113,7 @@ impl<D: Disk> std::fmt::Debug for Delivery<D> {
             .field("queue", &self.queue())
             .field("seq", &self.seq())
             .field("redelivered", &self.is_redelivered())
+            .field("attempts", &self.attempts())
             .field("body_bytes", &self.body().len())
             .finish_non_exhaustive()
     }

@@ -9,6 +9,7 @@ use super::error::FetchError;
 use super::fetched::{Content, Fetched, Memory};
 use super::hub::{Hub, WaiterId, Wish};
 use super::{Queue, Store};
+use crate::attempts::Return;
 use crate::disk::{Disk, RealDisk};
 use crate::error::ReadError;
 use crate::format::memory_len;
@@ -201,7 +202,7 @@ impl<D: Disk> Store<D> {
     }
 
     fn put_back(&self, queue: QueueId, lease: &Lease) {
-        if let Err(error) = self.requeue(queue, lease.seq, 1) {
+        if let Err(error) = self.requeue(queue, lease.seq, 1, Return::Unseen) {
             // Nothing is lost: what was leased from a store that ended comes back when it is opened.
             tracing::debug!(%error, seq = %lease.seq, "a message could not be put back");
         }

@@ -8,6 +8,7 @@
 
 use super::Store;
 use super::fetch::FetchReader;
+use crate::attempts::Attempts;
 use crate::disk::Disk;
 use crate::error::ReadError;
 use crate::format::{disk_len, memory_len, record};
@@ -134,6 +135,7 @@ pub(super) struct Content {
     body_len: u32,
     place: Place,
     pub redelivered: bool,
+    pub attempts: Attempts,
 }
 
 impl Content {
@@ -147,6 +149,7 @@ impl Content {
             body_len: disk_len(message.body.len()),
             place: Place::Copied,
             redelivered: lease.redelivered,
+            attempts: lease.attempts,
         }
     }
 }

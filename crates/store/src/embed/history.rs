@@ -9,6 +9,7 @@
 //! - Nothing of the queue's state changes.
 
 use super::{Browse, Entry, EntryState, FetchError, From, Queue};
+use crate::attempts::Attempts;
 use crate::disk::{Disk, RealDisk};
 use crate::history::{Past, Place, Unread};
 use crate::ids::Seq;
@@ -74,6 +75,7 @@ impl<D: Disk> History<D> {
                 seq: lease.seq,
                 state,
                 redelivered: false,
+                attempts: Attempts::default(),
                 timestamp_ms: message.timestamp_ms,
                 properties: message.properties.to_vec(),
                 body: message.body.to_vec(),
@@ -106,6 +108,10 @@ const fn lease_of(place: &Place) -> Lease {
         lsn: place.lsn,
         len: place.len,
         redelivered: false,
+        attempts: Attempts {
+            returned: 0,
+            failed: 0,
+        },
         source: COLD,
     }
 }

@@ -4,6 +4,7 @@ use super::fetched::SharedBytes;
 use super::hub::Hub;
 use super::names::{Named, Names};
 use super::{CommitError, Queue, QueueError, QueueOptions};
+use crate::attempts::Return;
 use crate::disk::{Disk, Now, RealDisk, WriteMode};
 use crate::engine::{Counters, Engine};
 use crate::error::{OpenError, PoisonCause};
@@ -191,11 +192,17 @@ impl<D: Disk> Store<D> {
         closed
     }
 
-    pub(super) fn requeue(&self, queue: QueueId, first: Seq, count: u64) -> Result<(), CommitError> {
+    pub(super) fn requeue(
+        &self,
+        queue: QueueId,
+        first: Seq,
+        count: u64,
+        how: Return,
+    ) -> Result<(), CommitError> {
         let now = self.now();
         let mut guard = self.engine().lock();
         let (shard, hub) = guard.parts();
-        shard.requeue(queue, first, count, now)?;
+        shard.requeue(queue, first, count, how, now)?;
         hub.notify(queue);
         let due = hub.take_due();
         drop(guard);

@@ -307,13 +307,15 @@ pub(crate) struct QueueRecord<'a> {
     pub acked: &'a [u8],
     /// Entries that were delivered before, a serialised roaring treemap.
     pub redelivered: &'a [u8],
+    /// How often entries came back, in runs of 16 bytes.
+    pub attempts: &'a [u8],
     /// What the queue is, in the words of the store's user.
     pub meta: &'a [u8],
 }
 
 impl QueueRecord<'_> {
     pub(crate) fn len(&self) -> usize {
-        QUEUE_HEADER_LEN + self.acked.len() + self.redelivered.len() + self.meta.len()
+        QUEUE_HEADER_LEN + self.acked.len() + self.redelivered.len() + self.attempts.len() + self.meta.len()
     }
 }
 
@@ -334,9 +336,10 @@ pub(crate) fn put_queue(out: &mut [u8], ordinal: u32, record: &QueueRecord<'_>) 
     LE::write_u64(&mut out[48..], record.delivery_mark.get());
     LE::write_u32(&mut out[56..], disk_len(record.acked.len()));
     LE::write_u32(&mut out[60..], disk_len(record.redelivered.len()));
-    LE::write_u64(&mut out[64..], 0);
+    LE::write_u32(&mut out[64..], disk_len(record.attempts.len()));
+    LE::write_u32(&mut out[68..], 0);
     let mut at = QUEUE_HEADER_LEN;
-    for part in [record.acked, record.redelivered, record.meta] {
+    for part in [record.acked, record.redelivered, record.attempts, record.meta] {
         out[at..at + part.len()].copy_from_slice(part);
         at += part.len();
     }
@@ -579,7 +582,8 @@ fn decode_queue(bytes: &[u8]) -> Option<QueueRecord<'_>> {
     let part = |at: usize| memory_len(LE::read_u32(&bytes[at..]));
     let acked_end = QUEUE_HEADER_LEN.checked_add(part(56))?;
     let redelivered_end = acked_end.checked_add(part(60))?;
-    if redelivered_end.checked_add(part(20))? != bytes.len() {
+    let attempts_end = redelivered_end.checked_add(part(64))?;
+    if attempts_end.checked_add(part(20))? != bytes.len() {
         return None;
     }
     Some(QueueRecord {
@@ -596,7 +600,8 @@ fn decode_queue(bytes: &[u8]) -> Option<QueueRecord<'_>> {
         delivery_mark: Seq::new(LE::read_u64(&bytes[48..])),
         acked: &bytes[QUEUE_HEADER_LEN..acked_end],
         redelivered: &bytes[acked_end..redelivered_end],
-        meta: &bytes[redelivered_end..],
+        attempts: &bytes[redelivered_end..attempts_end],
+        meta: &bytes[attempts_end..],
     })
 }
 

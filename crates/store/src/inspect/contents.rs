@@ -1,5 +1,6 @@
 //! What stands in the files of a store, as plain values for people and programs.
 
+use crate::attempts::Attempts;
 use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber, Seq};
 use serde::Serialize;
 
@@ -177,8 +178,8 @@ pub enum RecordKind {
     },
     /// Entries that came back.
     Requeue {
-        /// Queue, first seq, how many.
-        ranges: Vec<(QueueId, Seq, u64)>,
+        /// Queue, first seq, how many, and how often they came back.
+        ranges: Vec<(QueueId, Seq, u64, Attempts)>,
     },
     /// Entries below may have been delivered.
     Delivered {

@@ -2,6 +2,7 @@
 
 use super::contents::{RecordInfo, RecordKind, ReferenceInfo};
 use super::walk::Block;
+use crate::attempts::Attempts;
 use crate::checkpoint::set_of;
 use crate::format::byte_count;
 use crate::format::record::{self, AckReason, Persistence, QueueAction, Ranges, RangesKind, Record};
@@ -53,7 +54,13 @@ fn kind_of(record: Record<'_>) -> RecordKind {
                 ranges: list(&ranges),
             },
             RangesKind::Requeue => RecordKind::Requeue {
-                ranges: list(&ranges),
+                ranges: ranges
+                    .iter()
+                    .map(|range| {
+                        let (range, attempts) = Attempts::unpack(range);
+                        (range.queue, range.first, range.count, attempts)
+                    })
+                    .collect(),
             },
             RangesKind::Delivered => RecordKind::Delivered {
                 marks: ranges.iter().map(|range| (range.queue, range.first)).collect(),

@@ -392,6 +392,10 @@ fn settle_state<D: Disk>(
         queue.transient_floor = queue.next_seq;
         queue.visible_end = queue.next_seq;
         queue.unlogged.begin(queue.next_seq);
+        // Of what was never logged nobody knows any more, and its places behind the others are given again.
+        let mut attempts = std::mem::take(&mut queue.attempts);
+        attempts.forget_all_but(queue.floor, queue.next_seq, &queue.acked);
+        queue.attempts = attempts;
         queue.cursor = queue.floor;
         if !clean {
             let end = queue.mark.min(queue.next_seq);

@@ -220,6 +220,7 @@ impl<D: Disk> Shard<D> {
             len: entry.len,
             redelivered: queue.redelivered.contains(seq),
             source,
+            attempts: queue.attempts(seq),
         };
         Ok(Some(DeadLetter {
             queue: id,

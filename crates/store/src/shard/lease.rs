@@ -12,6 +12,7 @@ mod run;
 
 use super::forgotten::discard;
 use super::{Shard, unlogged};
+use crate::attempts::Attempts;
 use crate::builder::SealedBlock;
 use crate::disk::Disk;
 use crate::error::{AppendError, PoisonCause};
@@ -45,6 +46,8 @@ pub struct Lease {
     pub redelivered: bool,
     /// Which of the [`Sources`] holds it in memory, or [`COLD`].
     pub source: u32,
+    /// How often it came back before: as far as is known, and not counting deliveries that ended with the process.
+    pub attempts: Attempts,
 }
 
 /// Blocks in memory, and files on disk, that leases refer to. Keeps them; clear it when the leases were read.
@@ -235,7 +238,12 @@ impl<D: Disk> Shard<D> {
                 continue;
             }
             let redelivered = !queue.redelivered.is_empty() && queue.redelivered.contains(seq);
-            taking.take(seq, &entry, redelivered);
+            let attempts = if redelivered {
+                queue.attempts(seq)
+            } else {
+                Attempts::default()
+            };
+            taking.take(seq, &entry, redelivered, attempts);
         }
         let taken = taking.taken;
         if taken > 0 || queue.has_ready() {

@@ -546,6 +546,7 @@ fn bare<'a>(
         delivery_mark: Seq::new(0),
         acked: b"",
         redelivered: b"",
+        attempts: b"",
         meta,
     }
 }

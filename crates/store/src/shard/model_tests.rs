@@ -4,6 +4,7 @@
 //! the blocks, and no earlier one than the last that was durable.
 
 use super::*;
+use crate::attempts::Return;
 use crate::disk::sim::{Rng, SimDisk};
 use crate::engine::Engine;
 use crate::format::record::AckReason;
@@ -440,7 +441,11 @@ impl World {
             return Ok(());
         };
         let (id, first, now) = (self.queues[queue], Seq::new(seq), self.disk.now());
-        let back = self.engine.lock().shard().requeue(id, first, 1, now);
+        let back = self
+            .engine
+            .lock()
+            .shard()
+            .requeue(id, first, 1, Return::Released, now);
         back.map_err(|_| Off)?;
         self.entry(queue, seq).is_leased = false;
         let durable = self.durable();

@@ -46,6 +46,7 @@ impl<D: Disk> Shard<D> {
                     len,
                     redelivered,
                     source: COLD,
+                    attempts: queue.attempts(seq.get()),
                 });
                 found += 1;
             }

@@ -204,8 +204,14 @@ impl<D: Disk> Shard<D> {
                 self.append_queue_record(&record)
             });
         };
+        let dead = queue.dead_at_start();
+        let attempts = if planted::is(Planted::ForgetAttemptsInState) {
+            Vec::new()
+        } else {
+            queue.attempts.to_bytes(&dead)
+        };
         let (acked, redelivered) = (
-            checkpoint::bytes_of(&queue.dead_at_start()),
+            checkpoint::bytes_of(&dead),
             checkpoint::bytes_of(&queue.redelivered),
         );
         let meta = queue.meta.clone();
@@ -222,6 +228,7 @@ impl<D: Disk> Shard<D> {
             }),
             acked: &acked,
             redelivered: &redelivered,
+            attempts: &attempts,
             meta: &meta,
         };
         let block = self.append_queue_record(&record);

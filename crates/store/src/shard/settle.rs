@@ -7,6 +7,7 @@
 
 use super::limits::Room;
 use super::{Shard, ranges_of};
+use crate::attempts::{RANGE_MAX, Return};
 use crate::disk::{Disk, Now};
 use crate::error::{AppendError, PoisonCause};
 use crate::format::record::{self, AckReason, Range};
@@ -79,11 +80,20 @@ impl<D: Disk> Shard<D> {
         AppendError::Poisoned(cause)
     }
 
-    /// Makes leased entries ready again, at their original place and marked as redelivered.
+    /// Makes leased entries ready again, at their original place and marked as redelivered. `how` says whether they count as
+    /// given back: see [`Lease::attempts`](super::Lease::attempts). Counts survive a crash once the block that is being built
+    /// now is durable.
     ///
     /// # Errors
     /// When there is no such queue, or the store is poisoned.
-    pub fn requeue(&mut self, id: QueueId, first: Seq, count: u64, now: Now) -> Result<(), AppendError> {
+    pub fn requeue(
+        &mut self,
+        id: QueueId,
+        first: Seq,
+        count: u64,
+        how: Return,
+        now: Now,
+    ) -> Result<(), AppendError> {
         self.check_alive()?;
         let queue = self
             .state
@@ -103,12 +113,16 @@ impl<D: Disk> Shard<D> {
             if let Some(held) = &queue.held {
                 held.remove_from(&mut back);
             }
-            let mut bytes = 0;
+            let (mut bytes, mut logged) = (0, roaring::RoaringTreemap::new());
             for seq in &back {
                 let entry = State::entry(&mut self.state.pages, queue, seq).map_err(damaged_index);
                 let entry = entry.inspect_err(|cause| self.poisoned = Some(cause.clone()));
                 let entry = entry.map_err(AppendError::Poisoned)?;
                 bytes += entry.body_bytes();
+                // The log says nothing of what it does not hold: after a crash its place may be another's.
+                if !entry.lsn.is_unlogged() {
+                    logged.insert(seq);
+                }
                 if let Some(order) = queue.order.as_mut().filter(|_| entry.len != 0) {
                     order.insert(&entry, seq);
                 }
@@ -116,24 +130,55 @@ impl<D: Disk> Shard<D> {
             queue.leased = queue.leased.saturating_sub(back.len());
             queue.leased_bytes = queue.leased_bytes.saturating_sub(bytes);
             queue.redelivered |= &back;
+            for (first, end) in ranges_of(&back) {
+                queue.attempts.give_back(first, end, how);
+            }
+            let counted = |(first, end)| queue.attempts.within(first, end);
+            let counted: Vec<_> = ranges_of(&logged).flat_map(counted).collect();
             if queue.order.is_none() {
                 queue.requeued |= back;
             }
-            if !self.is_said_by_itself(id, start..end)? {
-                self.tail.make_room(record::ranges_len(1));
-                self.tail.building().0.requeue(
-                    Range {
-                        queue: id,
-                        first: Seq::new(start),
-                        count: end - start,
-                    },
-                    now,
-                );
+            if how != Return::Unseen {
+                for (mut first, end, attempts) in counted {
+                    while first < end {
+                        let count = (end - first).min(RANGE_MAX);
+                        let range = Range {
+                            queue: id,
+                            first: Seq::new(first),
+                            count,
+                        };
+                        self.tail.make_room(record::ranges_len(1));
+                        self.tail.building().0.requeue(range, attempts, now);
+                        first += count;
+                    }
+                }
             }
             self.trim(id, Room::Anywhere)?;
             self.note_head(id);
         }
         Ok(())
+    }
+
+    /// Those of a range of entries that somebody failed with at least so often, as ranges.
+    #[must_use]
+    pub fn failed_at_least(
+        &self,
+        id: QueueId,
+        first: Seq,
+        count: u64,
+        failures: u32,
+    ) -> Vec<std::ops::Range<Seq>> {
+        let (start, end) = (first.get(), first.get().saturating_add(count));
+        if failures == 0 {
+            return vec![first..Seq::new(end)];
+        }
+        let Some(queue) = self.state.queues.open(id) else {
+            return Vec::new();
+        };
+        let runs = queue.attempts.within(start, end);
+        runs.filter(|(_, _, attempts)| u32::from(attempts.failed) >= failures)
+            .map(|(first, end, _)| Seq::new(first)..Seq::new(end))
+            .collect()
     }
 
     /// Whoever still holds leases at an orderly stop will not acknowledge them: they come back as redelivered.
@@ -202,3 +247,7 @@ impl<D: Disk> Shard<D> {
         Ok((ready, block))
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod tests;

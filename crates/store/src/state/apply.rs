@@ -1,6 +1,7 @@
 //! What each record does to the state. Only its gist does anything.
 
 use super::{Gap, State, damaged_index, index_failure};
+use crate::attempts::{self, Attempts};
 use crate::disk::{Disk, Now};
 use crate::error::PoisonCause;
 use crate::format::gist::{self, Gist, Gists, MessageGist};
@@ -211,7 +212,14 @@ impl<D: Disk> State<D> {
         }
         match kind {
             RangesKind::Ack(_) => self.apply_ack(range),
-            RangesKind::Requeue => Ok(()),
+            RangesKind::Requeue => {
+                let (range, attempts) = Attempts::unpack(range);
+                if let Some(queue) = self.queues.get_mut(range.queue) {
+                    let first = range.first.get();
+                    queue.raise_attempts(first, first.saturating_add(range.count), attempts);
+                }
+                Ok(())
+            }
             RangesKind::Skip => self.apply_skip(range),
             RangesKind::Delivered => {
                 if let Some(queue) = self.queues.get_mut(range.queue) {
@@ -327,6 +335,9 @@ impl<D: Disk> State<D> {
         redelivered.remove_range(..floor);
         redelivered -= &queue.acked;
         queue.redelivered |= redelivered;
+        for (first, end, said) in attempts::runs_in(record.attempts) {
+            queue.raise_attempts(first, end, said);
+        }
         if floor < record.floor.get() {
             let count = record.floor.get() - floor;
             self.apply_ack(Range {

@@ -104,6 +104,7 @@ impl Rebuild {
             delivery_mark: Seq::new(0),
             acked: b"",
             redelivered: b"",
+            attempts: b"",
             meta: b"orders",
         };
         self.meets(|builder, pool| builder.queue(&record, pool));

@@ -5,13 +5,13 @@
 use crate::support::copy_dir;
 use logpond_store::disk::RealDisk;
 use logpond_store::inspect::verify;
-use logpond_store::{FORMAT_VERSION, OpenError, Options, RecoveryReport, Store};
+use logpond_store::{Attempts, FORMAT_VERSION, OpenError, Options, RecoveryReport, Store};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The next delivery is marked as one that may not be the first.
-type Again = bool;
+/// Whether the next delivery is marked as one that may not be the first, and how often the message came back.
+type Again = (bool, Attempts);
 /// Queue and seq; mark, timestamp, properties and body.
 type Contents = BTreeMap<(String, u64), (Again, u64, String, String)>;
 
@@ -42,10 +42,19 @@ fn put_in(list: &Path) -> Contents {
         let timestamp_ms = timestamp_ms.parse().unwrap();
         (
             key,
-            (delivery == "again", timestamp_ms, properties.to_owned(), body),
+            (delivery_of(delivery), timestamp_ms, properties.to_owned(), body),
         )
     };
     fs::read_to_string(list).unwrap().lines().map(line).collect()
+}
+
+/// Whether the next delivery is `again`, and behind that how often the message came back and how often of these with a failure.
+fn delivery_of(text: &str) -> (bool, Attempts) {
+    let mut words = text.split(' ');
+    let is_again = words.next() == Some("again");
+    let mut count = || words.next().map_or(0, |count| count.parse().unwrap());
+    let (returned, failed) = (count(), count());
+    (is_again, Attempts { returned, failed })
 }
 
 fn options() -> Options {
@@ -61,7 +70,8 @@ fn found_in(store: &Store) -> Contents {
         for entry in queue.browse().map(Result::unwrap) {
             let text = |bytes| String::from_utf8(bytes).unwrap();
             let (properties, body) = (text(entry.properties), text(entry.body));
-            let is = (entry.redelivered, entry.timestamp_ms, properties, body);
+            let delivery = (entry.redelivered, entry.attempts);
+            let is = (delivery, entry.timestamp_ms, properties, body);
             found.insert((queue.name().to_owned(), entry.seq.get()), is);
         }
         let listed = found.keys().filter(|(name, _)| name == queue.name()).count();
@@ -87,12 +97,14 @@ fn assert_same_but_for_marks(found: &Contents, expected: &Contents) {
     let without_marks = |contents: &Contents| -> Vec<_> {
         let entries = contents.iter();
         entries
-            .map(|(key, (_, ms, properties, body))| (key.clone(), *ms, properties.clone(), body.clone()))
+            .map(|(key, ((_, attempts), ms, properties, body))| {
+                (key.clone(), *attempts, *ms, properties.clone(), body.clone())
+            })
             .collect()
     };
     assert_eq!(without_marks(found), without_marks(expected));
     for (key, (again, ..)) in expected {
-        assert!(found[key].0 || !again, "{key:?} is marked as delivered");
+        assert!(found[key].0.0 || !again.0, "{key:?} is marked as delivered");
     }
 }
 

@@ -3,7 +3,7 @@
 use logpond_store::disk::{RealDisk, WriteMode};
 use logpond_store::{
     AckReason, BlockNumber, Counts, Engine, LeaseOutcome, NewMessage, Now, Options, Persistence,
-    QueueDurability, QueueId, RecoveryReport, Seq, Sources,
+    QueueDurability, QueueId, RecoveryReport, Return, Seq, Sources,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -168,7 +168,7 @@ pub fn requeue(store: &RealEngine, queue: QueueId, seq: u64) {
     let requeued = store
         .lock()
         .shard()
-        .requeue(queue, Seq::new(seq), 1, Now::default());
+        .requeue(queue, Seq::new(seq), 1, Return::Released, Now::default());
     requeued.unwrap();
 }
 

@@ -12,7 +12,7 @@ use logpond_store::disk::sim::{Rng, SimDisk};
 use logpond_store::disk::{Disk, DiskFile, FileKind};
 use logpond_store::inspect::{Inspector, RecordInfo, RecordKind, SegmentInfo, SegmentRole};
 use logpond_store::{
-    AckReason, Engine, NewMessage, Now, Options, Persistence, QueueDurability, QueueId, Seq, Sources,
+    AckReason, Engine, NewMessage, Now, Options, Persistence, QueueDurability, QueueId, Return, Seq, Sources,
 };
 
 /// Queues that messages go to.
@@ -317,7 +317,7 @@ impl Life {
                 let block = shard.acknowledge(queue, lease.seq, 1, acked, Now::default());
                 block.map(drop)
             } else {
-                shard.requeue(queue, lease.seq, 1, Now::default())
+                shard.requeue(queue, lease.seq, 1, Return::Released, Now::default())
             };
             settled.map_err(|error| error.to_string())?;
         }

@@ -6,7 +6,7 @@
 //! Elsewhere: how an operation is done and compared with the model (`session`).
 
 use logpond_store::disk::sim::{Rng, SimDisk};
-use logpond_store::{AckReason, Engine, Persistence, QueueDurability};
+use logpond_store::{AckReason, Engine, Persistence, QueueDurability, Return};
 
 use super::policy::Policy;
 use super::session::{Entries, Flow, Medium, Publication, Session, Step, World};
@@ -254,7 +254,10 @@ impl<'a> Life<'a> {
 
     fn requeue(&mut self) -> Step {
         match self.some_run() {
-            Some(entries) => self.session.requeue(entries),
+            Some(entries) => {
+                let how = [Return::Unseen, Return::Released, Return::Failed][self.rng.index(3)];
+                self.session.requeue(entries, how)
+            }
             None => Ok(Flow::On),
         }
     }

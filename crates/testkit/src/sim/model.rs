@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use logpond_store::{Attempts, Return};
+
 use super::policy::Policies;
 use super::trace;
 
@@ -16,6 +18,10 @@ pub(super) struct Entry {
     pub(super) persistent: bool,
     /// Whether somebody may have seen it: from then on it must be marked as redelivered.
     pub(super) delivered: bool,
+    /// How often it came back, as far as blocks say it.
+    pub(super) attempts: Attempts,
+    /// How often it came back. A crash may forget what no durable block says, and need not.
+    pub(super) attempts_most: Attempts,
     pub(super) priority: u8,
     pub(super) expires_ms: Option<u64>,
     /// Of its body.
@@ -63,6 +69,18 @@ pub(super) enum Event {
         queue: u64,
         entries: Vec<u64>,
     },
+    /// Given back.
+    Returned {
+        queue: u64,
+        entries: Vec<u64>,
+        how: Return,
+    },
+}
+
+/// One more.
+fn count(attempts: &mut Attempts, how: Return) {
+    attempts.returned += u16::from(how != Return::Unseen);
+    attempts.failed += u16::from(how == Return::Failed);
 }
 
 pub(super) type Contents = BTreeMap<u64, QueueModel>;
@@ -89,6 +107,15 @@ impl Event {
                         queue.next_seq += 1;
                         if entry.persistent {
                             queue.persistent_end = queue.next_seq;
+                        }
+                    }
+                }
+            }
+            Self::Returned { queue, entries, how } => {
+                if let Some(queue) = contents.get_mut(queue) {
+                    for seq in entries {
+                        if let Some(entry) = queue.entries.get_mut(seq) {
+                            count(&mut entry.attempts, *how);
                         }
                     }
                 }
@@ -211,7 +238,8 @@ impl Model {
 
     /// Operations that are not durable. What they made end is not counted for itself.
     pub(super) fn pending_count(&self) -> usize {
-        let is_consequence = |pending: &&Pending| matches!(pending.event, Event::Ended { .. });
+        let is_consequence =
+            |pending: &&Pending| matches!(pending.event, Event::Ended { .. } | Event::Returned { .. });
         self.pending.len() - self.pending.iter().filter(is_consequence).count()
     }
 
@@ -229,6 +257,30 @@ impl Model {
                     entry.delivered = true;
                 }
             }
+        }
+    }
+
+    /// Entries were given back, in these blocks if the log says it.
+    pub(super) fn give_back(&mut self, blocks: (u64, u64), queue: u64, entries: &[u64], how: Return) {
+        for contents in [&mut self.durable, &mut self.accepted] {
+            let Some(queue) = contents.get_mut(&queue) else {
+                continue;
+            };
+            for seq in entries {
+                if let Some(entry) = queue.entries.get_mut(seq) {
+                    count(&mut entry.attempts_most, how);
+                }
+            }
+        }
+        // What no crash would leave is nobody's affair after one.
+        let durable = self.accepted.get(&queue).filter(|queue| queue.durable);
+        let is_said = durable.is_some_and(|queue| {
+            let mut found = entries.iter().filter_map(|seq| queue.entries.get(seq));
+            found.any(|entry| entry.persistent)
+        });
+        if is_said && how != Return::Unseen {
+            let entries = entries.to_vec();
+            self.record(blocks.0, blocks.1, Event::Returned { queue, entries, how });
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use logpond_store::disk::sim::SimDisk;
-use logpond_store::{Engine, QueueDurability, QueueId, Seq, Sources};
+use logpond_store::{Attempts, Engine, QueueDurability, QueueId, Seq, Sources};
 
 use super::message::Content;
 use super::watcher::Watcher;
@@ -14,6 +14,7 @@ pub(super) struct Seen {
     pub(super) seq: u64,
     pub(super) message: u64,
     pub(super) redelivered: bool,
+    pub(super) attempts: Attempts,
 }
 
 /// All queues as they were found.
@@ -49,6 +50,7 @@ pub(super) fn observe(store: &Engine<SimDisk, Watcher>) -> Result<Observed, Stri
                 seq,
                 message,
                 redelivered: lease.redelivered,
+                attempts: lease.attempts,
             });
         }
         check_counts(

@@ -291,6 +291,8 @@ impl Run<'_> {
         let mut rebuilt = self.rebuild()?;
         // The log knows only up to where deliveries may have gone; a clean checkpoint knows how far they went.
         forgive_redelivered(observed, &mut rebuilt);
+        // A checkpoint knows what was given back and is not durable yet; the log may never say it.
+        forgive_forgotten(observed, &mut rebuilt);
         same(observed, &rebuilt, "a rebuild from the log alone")
     }
 
@@ -369,6 +371,19 @@ fn forgive_redelivered(before: &Observed, after: &mut Observed) {
         let before = before.get(queue).map_or(&[][..], Vec::as_slice);
         for (seen, before) in entries.iter_mut().zip(before) {
             seen.redelivered &= before.redelivered;
+        }
+    }
+}
+
+/// Takes back that less is known of how often messages came back than `before`.
+fn forgive_forgotten(before: &Observed, after: &mut Observed) {
+    for (queue, entries) in after {
+        let before = before.get(queue).map_or(&[][..], Vec::as_slice);
+        for (seen, before) in entries.iter_mut().zip(before) {
+            let (found, known) = (seen.attempts, before.attempts);
+            if found.returned <= known.returned && found.failed <= known.failed {
+                seen.attempts = known;
+            }
         }
     }
 }

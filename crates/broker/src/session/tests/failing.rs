@@ -75,3 +75,45 @@ fn at_the_limit_without_an_exchange_a_message_is_gone() {
     client.ack(3, Extent::One);
     assert_eq!(bodies(&mut client, "q"), ["a"]);
 }
+
+#[test]
+fn counts_survive_a_kill_once_it_is_durable_that_the_message_came_back() {
+    let disk = SimDisk::new(5);
+    let broker = open(&disk);
+    let mut client = client(&broker, &[quorum(), ("x-delivery-limit", Value::I32(2))]);
+    let _ = client.publish("q", &["x"]);
+    for give_back in [GiveBack::Requeue, GiveBack::Fail, GiveBack::Fail] {
+        client.poll();
+        let tag = client.get("q", false).unwrap().tag;
+        client.nack(tag, Extent::One, give_back);
+    }
+    disk.advance(10);
+    client.poll();
+    let disk = disk.after_kill();
+    drop((client, broker));
+    let broker = open(&disk);
+    let mut client = Client::new(&broker);
+    client.consume("q", "c", false).unwrap();
+    client.poll();
+    assert_eq!(client.seen.acquired, [Some(Value::I64(3))]);
+    client.nack(1, Extent::One, GiveBack::Fail);
+    let found = find(&mut client, "dead").unwrap();
+    assert_eq!(deaths(&found), [("q".into(), "delivery_limit".into(), 1)]);
+}
+
+#[test]
+fn what_never_reached_the_client_does_not_count() {
+    let broker = broker();
+    let mut client = client(&broker, &[quorum()]);
+    client.consume("q", "c", false).unwrap();
+    let _ = client.publish("q", &["x"]);
+    sync(&broker);
+    client.session.cancel(ONE, "c", NOW).unwrap();
+    let found = find(&mut client, "q").unwrap();
+    assert_eq!(
+        found.headers.get("x-acquired-count"),
+        Some(&Value::I64(1)),
+        "as after a crash"
+    );
+    assert_eq!(found.headers.get("x-delivery-count"), None);
+}

@@ -98,6 +98,7 @@ fn a_queue_record_reads_back_with_its_three_parts() {
         delivery_mark: Seq::new(5),
         acked: b"aa",
         redelivered: b"rrr",
+        attempts: b"",
         meta: b"m",
     };
     let mut bytes = vec![0xff; record.len()];

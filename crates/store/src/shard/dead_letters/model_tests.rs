@@ -5,6 +5,7 @@
 //! other, never in both and never in none.
 
 use super::*;
+use crate::attempts::Return;
 use crate::disk::sim::{Rng, SimDisk};
 use crate::engine::Engine;
 use crate::engine::stepped::{durable_queue, message_for};
@@ -238,7 +239,11 @@ impl World {
                 if let Some(entry) = self.nth(*at, |state| matches!(state, State::Taken(_))) {
                     entry.state = State::Ready;
                     let first = Seq::new(entry.seq);
-                    let back = self.engine.lock().shard().requeue(id, first, 1, now);
+                    let back = self
+                        .engine
+                        .lock()
+                        .shard()
+                        .requeue(id, first, 1, Return::Released, now);
                     back.map_err(|_| Off)?;
                     self.trim();
                 }
@@ -321,7 +326,9 @@ impl World {
         let mut guard = self.engine.lock();
         let shard = guard.shard();
         match how {
-            State::Ready => shard.requeue(id, first, 1, now).map_err(|_| Off)?,
+            State::Ready => shard
+                .requeue(id, first, 1, Return::Released, now)
+                .map_err(|_| Off)?,
             State::Held(_) => drop(shard.reject(id, first, 1, now).map_err(|_| Off)?),
             State::Leased | State::Taken(_) => {
                 let acked = shard.acknowledge(id, first, 1, AckReason::Acked, now);

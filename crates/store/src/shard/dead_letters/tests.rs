@@ -1,6 +1,7 @@
 //! Dead letters on the simulated disk, written step by step.
 
 use super::*;
+use crate::attempts::Return;
 use crate::disk::sim::SimDisk;
 use crate::engine::Engine;
 use crate::engine::stepped::{self, message_for, publish_all};
@@ -200,7 +201,11 @@ fn what_is_given_back_comes_to_the_same_end_again() {
     fixture.settle();
     assert_eq!(fixture.take(9).len(), 1);
     let (id, now) = (fixture.queues[0], fixture.disk.now());
-    let back = fixture.engine.lock().shard().requeue(id, Seq::new(0), 1, now);
+    let back = fixture
+        .engine
+        .lock()
+        .shard()
+        .requeue(id, Seq::new(0), 1, Return::Released, now);
     back.unwrap();
     assert_eq!(fixture.take(9), [letter(id, AckReason::Dropped, 0, "one")]);
 }

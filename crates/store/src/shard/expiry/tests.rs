@@ -1,6 +1,7 @@
 //! Expiry on the simulated disk, written step by step.
 
 use super::*;
+use crate::attempts::Return;
 use crate::disk::sim::SimDisk;
 use crate::engine::Engine;
 use crate::engine::stepped::{self, message_for, publish_all};
@@ -105,7 +106,11 @@ fn what_is_leased_expires_when_it_comes_back() {
     fixture.disk.advance(10);
     assert_eq!((fixture.expire(), fixture.next_in_ms()), (0, None));
     let (now, queue) = (fixture.disk.now(), fixture.queue);
-    let back = fixture.engine.lock().shard().requeue(queue, Seq::new(0), 1, now);
+    let back = fixture
+        .engine
+        .lock()
+        .shard()
+        .requeue(queue, Seq::new(0), 1, Return::Released, now);
     back.unwrap();
     assert_eq!((fixture.next_in_ms(), fixture.expire()), (Some(0), 1));
     assert!(fixture.lease().is_empty());

@@ -6,6 +6,7 @@
 //! - It ends before the first entry that is no message, or is expired: the walk entry by entry (`lease`) decides about that.
 
 use super::{COLD, Lease, Source, Sources, source_of};
+use crate::attempts::Attempts;
 use crate::disk::{Disk, Now};
 use crate::format::disk_len;
 use crate::ids::{Lsn, Seq};
@@ -63,7 +64,7 @@ impl<'a, D: Disk> Taking<'a, D> {
 
     /// Takes an entry, whose lease the queue has counted or will.
     #[inline]
-    pub(super) fn take(&mut self, seq: u64, entry: &page::Entry, redelivered: bool) {
+    pub(super) fn take(&mut self, seq: u64, entry: &page::Entry, redelivered: bool, attempts: Attempts) {
         let source = self.hold(entry.lsn);
         self.out.push(Lease {
             seq: Seq::new(seq),
@@ -71,6 +72,7 @@ impl<'a, D: Disk> Taking<'a, D> {
             len: entry.len,
             redelivered,
             source,
+            attempts,
         });
         self.taken += 1;
         self.messages_left -= 1;
@@ -123,7 +125,12 @@ impl<'a, D: Disk> Taking<'a, D> {
                 break;
             }
             let redelivered = some_were_delivered && queue.redelivered.contains(seq);
-            self.take(seq, &entry, redelivered);
+            let attempts = if redelivered {
+                queue.attempts(seq)
+            } else {
+                Attempts::default()
+            };
+            self.take(seq, &entry, redelivered, attempts);
             bytes += entry.body_bytes();
         }
         let taken = self.taken - before;

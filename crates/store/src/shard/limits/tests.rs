@@ -1,6 +1,7 @@
 //! Limits on the simulated disk, written step by step.
 
 use super::*;
+use crate::attempts::Return;
 use crate::disk::sim::SimDisk;
 use crate::engine::{Engine, stepped};
 use crate::options::Options;
@@ -148,7 +149,7 @@ fn what_comes_back_to_a_full_queue_is_its_head_and_goes() {
         .engine
         .lock()
         .shard()
-        .requeue(queue, Seq::new(0), 1, Now::default());
+        .requeue(queue, Seq::new(0), 1, Return::Released, Now::default());
     back.unwrap();
     fixture.settle();
     assert_eq!(fixture.counts(0), (2, 0));

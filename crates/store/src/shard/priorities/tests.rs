@@ -1,6 +1,7 @@
 //! Priorities on the simulated disk, written step by step.
 
 use super::*;
+use crate::attempts::Return;
 use crate::disk::sim::{Rng, SimDisk};
 use crate::disk::{Disk, Now};
 use crate::engine::Engine;
@@ -59,11 +60,13 @@ fn what_comes_back_takes_its_old_place_in_its_level() {
     fixture.publish(&[1, 1, 0]);
     assert_eq!(fixture.lease(2), [0, 1]);
     fixture.publish(&[1]);
-    let back = fixture
-        .engine
-        .lock()
-        .shard()
-        .requeue(fixture.queue, Seq::new(1), 1, Now::default());
+    let back = fixture.engine.lock().shard().requeue(
+        fixture.queue,
+        Seq::new(1),
+        1,
+        Return::Released,
+        Now::default(),
+    );
     back.unwrap();
     assert_eq!(fixture.lease(9), [1, 3, 2]);
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the outcome of an operation follows from the state of the store alone.
 
-use logpond_store::{AckReason, Persistence, QueueDurability};
+use logpond_store::{AckReason, Persistence, QueueDurability, Return};
 
 use super::machine::Machine;
 use crate::sim::message::Content;
@@ -124,7 +124,11 @@ impl Operation {
                     session.acknowledge(entries, AckReason::Acked)
                 });
             }
-            (Self::Requeue, [first, ..]) => return leased(machine.session(), *first, Session::requeue),
+            (Self::Requeue, [first, ..]) => {
+                return leased(machine.session(), *first, |session, entries| {
+                    session.requeue(entries, Return::Failed)
+                });
+            }
             (Self::Purge, [first, ..]) => machine.session().purge(*first)?,
             (Self::Delete, [first, ..]) => machine.session().delete_queue(*first)?,
             (Self::Roll, [first, ..]) => roll(machine.session(), *first)?,

@@ -106,6 +106,12 @@ impl Session<'_> {
                 entry.delivered
             ));
         }
+        if lease.attempts != entry.attempts_most {
+            let (claim, expected) = (lease.attempts, entry.attempts_most);
+            return Err(format!(
+                "queue {queue} entry {seq}: it came back {expected:?}, and says {claim:?}"
+            ));
+        }
         let stored = self.reader.message(QueueId::new(queue), lease, &self.sources);
         match stored {
             Ok(stored) if Content::number(stored.properties, stored.body) == Some(entry.message) => Ok(()),

@@ -2,7 +2,9 @@
 
 use logpond_store::disk::Disk;
 use logpond_store::disk::sim::SimDisk;
-use logpond_store::{AckReason, AppendError, BlockNumber, NewMessage, Now, Persistence, QueueId, Seq, Shard};
+use logpond_store::{
+    AckReason, AppendError, Attempts, BlockNumber, NewMessage, Now, Persistence, QueueId, Seq, Shard,
+};
 
 use super::ended::Carriers;
 use super::{Entries, Flow, Session, Step};
@@ -109,6 +111,8 @@ impl Session<'_> {
                 message: publication.message,
                 persistent: publication.persistence == Persistence::Persistent,
                 delivered: false,
+                attempts: Attempts::default(),
+                attempts_most: Attempts::default(),
                 priority: publication.priority,
                 expires_ms: life_ms.map(|life_ms| now.wall_ms + life_ms),
                 bytes,

@@ -1,7 +1,7 @@
 //! What becomes of leased entries: acknowledged or given back.
 
 use logpond_store::disk::Disk;
-use logpond_store::{AckReason, BlockNumber, QueueId, Seq};
+use logpond_store::{AckReason, BlockNumber, QueueId, Return, Seq};
 
 use super::ended::Carriers;
 use super::{Entries, Flow, Session, Step};
@@ -38,19 +38,22 @@ impl Session<'_> {
         );
     }
 
-    pub(in crate::sim) fn requeue(&mut self, entries: Entries) -> Step {
+    pub(in crate::sim) fn requeue(&mut self, entries: Entries, how: Return) -> Step {
         let Entries { queue, first, count } = entries;
         let now = self.disk.now();
         let begun = self.building();
-        let requeued = self
-            .store
-            .lock()
-            .shard()
-            .requeue(QueueId::new(queue), Seq::new(first), count, now);
+        let requeued =
+            self.store
+                .lock()
+                .shard()
+                .requeue(QueueId::new(queue), Seq::new(first), count, how, now);
         if let Err(error) = requeued {
             return self.refused(&error);
         }
-        trace::note(|| format!("  requeued to {queue}: {first}+{count}"));
+        trace::note(|| format!("  requeued to {queue}: {first}+{count}, {how:?}"));
+        let blocks = (begun.get(), self.building().get());
+        let given_back: Vec<u64> = (first..first + count).collect();
+        self.world.model.give_back(blocks, queue, &given_back, how);
         self.leased
             .retain(|(id, seq)| *id != queue || !(first..first + count).contains(seq));
         let carriers = Carriers {
