@@ -98,6 +98,15 @@ pub enum Command {
         #[arg(last = true)]
         rest: Vec<String>,
     },
+    /// Send whatever bytes libFuzzer finds through the codec and through conversations with a broker; nothing may panic.
+    Fuzz {
+        /// How long each target looks.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Only targets whose name contains this: frame, method, table, header, session.
+        #[arg(long, value_name = "TARGET")]
+        only: Option<String>,
+    },
     /// Watch the broker's system calls: each confirm must be preceded by its completed synced write.
     StraceOrder {
         /// Further arguments for the tool.

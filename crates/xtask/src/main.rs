@@ -17,6 +17,7 @@ mod codegen;
 mod command_line;
 mod comparison;
 mod conformance;
+mod fuzzing;
 mod outcome;
 mod plan;
 mod process;

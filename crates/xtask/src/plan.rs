@@ -6,7 +6,7 @@ use crate::blackbox::Call;
 use crate::command_line::{Arguments, Command};
 use crate::outcome::{Outcome, Tally};
 use crate::workspace::Workspace;
-use crate::{artifacts, check, codegen, comparison, conformance, simulation};
+use crate::{artifacts, check, codegen, comparison, conformance, fuzzing, simulation};
 
 /// Runs what was asked for.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
@@ -71,6 +71,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
                 simulation::flips(&workspace, *step, rest)
             })]
         }
+        Command::Fuzz { seconds, only } => fuzzing::targets(only.as_deref())?
+            .into_iter()
+            .map(|target| {
+                let name = format!("fuzz {target}");
+                Outcome::of(&name, || fuzzing::run(&workspace, target, *seconds))
+            })
+            .collect(),
         Command::StraceOrder { rest } => {
             vec![call(
                 "confirms after syncs",

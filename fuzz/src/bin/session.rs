@@ -1,0 +1,4 @@
+#![no_main]
+//! See `logpond_fuzz`.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| logpond_fuzz::conversation::hold(data));
