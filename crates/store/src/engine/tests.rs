@@ -271,3 +271,21 @@ fn segments_are_removed_one_by_one_so_that_the_log_gets_its_next_in_between() {
         files(&engine)
     );
 }
+
+#[test]
+fn what_a_purge_took_that_never_became_durable_was_seen_by_nobody() {
+    let disk = SimDisk::new(1);
+    let (engine, _) = Engine::open(disk.clone(), Options::tiny(), ()).unwrap();
+    let queue = durable_queue(&engine);
+    let block = publish(&engine, queue, 100);
+    engine.wait_durable(block).unwrap();
+    assert_eq!(lease(&engine, queue, 3), [0, 1, 2]);
+    let mut guard = engine.lock();
+    let (purged, _) = guard.shard().purge(queue, disk.now()).unwrap();
+    assert_eq!(purged, 97);
+    guard.shard().give_back_leases();
+    let redelivered = &guard.shard().state.queues.get(queue).unwrap().redelivered;
+    assert!(redelivered.contains(2), "they were delivered");
+    let most = 3 + Options::tiny().delivery_mark_step;
+    assert!(redelivered.len() <= most, "{} of 100", redelivered.len());
+}

@@ -186,8 +186,9 @@ impl<D: Disk> Shard<D> {
         self.stopping = true;
         for queue in self.state.queues.iter_mut() {
             let mut seen = roaring::RoaringTreemap::new();
-            // A purge that did not become durable has moved the cursor beyond what anybody could have seen.
-            seen.insert_range(queue.floor..queue.cursor.min(queue.visible_end));
+            // A purge that did not become durable has moved the cursor beyond what anybody could have seen, which the mark bounds.
+            let seen_end = queue.cursor.min(queue.visible_end).min(queue.mark);
+            seen.insert_range(queue.floor.min(seen_end)..seen_end);
             seen -= &queue.acked;
             if let Some(order) = &queue.order {
                 order.remove_from(&mut seen);
