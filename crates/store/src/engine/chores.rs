@@ -106,7 +106,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             ),
             Job::Recycle(job) => (
                 failed("recycling segments", JOURNAL_DIR, Need::Other),
-                job.perform(disk).map(Done::Recycled),
+                job.perform(disk, || self.needs_segment()).map(Done::Recycled),
             ),
             Job::Evacuate(job) => (
                 failed("evacuating a segment", COLD_DIR, Need::Other),
@@ -146,6 +146,11 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
     pub(super) fn is_next_wanted(&self) -> bool {
         let locked = self.lock();
         locked.closing || locked.shard.is_next_wanted()
+    }
+
+    /// Whether there is no segment that the log could go on to.
+    fn needs_segment(&self) -> bool {
+        !self.lock().shard.tail.has_next_segment()
     }
 
     fn write_checkpoint(&self, mut job: CheckpointJob) -> io::Result<Done<D>> {

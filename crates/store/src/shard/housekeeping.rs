@@ -6,7 +6,7 @@
 //! Elsewhere: each job but the next segment and checkpoints, in modules of their own.
 
 use super::prewrite::{Past, Prewrite};
-use super::recycle::Recycle;
+use super::recycle::{Recycle, Recycled};
 use super::reserve::{Grow, Need, Release, Reserve};
 use super::{Compact, EvacuationJob, FooterJob, Moved, Shard, Spill, SurveyJob, Unspill};
 use crate::checkpoint::{Checkpoint, Position};
@@ -119,7 +119,7 @@ pub(crate) enum Done<D: Disk> {
         generation: u32,
         clean: bool,
     },
-    Recycled(Recycle),
+    Recycled(Recycled),
     Evacuated(Box<EvacuationJob<D>>),
     Surveyed(Box<SurveyJob<D>>),
     Grown {
@@ -317,8 +317,8 @@ impl<D: Disk> Shard<D> {
                     ..Leftover::default()
                 }
             }
-            Done::Recycled(recycle) => {
-                let closed = self.forget_segments(&recycle);
+            Done::Recycled(recycled) => {
+                let closed = self.forget_segments(&recycled);
                 Leftover {
                     closed,
                     ..Leftover::default()

@@ -4,7 +4,7 @@
 //! - A segment is recycled only when it is dead, the state that it still owed is durable elsewhere, the older of two
 //!   retained checkpoints begins behind it and was taken after its survivors were evacuated, nobody holds it,
 //!   and nothing is kept in it.
-//! - At most one is removed at a time, and its file is closed without the lock: the log waits for neither.
+//! - The log waits for the removal of one segment at most, and its file is closed without the lock.
 //!
 //! Elsewhere: files that wait to be used again (`spare`), survivors moved elsewhere (`evacuation`).
 
@@ -21,9 +21,6 @@ use crate::spare::{self, Spare};
 use std::io;
 use std::sync::Arc;
 
-/// A job removes so many segments at most: a file system takes its time for each, and the log may need its next one.
-const SEGMENTS_REMOVED_AT_ONCE: usize = 1;
-
 /// What repeating the state of a queue is taken to cost, for the question whether it is worth it.
 const STATE_BYTES_ASSUMED: u64 = 2048;
 
@@ -37,37 +34,50 @@ pub(crate) struct Recycle {
     pub footed: Vec<SegmentNumber>,
 }
 
+/// Segments that were taken out.
+pub(crate) struct Recycled {
+    pub spares: Vec<SegmentNumber>,
+    pub removed: Vec<SegmentNumber>,
+}
+
 impl Recycle {
-    /// Returns what was done: a segment whose file has another name is removed, and no spare.
-    pub(crate) fn perform<D: Disk>(self, disk: &D) -> io::Result<Self> {
-        for number in &self.footed {
+    /// Returns what was done: a segment whose file has another name is removed, and no spare, and no second one is removed once
+    /// `is_wanted` says that the housekeeper is needed elsewhere. A file system takes its time for each.
+    pub(crate) fn perform<D: Disk>(
+        self,
+        disk: &D,
+        mut is_wanted: impl FnMut() -> bool,
+    ) -> io::Result<Recycled> {
+        let remove_footer = |number: &SegmentNumber| {
             // One that stays says nothing to anyone, and the next start removes it.
-            if let Err(error) = disk.remove(&footer_path(*number)) {
+            if self.footed.contains(number)
+                && let Err(error) = disk.remove(&footer_path(*number))
+            {
                 tracing::debug!(%error, %number, "removing a footer");
             }
-        }
-        let (mut spares, mut removed) = (Vec::new(), self.removed);
-        let mut shared = Vec::new();
+        };
+        let (mut spares, mut removed) = (Vec::new(), Vec::new());
         for number in self.spares {
+            remove_footer(&number);
             match spare::retire(disk, number)? {
                 Spare::Kept => spares.push(number),
-                Spare::Shared => shared.push(number),
+                Spare::Shared => removed.push(number),
             }
         }
-        for number in &removed {
-            disk.remove(&segment_path(*number))?;
+        for number in self.removed {
+            if !removed.is_empty() && is_wanted() {
+                break;
+            }
+            remove_footer(&number);
+            disk.remove(&segment_path(number))?;
+            removed.push(number);
         }
-        removed.append(&mut shared);
         // Later decisions rely on these segments being gone.
         if removed.iter().any(|number| number.is_cold()) {
             disk.sync_dir(COLD_DIR)?;
         }
         disk.sync_dir(JOURNAL_DIR)?;
-        Ok(Self {
-            spares,
-            removed,
-            footed: self.footed,
-        })
+        Ok(Recycled { spares, removed })
     }
 }
 
@@ -115,7 +125,6 @@ impl<D: Disk> Shard<D> {
             .saturating_sub(self.chores.spares.len());
         let journal = segments.partition_point(|number| !number.is_cold());
         let kept = keep.min(journal);
-        segments.truncate(kept + SEGMENTS_REMOVED_AT_ONCE);
         if planted::is(Planted::RecycleOneSegmentTooMany)
             && let Some(last) = segments.last().map(|last: &SegmentNumber| last.next())
             && last < current
@@ -123,7 +132,6 @@ impl<D: Disk> Shard<D> {
         {
             segments.push(last);
         }
-        footed.retain(|number| segments.contains(number));
         self.chores.recycling = segments.clone();
         let removed = segments.split_off(kept.min(segments.len()));
         Some(Recycle {
@@ -240,11 +248,11 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Returns their files. The last who has one that was removed makes the file system give its room back, which takes milliseconds.
-    pub(super) fn forget_segments(&mut self, recycle: &Recycle) -> Vec<Arc<SegmentFile<D::File>>> {
+    pub(super) fn forget_segments(&mut self, recycled: &Recycled) -> Vec<Arc<SegmentFile<D::File>>> {
         let mut closed = Vec::new();
         self.chores.recycling.clear();
-        self.chores.spares.extend(&recycle.spares);
-        for number in recycle.spares.iter().chain(&recycle.removed) {
+        self.chores.spares.extend(&recycled.spares);
+        for number in recycled.spares.iter().chain(&recycled.removed) {
             self.chores.segments_recycled += 1;
             self.chores.cold_recycled += u64::from(number.is_cold());
             let Some(gone) = self.state.segments.remove(*number) else {
