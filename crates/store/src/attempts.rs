@@ -3,7 +3,7 @@
 //! Invariants:
 //! - Runs are disjoint, not empty, and say something; neighbours that touch and say the same are one.
 //! - A count never falls while its message lives, so that what the log says of it can be taken in twice, and in any order.
-//! - At most [`ATTEMPT_RUNS_MAX`] runs: beyond that those of the oldest messages are forgotten. A count is therefore a lower bound.
+//! - At most [`ATTEMPT_RUNS_MAX`] runs: beyond that those of the newest messages are forgotten. A count is therefore a lower bound.
 //!
 //! Elsewhere: the records that say it (REQUEUE, and QUEUE for what is said again; docs/format.md).
 
@@ -196,7 +196,8 @@ impl AttemptCounts {
         }
         self.join(first, end);
         while self.runs.len() > ATTEMPT_RUNS_MAX {
-            self.runs.pop_first();
+            // What is at the head comes again first: without its count it would never come to its limit.
+            self.runs.pop_last();
         }
     }
 

@@ -46,6 +46,8 @@ pub const IDLE_MARK_MS: u64 = 10;
 pub const PREWRITE_FROM_BYTES: u64 = 1 << 20;
 /// That is done in pieces of this size: the log waits for one at most.
 pub const PREWRITE_PIECE_BYTES: u64 = 256 << 10;
+/// What was written of it is synced each time when it comes to a multiple of this.
+pub const PREWRITE_SYNC_BYTES: u64 = 4 << 20;
 /// It is not begun when the segment before will be full earlier than that takes at this speed.
 pub const PREWRITE_BYTES_PER_MS: u64 = 512 << 10;
 /// A checkpoint is due after this many bytes of log.
@@ -117,7 +119,7 @@ pub const VIEW_TRIES_MAX: u32 = 20;
 /// Readers with their buffers that a store keeps for later fetches.
 pub const READERS_KEPT_MAX: usize = 16;
 
-/// Runs of messages of a queue that came back equally often: beyond that the counts of the oldest are forgotten.
+/// Runs of messages of a queue that came back equally often: beyond that the counts of the newest are forgotten.
 pub const ATTEMPT_RUNS_MAX: usize = 16_384;
 
 const _: () = assert!(SEGMENT_BYTES >= SEGMENT_BYTES_MIN && SEGMENT_BYTES <= SEGMENT_BYTES_MAX);

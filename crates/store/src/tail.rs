@@ -106,8 +106,6 @@ pub(crate) enum Written {
 /// Where the log ends, as recovery left it or a fresh store begins.
 pub(crate) struct TailStart<D: Disk> {
     pub file: Arc<SegmentFile<D::File>>,
-    /// What the file was before.
-    pub past: Past,
     pub end: Lsn,
     pub previous_crc: u32,
     pub last_block: BlockNumber,
@@ -140,8 +138,6 @@ pub(crate) struct Tail<D: Disk> {
     writing_pages: usize,
     held_open: bool,
     file: Arc<SegmentFile<D::File>>,
-    /// What the segment was before.
-    past: Past,
     next: Option<NextSegment<D>>,
     /// Whether the next segment is there, and others write to it.
     is_next_lent: bool,
@@ -185,7 +181,6 @@ impl<D: Disk> Tail<D> {
             writing_pages: 0,
             held_open: false,
             file: start.file,
-            past: start.past,
             next: None,
             is_next_lent: false,
             draft: start.draft,
@@ -459,11 +454,10 @@ impl<D: Disk> Tail<D> {
         if front.fate() == Fate::Unlogged {
             return self.pass(block_bytes);
         }
-        if self.filled_bytes() + block_bytes > self.file.file_bytes || self.is_next_better() {
-            let Some(NextSegment { file: next, past }) = self.next.take() else {
+        if self.filled_bytes() + block_bytes > self.file.file_bytes {
+            let Some(NextSegment { file: next, .. }) = self.next.take() else {
                 return Next::NeedsSegment;
             };
-            self.past = past;
             self.end = next.first_lsn.plus(limits::SEGMENT_HEADER_BYTES);
             let following = Draft::begin(self.footer_fraction, next.file_bytes);
             let sealed = std::mem::replace(&mut self.draft, following);
@@ -496,11 +490,6 @@ impl<D: Disk> Tail<D> {
             salt: self.salt,
             draft: self.draft.take(),
         }))
-    }
-
-    /// Whether the log does better to go on to the next segment before this one is full: that one was written before.
-    fn is_next_better(&self) -> bool {
-        self.is_under_way() && self.past != Past::Written && self.next_past() == Some(Past::Written)
     }
 
     fn pass(&mut self, block_bytes: u64) -> Next<D> {

@@ -83,14 +83,16 @@ fn what_is_dead_is_not_said_again() {
 }
 
 #[test]
-fn the_oldest_are_forgotten_at_the_bound() {
+fn the_newest_are_forgotten_at_the_bound_so_that_the_head_of_the_queue_comes_to_its_limit() {
     let mut counts = AttemptCounts::default();
     let many = u64::try_from(ATTEMPT_RUNS_MAX).unwrap();
     for at in 0..=many {
         counts.give_back(2 * at, 2 * at + 1, Return::Released);
     }
-    assert_eq!(counts.of(0), Attempts::default());
+    assert_eq!(counts.of(2 * many), Attempts::default());
     assert_eq!(counts.of(2).returned, 1);
+    counts.give_back(0, 1, Return::Released);
+    assert_eq!(counts.of(0).returned, 2);
     assert_eq!(counts.runs.len(), ATTEMPT_RUNS_MAX);
 }
 

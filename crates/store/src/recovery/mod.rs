@@ -35,7 +35,7 @@ use crate::pool::BufferPool;
 use crate::queue::QueueDurability;
 use crate::report::{LostEntries, Quarantined, RecoveredQueue, RecoveryReport};
 use crate::segments::{COLD_DIR, JOURNAL_DIR, Segment, SegmentFile, segment_path};
-use crate::shard::{Chores, Past, Shard, write_header};
+use crate::shard::{Chores, Shard, write_header};
 use crate::state::{DamagedIndex, Gap, State};
 use crate::tail::{Tail, TailStart};
 pub(crate) use directory::{Directory, Found, identity};
@@ -159,11 +159,9 @@ fn start_epoch<D: Disk>(
     let spare = spares.last().copied();
     let bytes = options.segment_bytes.max(needed_bytes(&tailing));
     let spare = spare.filter(|_| bytes == options.segment_bytes);
-    let past = if spare.is_some() { Past::Written } else { Past::New };
     let file = open_new_segment(disk, &path, spare, bytes)?;
     let mut start = TailStart::<D> {
         file: Arc::new(SegmentFile::new(number, cut, identity.epoch, bytes, file)),
-        past,
         end: cut.plus(SEGMENT_HEADER_BYTES),
         previous_crc,
         last_block,

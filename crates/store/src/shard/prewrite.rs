@@ -6,12 +6,12 @@
 //! - The log does not wait for it: it ends between two pieces when the log comes near the end of its segment.
 //! - It changes how long writes take and nothing else: whether it was done, in part, or failed, the segment is as good as before.
 //!
-//! Elsewhere: segments made and recycled (`housekeeping`), where the log goes on to one of them (`tail`).
+//! Elsewhere: segments made (`housekeeping`) and recycled (`recycle`), where the log goes on to one of them (`tail`).
 
 use super::Shard;
 use crate::disk::{AlignedBuf, Disk, DiskFile, Now};
 use crate::format::memory_offset;
-use crate::limits::{PREWRITE_BYTES_PER_MS, PREWRITE_PIECE_BYTES, SEGMENT_HEADER_BYTES};
+use crate::limits::{PREWRITE_BYTES_PER_MS, PREWRITE_PIECE_BYTES, PREWRITE_SYNC_BYTES, SEGMENT_HEADER_BYTES};
 use crate::segments::SegmentFile;
 use std::io;
 use std::sync::Arc;
@@ -47,18 +47,21 @@ impl<D: Disk> Prewrite<D> {
 
     fn write(&self, is_wanted: &mut dyn FnMut() -> bool) -> io::Result<Past> {
         let SegmentFile { file, file_bytes, .. } = &*self.file;
-        let piece = PREWRITE_PIECE_BYTES.min(file_bytes - SEGMENT_HEADER_BYTES);
+        let piece = PREWRITE_PIECE_BYTES;
         let zeros = AlignedBuf::zeroed(memory_offset(piece));
+        // Pieces end where syncs are due.
         let mut at = SEGMENT_HEADER_BYTES;
         while at < *file_bytes {
             if is_wanted() {
                 return Ok(Past::Interrupted);
             }
-            let len = piece.min(file_bytes - at);
+            let len = (piece - at % piece).min(file_bytes - at);
             file.write_at(&zeros[..memory_offset(len)], at)?;
             at += len;
+            if at.is_multiple_of(PREWRITE_SYNC_BYTES) || at >= *file_bytes {
+                file.sync()?;
+            }
         }
-        file.sync()?;
         Ok(Past::Written)
     }
 }
@@ -85,9 +88,12 @@ impl<D: Disk> Shard<D> {
         Some(Prewrite { file })
     }
 
-    /// Whether the log will soon need the segment that is being prewritten.
+    /// Whether the log will soon need the segment that is being prewritten, or publishers the housekeeper.
     pub(crate) fn is_next_wanted(&self) -> bool {
         let file_bytes = self.tail.segment().file_bytes;
-        self.poisoned.is_some() || self.tail.filled_bytes() + self.tail.accepted_bytes() > file_bytes / 4 * 3
+        self.poisoned.is_some()
+            || self.tail.filled_bytes() + self.tail.accepted_bytes() > file_bytes / 4 * 3
+            || self.slab_is_due()
+            || self.spill_is_due()
     }
 }
