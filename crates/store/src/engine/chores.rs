@@ -86,10 +86,11 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                     }),
             ),
             Job::Prewrite(job) => {
-                let past = job.perform(|| self.is_next_wanted());
+                let written = job.perform(|| self.is_next_wanted());
+                let file = job.file;
                 (
                     failed("writing a new segment once", JOURNAL_DIR, Need::Other),
-                    Ok(Done::Prepared { file: job.file, past }),
+                    written.map(|past| Done::Prepared { file, past }),
                 )
             }
             Job::Footer(job) => (

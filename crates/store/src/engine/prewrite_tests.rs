@@ -32,30 +32,18 @@ fn publish(engine: &Engine<SimDisk>, queue: QueueId, count: usize) {
     }
 }
 
-/// Has the next segment written once, when the other chores that come before it are done; `before` is called in between.
-fn prewrite(
-    engine: &Engine<SimDisk>,
-    disk: &SimDisk,
-    before: impl FnOnce(),
-    is_wanted: impl FnMut() -> bool,
-) -> Past {
+/// The job that writes the next segment once; the other chores that come before it are done.
+fn prewriting(engine: &Engine<SimDisk>, disk: &SimDisk) -> Job<SimDisk> {
     disk.advance(1);
     let now = disk.now();
     loop {
         let job = engine.lock().shard().next_job(now, CheckpointWish::WhenDue);
-        match job.expect("the next segment is to be written once") {
-            Job::Prewrite(job) => {
-                before();
-                let past = job.perform(is_wanted);
-                let done = Done::Prepared { file: job.file, past };
-                engine.lock().shard().finish_job(done, now);
-                return past;
-            }
-            other => {
-                let (_, done) = engine.inner.perform(other);
-                engine.lock().shard().finish_job(done.unwrap(), now);
-            }
+        let job = job.expect("the next segment is to be written once");
+        if matches!(job, Job::Prewrite(_)) {
+            return job;
         }
+        let (_, done) = engine.inner.perform(job);
+        engine.lock().shard().finish_job(done.unwrap(), now);
     }
 }
 
@@ -88,28 +76,35 @@ fn the_log_gets_the_segment_as_it_is_when_it_comes_near_its_end() {
     let (disk, engine, queue) = open(options());
     publish(&engine, queue, 2);
     let mut asked = 0;
-    let is_wanted = || {
+    let mut is_wanted = || {
         // Somebody publishes while it is being written.
         publish(&engine, queue, 4);
         asked += 1;
         engine.inner.is_next_wanted()
     };
-    assert_eq!(prewrite(&engine, &disk, || {}, is_wanted), Past::Interrupted);
-    assert_eq!(asked, 1);
+    let Job::Prewrite(job) = prewriting(&engine, &disk) else {
+        panic!("it is no other job")
+    };
+    let past = job.perform(&mut is_wanted).unwrap();
+    assert_eq!((past, asked), (Past::Interrupted, 1));
+    let done = Done::Prepared { file: job.file, past };
+    engine.lock().shard().finish_job(done, disk.now());
     assert_eq!(engine.counters().rolls, 0);
     publish(&engine, queue, 20);
     assert!(engine.counters().rolls >= 1);
 }
 
 #[test]
-fn a_segment_that_could_not_be_written_once_is_as_good_as_before() {
+fn zeros_that_cannot_be_written_end_the_store_like_any_write_of_the_log() {
     let (disk, engine, queue) = open(options());
     publish(&engine, queue, 1);
-    let past = prewrite(&engine, &disk, || disk.fail_at(1), || false);
-    assert!(disk.failed().is_some());
-    assert_eq!(past, Past::Interrupted);
-    publish(&engine, queue, 20);
+    let job = prewriting(&engine, &disk);
+    disk.fail_at(1);
+    let (failed, done) = engine.inner.perform(job);
+    let error = done.err().expect("the disk failed");
+    engine.lock().shard().fail_job(failed, error, disk.now());
+    assert!(engine.lock().shard().poisoned().is_some());
     drop(engine);
     let (_, report) = Engine::open(disk, options(), ()).unwrap();
-    assert_eq!(report.queues[0].messages, 21);
+    assert_eq!(report.queues[0].messages, 1);
 }

@@ -4,7 +4,8 @@
 //! Invariants:
 //! - What is prewritten is not part of the log: it is taken out of the tail's hands meanwhile, and nobody else writes to it.
 //! - The log does not wait for it: it ends between two pieces when the log comes near the end of its segment.
-//! - It changes how long writes take and nothing else: whether it was done, in part, or failed, the segment is as good as before.
+//! - It changes how long writes take and nothing else: whether it was done, in part, or found no room, the segment is as good as
+//!   before. A write or sync that fails otherwise ends the store, like any other of the log.
 //!
 //! Elsewhere: segments made (`housekeeping`) and recycled (`recycle`), where the log goes on to one of them (`tail`).
 
@@ -33,15 +34,15 @@ pub(crate) struct Prewrite<D: Disk> {
 }
 
 impl<D: Disk> Prewrite<D> {
-    /// Writes until all is written, or `is_wanted` says that the log needs the segment.
-    pub(crate) fn perform(&self, mut is_wanted: impl FnMut() -> bool) -> Past {
+    /// Writes until all is written, or `is_wanted` says that the log needs the segment. A disk that has no room for zeros may
+    /// have room for the log; any other error is one of a file of the log.
+    pub(crate) fn perform(&self, mut is_wanted: impl FnMut() -> bool) -> io::Result<Past> {
         match self.write(&mut is_wanted) {
-            Ok(past) => past,
-            Err(error) => {
-                // If the file is no good, the log's own writes will tell.
-                tracing::debug!(%error, segment = %self.file.number, "writing a new segment once");
-                Past::Interrupted
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                tracing::warn!(%error, segment = %self.file.number, "no room to write a new segment once");
+                Ok(Past::Interrupted)
             }
+            done => done,
         }
     }
 
