@@ -58,6 +58,11 @@ impl<D: Disk> Session<D> {
         if self.core.state != Life::Open || !is_due {
             return;
         }
+        // What was to be acknowledged may have been, and then nobody else waits for this look.
+        self.core.lapse_ms = self.core.first_deadline_ms();
+        if self.core.lapse_ms.is_none_or(|at_ms| at_ms > now.mono_ms) {
+            return;
+        }
         let mut locked = Locked::new(&self.broker, &mut self.core, now);
         for id in locked.core.channels.ids() {
             if let Err(error) = locked.lapse(id, sink) {

@@ -5,9 +5,10 @@
 //! - A rollback puts the acknowledgements back and forgets the publishes.
 
 use logpond_store::disk::{Disk, Now};
-use logpond_store::{AckReason, BlockNumber};
+use logpond_store::{AckReason, BlockNumber, QueueId};
 
 use super::channel::Mode;
+use super::lapse::expect_acknowledgement;
 use super::locked::{Locked, Outcome};
 use super::reply::Answered;
 use super::{Body, ChannelId, Returned, Session};
@@ -128,9 +129,9 @@ impl<D: Disk> Session<D> {
     pub fn tx_rollback(&mut self, channel: ChannelId, now: Now) -> Answer<()> {
         self.on_channel(channel, now, |session| {
             let transaction = session.take_transaction(channel)?;
-            let unacked = &mut session.core.channel(channel)?.unacked;
             for (run, _) in transaction.settled {
-                unacked.restore(run);
+                session.core.channel(channel)?.unacked.restore(run);
+                expect_acknowledgement(&mut session.core.lapse_ms, run.deadline);
             }
             Ok(())
         })
@@ -177,8 +178,50 @@ struct Committed {
     unroutable: Vec<usize>,
 }
 
+/// What the shard took of a transaction, and what is left to be done.
+struct Applied<'t> {
+    committed: Committed,
+    replies: Vec<&'t PendingPublish>,
+    /// Publishes that some of their queues refused.
+    refused: Vec<(&'t PendingPublish, Vec<QueueId>)>,
+}
+
 impl<D: Disk> Locked<'_, D> {
-    fn commit(&mut self, transaction: &Transaction, now: Now) -> Result<Committed, AmqpError> {
+    fn commit(&mut self, transaction: &Transaction, now: Now) -> Answer<Committed> {
+        let applied = self.apply_transaction(transaction, now);
+        if applied.is_err() {
+            // Nothing that it settled has come to its end: the messages go back, as when the channel closes.
+            for (run, _) in &transaction.settled {
+                self.settle(*run, Outcome::Failed);
+            }
+        }
+        let Applied {
+            committed,
+            replies,
+            refused,
+        } = applied?;
+        for (run, outcome) in &transaction.settled {
+            match outcome {
+                Outcome::Requeued | Outcome::Failed => self.requeue(*run, *outcome),
+                Outcome::Acked | Outcome::Dropped => self.state().settled(run),
+            }
+        }
+        for (publish, queues) in refused {
+            self.pass_on(|| publish.letter(), &[&publish.body], &queues)?;
+        }
+        for publish in replies {
+            self.reply(Answered {
+                routing_key: &publish.routing_key,
+                further_keys: &publish.further_keys(),
+                properties: &publish.properties,
+                body: &[&publish.body],
+            });
+        }
+        Ok(committed)
+    }
+
+    /// Hands a transaction to the shard, in one block. Where that fails, nothing that it settled has come to its end.
+    fn apply_transaction<'t>(&mut self, transaction: &'t Transaction, now: Now) -> Answer<Applied<'t>> {
         let mut unroutable = Vec::new();
         let mut routed = Vec::with_capacity(transaction.publishes.len());
         let mut replies = Vec::new();
@@ -232,38 +275,16 @@ impl<D: Disk> Locked<'_, D> {
             }
             Ok::<_, AmqpError>(())
         });
-        let (outcome, block) = match applied {
-            Ok(applied) => applied,
-            Err(error) => {
-                // Nothing was applied: the messages go back, as when the channel closes.
-                transaction
-                    .settled
-                    .iter()
-                    .for_each(|(run, _)| self.settle(*run, Outcome::Failed));
-                return Err(precondition_failed(error));
-            }
-        };
-        for (run, outcome) in &transaction.settled {
-            match outcome {
-                Outcome::Requeued | Outcome::Failed => self.requeue(*run, *outcome),
-                Outcome::Acked | Outcome::Dropped => self.state().settled(run),
-            }
-        }
+        let (outcome, block) = applied.map_err(precondition_failed)?;
+        // Acknowledgements follow all messages, so none was said where one of those failed.
         outcome?;
-        for (publish, queues) in refused {
-            self.pass_on(|| publish.letter(), &[&publish.body], &queues)?;
-        }
-        for publish in replies {
-            self.reply(Answered {
-                routing_key: &publish.routing_key,
-                further_keys: &publish.further_keys(),
-                properties: &publish.properties,
-                body: &[&publish.body],
-            });
-        }
-        Ok(Committed {
-            block: writes.then_some(block),
-            unroutable,
+        Ok(Applied {
+            committed: Committed {
+                block: writes.then_some(block),
+                unroutable,
+            },
+            replies,
+            refused,
         })
     }
 }

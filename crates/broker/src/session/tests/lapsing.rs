@@ -229,3 +229,24 @@ fn a_channel_on_which_too_much_lapsed_is_closed() {
     lapse(&mut client, 10);
     timed_out(&mut client, 1);
 }
+
+#[test]
+fn a_rollback_brings_deliveries_back_with_their_deadline() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    quorum(&mut client, "q", 1000);
+    let _ = client.publish("q", &["a"]);
+    client.session.tx_select(ONE, NOW).unwrap();
+    client.consume("q", "slow", false).unwrap();
+    assert_eq!(client.bodies(), ["a"]);
+    client.ack(1, Extent::One);
+    lapse(&mut client, 1016);
+    assert_eq!((client.ready("q"), client.session.lapse_ms()), (0, None));
+    client.session.tx_rollback(ONE, later(1016)).unwrap();
+    assert!(client.session.lapse_ms().is_some(), "it is overdue");
+    lapse(&mut client, 1016);
+    assert_eq!(
+        (client.ready("q"), &*client.seen.cancelled),
+        (1, &["slow".to_owned()][..])
+    );
+}

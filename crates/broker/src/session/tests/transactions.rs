@@ -133,3 +133,21 @@ fn after_a_crash_a_transaction_is_there_as_a_whole_or_not_at_all() {
         assert!(ready == 80 || ready == 100, "seed {seed}: {ready} messages");
     }
 }
+
+#[test]
+fn what_a_commit_that_fails_would_have_acknowledged_goes_back() {
+    let broker = broker();
+    let mut client = transactional(&broker);
+    client.exchange("gone", "direct", true).unwrap();
+    let _ = client.publish("q", &["1", "2"]);
+    commit(&mut client);
+    let got = client.get("q", false).unwrap();
+    client.ack(got.tag, Extent::One);
+    let _ = client.publish_with("gone", "k", b"\x00\x00", &["3"]);
+    client.session.exchange_delete(ONE, "gone", false, NOW).unwrap();
+    let refused = client.session.tx_commit(ONE, NOW, &mut |_| ());
+    assert_eq!(refused.unwrap_err().code, ReplyCode::NotFound);
+    client.reopen();
+    assert_eq!(client.ready("q"), 2, "both are there for the next");
+    assert_eq!(client.get("q", true).unwrap().body, "1");
+}
