@@ -199,7 +199,7 @@ impl Client {
     fn apply(&mut self, commands: &[Command<'_>]) {
         let now = self.disk.now();
         let is_over = &mut self.is_over;
-        let mut failed = |_, error: AmqpError| *is_over |= error.scope == Scope::Connection;
+        let mut failed = |_: &Command<'_>, error: AmqpError| *is_over |= error.scope == Scope::Connection;
         let _flow = self.session.apply(commands, &[], now, &mut |_| {}, &mut failed);
     }
 
@@ -313,10 +313,9 @@ fn hot<'b>(channel: ChannelId, method: &Method<'b>) -> Option<Command<'b>> {
             extent: Extent::from_multiple(nack.multiple),
             give_back: GiveBack::from_nack(nack.requeue),
         },
-        Method::BasicReject(reject) => Command::Nack {
+        Method::BasicReject(reject) => Command::Reject {
             channel,
             tag: reject.delivery_tag,
-            extent: Extent::One,
             give_back: GiveBack::from_reject(reject.requeue),
         },
         _ => return None,

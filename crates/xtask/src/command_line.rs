@@ -101,7 +101,7 @@ pub enum Command {
     /// Send whatever bytes libFuzzer finds through the codec and through conversations with a broker; nothing may panic.
     Fuzz {
         /// How long each target looks.
-        #[arg(long, default_value_t = 60)]
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
         seconds: u64,
         /// Only targets whose name contains this: frame, method, table, header, session.
         #[arg(long, value_name = "TARGET")]

@@ -45,6 +45,7 @@ pub fn run(workspace: &Workspace, target: &str, seconds: u64) -> anyhow::Result<
     for dir in [&corpus, &findings] {
         std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     }
+    let known = std::fs::read_dir(&corpus)?.count();
     let folder = workspace.root().join(FOLDER);
     let mut command = Command::new(built.join(&host).join("release").join(target));
     command
@@ -56,9 +57,9 @@ pub fn run(workspace: &Workspace, target: &str, seconds: u64) -> anyhow::Result<
         .arg(format!("-artifact_prefix={}/{target}-", findings.display()))
         .args(["-max_len=4096", "-print_final_stats=1", "-verbosity=0"]);
     let status = process::run(&mut command)?;
-    let kept = std::fs::read_dir(&corpus)?.count();
+    let found = std::fs::read_dir(&corpus)?.count().saturating_sub(known);
     Ok(if status.success() {
-        Tally::passed(format!("{seconds} s, {kept} inputs that lead somewhere new"))
+        Tally::passed(format!("{seconds} s, {found} inputs that lead somewhere new"))
     } else {
         Tally::failed(format!("{status}; the input lies in {}", findings.display()))
     })
