@@ -141,6 +141,8 @@ pub(crate) struct Tail<D: Disk> {
     next: Option<NextSegment<D>>,
     /// Whether the next segment is there, and others write to it.
     is_next_lent: bool,
+    /// Whether a block waits for the next segment.
+    is_starved: bool,
     /// The footer of the segment; with the write that is under way.
     draft: Option<Box<Draft>>,
     /// Which segments get one: see [`Options`](crate::Options).
@@ -183,6 +185,7 @@ impl<D: Disk> Tail<D> {
             file: start.file,
             next: None,
             is_next_lent: false,
+            is_starved: false,
             draft: start.draft,
             footer_fraction,
             finished: None,
@@ -284,6 +287,7 @@ impl<D: Disk> Tail<D> {
 
     pub(crate) fn set_next_segment(&mut self, file: Arc<SegmentFile<D::File>>, past: Past) {
         self.is_next_lent = false;
+        self.is_starved = false;
         self.next = Some(NextSegment { file, past });
     }
 
@@ -397,7 +401,7 @@ impl<D: Disk> Tail<D> {
 
     /// Whether a write could begin now.
     pub(crate) fn has_due(&self, now: Now) -> bool {
-        !self.writing && (!self.waiting.is_empty() || self.is_due(now, Take::Due))
+        !self.writing && !self.is_starved && (!self.waiting.is_empty() || self.is_due(now, Take::Due))
     }
 
     /// Somebody waits for what is being built.
@@ -456,6 +460,7 @@ impl<D: Disk> Tail<D> {
         }
         if self.filled_bytes() + block_bytes > self.file.file_bytes {
             let Some(NextSegment { file: next, .. }) = self.next.take() else {
+                self.is_starved = true;
                 return Next::NeedsSegment;
             };
             self.end = next.first_lsn.plus(limits::SEGMENT_HEADER_BYTES);

@@ -2,7 +2,7 @@
 
 use super::Inner;
 use crate::checkpoint;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, Now};
 use crate::follower::Follower;
 use crate::index::pages::{INDEX_DIR, make_slab};
 use crate::planted::{self, Planted};
@@ -49,6 +49,11 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             return Did::Nothing;
         };
         drop(locked);
+        self.carry_out(job, now)
+    }
+
+    /// Does a chore that was decided on at `now`.
+    pub(super) fn carry_out(&self, job: Job<D>, now: Now) -> Did {
         let (failed, result) = self.perform(job);
         let mut guard = self.lock();
         let mut leftover = Leftover::default();

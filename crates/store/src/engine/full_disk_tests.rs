@@ -85,6 +85,23 @@ fn on_a_full_disk_nobody_publishes_until_acknowledgements_have_made_room() {
 }
 
 #[test]
+fn nobody_is_called_for_a_block_that_waits_for_a_segment() {
+    let (disk, engine, queue) = on_a_small_disk(4 * Options::tiny().segment_bytes);
+    let _ = publish_while_there_is_room(&engine, &disk, queue, 1000);
+    // Whoever does not ask for room may use up the reserve.
+    while engine.lock().shard().tail.is_idle() {
+        publish(&engine, queue);
+        come_to_rest(&engine, &disk);
+    }
+    let now = disk.now();
+    assert!(!engine.lock().shard().has_due(now), "the disk is full");
+    disk.set_capacity(None);
+    disk.advance(10_000);
+    come_to_rest(&engine, &disk);
+    assert!(engine.lock().shard().tail.is_idle());
+}
+
+#[test]
 fn on_a_full_disk_what_still_lives_is_evacuated_to_make_room() {
     let (disk, engine, queue) = on_a_small_disk(6 * Options::tiny().segment_bytes);
     let published = 20 + publish_while_there_is_room(&engine, &disk, queue, 1000);

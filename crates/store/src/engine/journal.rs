@@ -95,12 +95,22 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
 
     fn keep_house(&self) {
         loop {
-            while self.chore(CheckpointWish::WhenDue) == Did::Done {}
+            let now = self.disk.now();
             let mut locked = self.lock();
+            if let Some(job) = locked.shard.next_job(now, CheckpointWish::WhenDue) {
+                drop(locked);
+                if self.carry_out(job, now) == Did::Done {
+                    continue;
+                }
+                locked = self.lock();
+            } else {
+                self.wake_journal(&mut locked, now);
+            }
             // What still waits may need a segment, so the journal thread leaves first.
             if locked.closing && (locked.journal_ended || locked.shard.poisoned().is_some()) {
                 return;
             }
+            // Under the lock under which nothing was found to do: whoever brings something up from now on sees a sleeper.
             locked.housekeeper_sleeps = true;
             let woken = self.chores.wait_timeout(locked, HOUSEKEEPING_INTERVAL);
             woken.expect("no holder of this lock panics").0.housekeeper_sleeps = false;
