@@ -116,6 +116,8 @@ struct Table<D: Disk> {
     bytes: UnitBytes,
     /// Files of units that are gone: number and size.
     dead_files: Vec<(SegmentNumber, u64)>,
+    /// Memory of a unit that left it, for the next one: fresh memory costs more than what is written to it.
+    spare: Vec<u8>,
 }
 
 impl<D: Disk> Clone for Units<D> {
@@ -135,6 +137,7 @@ impl<D: Disk> Units<D> {
             unit_bytes: memory_offset(crate::limits::UNIT_BYTES_MAX),
             bytes: UnitBytes::default(),
             dead_files: Vec::new(),
+            spare: Vec::new(),
         })))
     }
 
@@ -254,7 +257,8 @@ impl<D: Disk> Units<D> {
         };
         let memory = table.list[at].memory();
         table.bytes.memory -= memory;
-        table.list[at].place = Place::File(file);
+        let left = std::mem::replace(&mut table.list[at].place, Place::File(file));
+        table.use_again(left);
     }
 
     /// Files that nobody needs any more: number and size.
@@ -288,8 +292,9 @@ impl<D: Disk> Unit<D> {
         self.is_movable && self.live.entries > 0 && self.live.bytes * 2 < bytes
     }
 
-    /// Appends to the last piece, or makes one when somebody reads that. Returns how much more memory that takes.
-    fn append(&mut self, records: &[u8]) -> u64 {
+    /// Appends to the last piece, or makes one, of `spare` if that is large enough, when somebody reads that. Returns how much
+    /// more memory that takes.
+    fn append(&mut self, records: &[u8], spare: &mut Vec<u8>) -> u64 {
         let Place::Memory(pieces) = &mut self.place else {
             unreachable!("the open unit is in memory");
         };
@@ -300,7 +305,12 @@ impl<D: Disk> Unit<D> {
             return piece.memory() - before;
         }
         let first_lsn = pieces.last().map_or(self.first_lsn, |piece| piece.end());
-        let bytes = records.to_vec();
+        let mut bytes = if pieces.is_empty() && spare.capacity() >= records.len() {
+            std::mem::take(spare)
+        } else {
+            Vec::with_capacity(records.len())
+        };
+        bytes.extend_from_slice(records);
         let piece = Piece { first_lsn, bytes };
         let memory = piece.memory();
         pieces.push(Arc::new(piece));
@@ -353,7 +363,7 @@ impl<D: Disk> Table<D> {
         let at = self.end;
         self.end = at.plus(byte_count(records.len()));
         let open = self.list.back_mut().expect("a unit was begun if there was none");
-        self.bytes.memory += open.append(records);
+        self.bytes.memory += open.append(records, &mut self.spare);
         (at, open.number)
     }
 
@@ -422,9 +432,22 @@ impl<D: Disk> Table<D> {
             self.bytes.memory -= before;
         } else if !is_pinned && let Some(dead) = self.list.remove(at) {
             self.bytes.memory -= before;
-            if let Place::File(file) = dead.place {
-                self.dead_files.push((file.number, file.file_bytes));
+            match dead.place {
+                Place::File(file) => self.dead_files.push((file.number, file.file_bytes)),
+                memory @ Place::Memory(_) => self.use_again(memory),
             }
+        }
+    }
+
+    /// Keeps the memory of a unit that left it, unless somebody reads it.
+    fn use_again(&mut self, left: Place<D>) {
+        if let Place::Memory(pieces) = left
+            && let Some(piece) = pieces.into_iter().next().and_then(Arc::into_inner)
+            && piece.bytes.capacity() > self.spare.capacity()
+            && piece.bytes.capacity() <= self.unit_bytes.saturating_mul(2)
+        {
+            self.spare = piece.bytes;
+            self.spare.clear();
         }
     }
 

@@ -8,7 +8,7 @@
 use super::prewrite::{Past, Prewrite};
 use super::recycle::{Recycle, Recycled};
 use super::reserve::{Grow, Need, Release, Reserve};
-use super::{Compact, EvacuationJob, FooterJob, Moved, Shard, Spill, SurveyJob, Unspill};
+use super::{Compact, EvacuationJob, FooterJob, Moved, Shard, Spill, Spilled, SurveyJob, Unspill};
 use crate::checkpoint::{Checkpoint, Position};
 use crate::disk::{AlignedBuf, Disk, DiskFile, Now};
 use crate::engine::final_error;
@@ -51,6 +51,8 @@ pub(crate) struct Chores {
     pub lacks_memory: bool,
     /// When the spill may be tried again.
     pub spill_at_ms: u64,
+    /// What the last unit was copied into to be spilled, while the next may follow.
+    pub spill_space: AlignedBuf,
     /// Whether the disk was found full, and there is no room again yet.
     pub is_full: bool,
     /// Whether an evacuation had too few index pages.
@@ -126,7 +128,7 @@ pub(crate) enum Done<D: Disk> {
         slab: usize,
         file: D::File,
     },
-    Spilled(Arc<SegmentFile<D::File>>),
+    Spilled(Spilled<D>),
     Unspilled(Unspill),
     Compacted(Moved),
     Reserved(SegmentNumber),
@@ -340,8 +342,8 @@ impl<D: Disk> Shard<D> {
                 self.tail.nudge(now);
                 Leftover::default()
             }
-            Done::Spilled(file) => {
-                self.note_spilled(file, now);
+            Done::Spilled(spilled) => {
+                self.note_spilled(spilled, now);
                 Leftover::default()
             }
             Done::Compacted(moved) => {

@@ -58,7 +58,7 @@ pub use lease::{COLD, Lease, LeaseOutcome, Sources};
 pub(crate) use prewrite::Past;
 pub(crate) use reserve::Need;
 pub(crate) use retention::{Keeper, SurveyJob};
-pub(crate) use spill::{SPILL_DIR, Spill, Unspill, empty_spill};
+pub(crate) use spill::{SPILL_DIR, Spill, Spilled, Unspill, empty_spill};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;

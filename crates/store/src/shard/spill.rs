@@ -28,6 +28,14 @@ fn spill_path(number: SegmentNumber) -> String {
 /// Write a unit into a file.
 pub(crate) struct Spill {
     pub unit: ClosedUnit,
+    /// For what is written.
+    pub space: AlignedBuf,
+}
+
+/// A unit that stands in a file.
+pub(crate) struct Spilled<D: Disk> {
+    pub file: Arc<SegmentFile<D::File>>,
+    pub space: AlignedBuf,
 }
 
 /// Remove files in which nothing lives.
@@ -36,15 +44,17 @@ pub(crate) struct Unspill {
 }
 
 impl Spill {
-    pub(crate) fn perform<D: Disk>(&self, disk: &D, salt: Salt) -> io::Result<Arc<SegmentFile<D::File>>> {
+    pub(crate) fn perform<D: Disk>(self, disk: &D, salt: Salt) -> io::Result<Spilled<D>> {
         let ClosedUnit {
             number,
             first_lsn,
-            ref pieces,
+            pieces,
             ..
         } = self.unit;
-        let mut bytes = AlignedBuf::with_capacity(pieces.iter().map(|piece| piece.bytes().len()).sum());
-        for piece in pieces {
+        let mut bytes = self.space;
+        bytes.clear();
+        bytes.reserve(pieces.iter().map(|piece| piece.bytes().len()).sum());
+        for piece in &pieces {
             bytes.extend_from_slice(piece.bytes());
         }
         record::seal(&mut bytes, salt, number, 0);
@@ -63,13 +73,11 @@ impl Spill {
             let _ = disk.remove(&path);
             return Err(error);
         }
-        Ok(Arc::new(SegmentFile::new(
-            number,
-            first_lsn,
-            Epoch::default(),
-            file_bytes,
-            file,
-        )))
+        let file = SegmentFile::new(number, first_lsn, Epoch::default(), file_bytes, file);
+        Ok(Spilled {
+            file: Arc::new(file),
+            space: bytes,
+        })
     }
 }
 
@@ -109,7 +117,10 @@ impl<D: Disk> Shard<D> {
     }
 
     /// What gives memory back: the oldest unit is spilled or, when little lives in it, moved.
-    pub(super) fn spill_job(&self, now: Now) -> Option<Job<D>> {
+    pub(super) fn spill_job(&mut self, now: Now) -> Option<Job<D>> {
+        if self.state.units.bytes().memory < self.options.transient_bytes / 2 {
+            self.chores.spill_space = AlignedBuf::new();
+        }
         if !self.spill_is_due() || now.mono_ms < self.chores.spill_at_ms {
             return None;
         }
@@ -117,7 +128,10 @@ impl<D: Disk> Shard<D> {
         Some(if unit.is_sparse && self.has_pages() {
             Job::Compact(Compact::Memory(unit))
         } else {
-            Job::Spill(Spill { unit })
+            Job::Spill(Spill {
+                unit,
+                space: std::mem::take(&mut self.chores.spill_space),
+            })
         })
     }
 
@@ -127,8 +141,9 @@ impl<D: Disk> Shard<D> {
     }
 
     /// A unit has left memory.
-    pub(super) fn note_spilled(&mut self, file: Arc<SegmentFile<D::File>>, now: Now) {
-        self.state.units.spilled(file);
+    pub(super) fn note_spilled(&mut self, spilled: Spilled<D>, now: Now) {
+        self.chores.spill_space = spilled.space;
+        self.state.units.spilled(spilled.file);
         self.chores.spills += 1;
         self.note_memory(now);
     }
