@@ -320,6 +320,9 @@ mod full_disk_tests;
 mod prewrite_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
+mod segment_end_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
 pub(crate) mod stepped;
 #[cfg(test)]
 #[cfg(feature = "sim")]

@@ -353,10 +353,30 @@ impl<D: Disk> Check<'_, D> {
             });
         }
         let begun_below = pending.begun.is_some_and(|(lsn, _)| lsn < covered);
-        if proven.is_some() || begun_below || pending.proof == Proof::Certain {
+        let is_certain = proven.is_some() || begun_below || pending.proof == Proof::Certain;
+        if is_certain || self.holds_blocks(&pending, covered)? {
             self.damaged(pending, Some(edge))?;
         }
         Ok(())
+    }
+
+    /// Whether something stands below `covered` that only a block can have left: a part of a header, or a record.
+    fn holds_blocks(&self, pending: &Pending, covered: Lsn) -> Result<bool, InspectError> {
+        if pending.remains().is_some_and(|lsn| lsn < covered) {
+            return Ok(true);
+        }
+        for (found, invalid) in &pending.stretches {
+            if let Invalid::Gap(gap) = invalid
+                && gap.from < covered
+            {
+                let mut walk = Walk::open(&self.site.disk, found, self.site.salt)?;
+                let (_, contents) = walk.salvage(gap.from, gap.to.min(covered))?;
+                if !contents.records.is_empty() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// The checkpoint names the last block below it: what is held back there is damage if that is not the last sound one.

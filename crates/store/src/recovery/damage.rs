@@ -9,10 +9,10 @@ pub(super) struct Damage {
     pub ranges: Vec<DamagedRange>,
     /// The first valid header met whose records are not: its address, and the header that it continues.
     pub begun: Option<(Lsn, u32)>,
-    /// Whether something proves that blocks stood there: a valid header behind it, or the cut of a later epoch.
+    /// Whether something proves that blocks stood there: a valid header behind it, a checkpoint, or the cut of a later epoch.
     pub certain: bool,
-    /// Whether what is left of a header stands there: where the log goes on behind it, it was a block.
-    pub has_remains: bool,
+    /// The first place where what is left of a header stands: where the log goes on behind it, it was a block.
+    pub remains: Option<Lsn>,
 }
 
 #[derive(Clone, Copy)]
@@ -34,9 +34,9 @@ impl Damage {
             ranges: Vec::new(),
             begun: None,
             certain: false,
-            has_remains: false,
+            remains: None,
         });
-        damage.has_remains |= has_remains;
+        damage.remains = damage.remains.or(has_remains.then_some(range.from));
         damage.begun = damage.begun.or(begun);
         damage.certain |= certain;
         damage.ranges.push(range);
@@ -44,7 +44,7 @@ impl Damage {
 
     /// Whether there were blocks, given that the log goes on behind.
     pub(super) const fn is_of_blocks(&self) -> bool {
-        self.certain || self.has_remains || self.begun.is_some()
+        self.certain || self.remains.is_some() || self.begun.is_some()
     }
 
     /// The parts of the ranges that lie below `edge`.

@@ -32,7 +32,8 @@ pub(crate) struct Found {
     pub end: Lsn,
     /// Its blocks lie below this address; what a later epoch cut off is not part of the log.
     pub limit: Lsn,
-    /// Whether a later epoch begins at its limit: then everything below is a block, whatever became of the file's size.
+    /// Whether a later epoch begins at its limit, and that is not where the segment ends anyway: then everything below is a
+    /// block, whatever became of the file's size.
     pub is_cut: bool,
     /// A checkpoint knows of blocks up to here; [`NOTHING`] without one.
     pub known_end: Lsn,
@@ -94,16 +95,7 @@ impl Directory {
         let names = disk
             .list(JOURNAL_DIR)
             .map_err(OpenError::io("listing", JOURNAL_DIR))?;
-        let mut directory = Self {
-            segments: Vec::new(),
-            cold: Vec::new(),
-            spares: Vec::new(),
-            remains: Vec::new(),
-            footers: BTreeSet::new(),
-            unfinished_footers: Vec::new(),
-            next_number: SegmentNumber::new(1),
-            next_cold: 1,
-        };
+        let mut directory = Self::empty();
         for name in names.iter().filter_map(|name| JournalName::parse(name)) {
             let number = match name {
                 JournalName::Spare(number) => {
@@ -136,6 +128,19 @@ impl Directory {
         directory.cut();
         directory.read_cold(disk, store, begun, known)?;
         Ok(directory)
+    }
+
+    const fn empty() -> Self {
+        Self {
+            segments: Vec::new(),
+            cold: Vec::new(),
+            spares: Vec::new(),
+            remains: Vec::new(),
+            footers: BTreeSet::new(),
+            unfinished_footers: Vec::new(),
+            next_number: SegmentNumber::new(1),
+            next_cold: 1,
+        }
     }
 
     fn read_cold<D: Disk>(
@@ -194,7 +199,10 @@ impl Directory {
                 .map(|(_, first)| *first)
                 .min();
             if let Some(later) = later.filter(|later| *later <= found.limit) {
-                (found.limit, found.is_cut) = (later, true);
+                // One that begins at the very end says nothing of what is unused before it. Where the header is lost, that
+                // end is only the file's, which may have been longer.
+                found.is_cut = later < found.end || found.header_damaged;
+                found.limit = later;
             }
         }
         let is_cut = |found: &Found| found.limit <= found.first_lsn;
@@ -424,3 +432,6 @@ fn by_any_block<F: DiskFile>(
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests;

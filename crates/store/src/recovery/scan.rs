@@ -131,9 +131,7 @@ impl<'a, D: Disk> Scan<'a, D> {
         damage: &mut Option<Damage>,
         report: &mut RecoveryReport,
     ) -> Result<(), OpenError> {
-        let file = self.restored.state.segments.index_of(first);
-        let Some(file) = file.map(|index| Arc::clone(&self.restored.state.segments.at_mut(index).file))
-        else {
+        let Some(file) = self.file_at(first) else {
             return Ok(());
         };
         let mut view = SegmentView::new(file, self.salt, Some(found.epoch), found.limit);
@@ -200,12 +198,11 @@ impl<'a, D: Disk> Scan<'a, D> {
     fn quarantine(&mut self, ranges: &[DamagedRange], report: &mut RecoveryReport) -> Result<(), OpenError> {
         self.apply_held(report)?;
         for range in ranges {
-            let Some(index) = self.restored.state.segments.index_of(range.from) else {
+            let Some(file) = self.file_at(range.from) else {
                 continue;
             };
-            let file = Arc::clone(&self.restored.state.segments.at_mut(index).file);
             let (offset, bytes) = (file.offset(range.from), range.to.get() - range.from.get());
-            let records_kept = self.salvage(file, range)?;
+            let records_kept = self.salvage(range)?;
             report.quarantined.push(Quarantined {
                 file: segment_path(range.segment),
                 offset,
@@ -216,10 +213,22 @@ impl<'a, D: Disk> Scan<'a, D> {
         Ok(())
     }
 
-    fn salvage(&mut self, file: Arc<SegmentFile<D::File>>, range: &DamagedRange) -> Result<u64, OpenError> {
+    fn file_at(&mut self, at: Lsn) -> Option<Arc<SegmentFile<D::File>>> {
+        let index = self.restored.state.segments.index_of(at)?;
+        Some(Arc::clone(&self.restored.state.segments.at_mut(index).file))
+    }
+
+    fn intact_records(&mut self, range: &DamagedRange) -> Result<Vec<(Lsn, Vec<u8>)>, OpenError> {
+        let Some(file) = self.file_at(range.from) else {
+            return Ok(Vec::new());
+        };
         let mut view = SegmentView::new(file, self.salt, None, range.to);
         let records = view.intact_records(range.from, range.to);
-        let records = records.map_err(OpenError::io("reading", segment_path(range.segment)))?;
+        records.map_err(OpenError::io("reading", segment_path(range.segment)))
+    }
+
+    fn salvage(&mut self, range: &DamagedRange) -> Result<u64, OpenError> {
+        let records = self.intact_records(range)?;
         for (lsn, record) in &records {
             self.apply_record(record, *lsn, range.segment)?;
         }
@@ -281,13 +290,16 @@ impl<'a, D: Disk> Scan<'a, D> {
             .filter(|(_, previous)| self.last_crc().is_some_and(|last| last != *previous));
         let edge = proven.map_or(covered, |(lsn, _)| lsn.max(covered));
         let begun_below = damage.begun.is_some_and(|(lsn, _)| lsn < covered);
-        if proven.is_some() || begun_below || damage.certain {
+        if proven.is_some() || begun_below || damage.certain || self.holds_blocks(&damage, covered)? {
             let lost = damage.below(edge);
             if !lost.is_empty() {
                 self.quarantine(&lost, report)?;
                 self.end = self.end.max(edge);
                 self.chain_known = false;
             }
+        } else if !damage.below(covered).is_empty() {
+            // Unused space before a later epoch. Addresses never go back: a checkpoint may have spoken of them.
+            self.end = self.end.max(covered);
         }
         if let Some((lsn, _)) = damage.begun
             && lsn >= edge
@@ -303,6 +315,19 @@ impl<'a, D: Disk> Scan<'a, D> {
             });
         }
         Ok(())
+    }
+
+    /// Whether something stands below `covered` that only a block can have left: a part of a header, or a record.
+    fn holds_blocks(&mut self, damage: &Damage, covered: Lsn) -> Result<bool, OpenError> {
+        if damage.remains.is_some_and(|lsn| lsn < covered) {
+            return Ok(true);
+        }
+        for range in damage.below(covered) {
+            if !self.intact_records(&range)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Everything below was synced: a checkpoint says so, or a later epoch that began behind it.
