@@ -15,14 +15,18 @@ use std::io;
 pub(crate) enum Spare {
     /// It waits to be used again.
     Kept,
-    /// It has another name, and was removed here.
+    /// It has another name, and was removed here; or it could not be, for the disk is full, and the next start does that.
     Shared,
 }
 
 /// Makes a spare of a segment. Durable once the journal's directory is synced.
 pub(crate) fn retire<D: Disk>(disk: &D, number: SegmentNumber) -> io::Result<Spare> {
     disk.rename(&segment_path(number), &spare_path(number))?;
-    remove_if_shared(disk, number)
+    match remove_if_shared(disk, number) {
+        // It is no segment any more, whatever becomes of its name.
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(Spare::Shared),
+        retired => retired,
+    }
 }
 
 /// Removes a spare that has another name.

@@ -4,7 +4,8 @@ use super::stepped::{come_to_rest, durable_queue, message_for};
 use super::*;
 use crate::disk::sim::SimDisk;
 use crate::options::Options;
-use crate::shard::NewMessage;
+use crate::segments::JOURNAL_DIR;
+use crate::shard::{Done, Job, NewMessage};
 use crate::{AckReason, LeaseOutcome, QueueId, Seq, Sources};
 
 const fn large_for(queues: &[QueueId]) -> NewMessage<'_> {
@@ -197,4 +198,89 @@ fn evacuation_comes_to_rest_when_it_moves_more_than_the_index_has_pages() {
     acknowledge(&engine, &disk, passing, 0, 30);
     let counters = come_to_rest(&engine, &disk);
     assert!(counters.copies > 0 && counters.cold_segments <= 2, "{counters:?}");
+}
+
+/// A store in which many segments are dead, the job that takes them out, and how many these are.
+fn about_to_recycle() -> (SimDisk, Engine<SimDisk>, QueueId, Job<SimDisk>, usize) {
+    let disk = SimDisk::new(1);
+    let options = Options {
+        checkpoint_ms: 10,
+        spare_segments_max: 5,
+        ..Options::tiny()
+    };
+    let (engine, _) = Engine::open(disk.clone(), options, ()).unwrap();
+    let (passing, kept) = (durable_queue(&engine), durable_queue(&engine));
+    for _ in 0..60 {
+        publish(&engine, passing);
+    }
+    let deleted = engine.lock().shard().delete_queue(passing).unwrap();
+    engine.wait_durable(deleted).unwrap();
+    for _ in 0..1000 {
+        let now = disk.now();
+        let job = engine.lock().shard().next_job(now, CheckpointWish::WhenDue);
+        match job {
+            Some(Job::Recycle(job)) if !job.spares.is_empty() && job.removed.len() > 1 => {
+                let wanted = job.spares.len() + job.removed.len();
+                return (disk, engine, kept, Job::Recycle(job), wanted);
+            }
+            Some(job) => {
+                let (_, done) = engine.inner.perform(job);
+                engine.lock().shard().finish_job(done.unwrap(), now);
+            }
+            None => {
+                let queues = [kept];
+                let block = engine.lock().shard().publish(&large_for(&queues)).unwrap();
+                engine.wait_durable(block).unwrap();
+                disk.advance(10);
+            }
+        }
+    }
+    panic!("there is nothing to recycle: {:?}", engine.counters());
+}
+
+#[test]
+fn a_disk_that_gets_full_while_segments_are_recycled_is_waited_out() {
+    let (mut between, mut at_once) = (0, 0);
+    for call in 1.. {
+        let (disk, engine, queue, job, wanted) = about_to_recycle();
+        disk.full_at(call);
+        let (failed, result) = engine.inner.perform(job);
+        let Some(path) = disk.failed() else {
+            assert!(call > 3);
+            break;
+        };
+        match result {
+            Ok(Done::Recycled(done)) => {
+                let taken_out = done.spares.len() + done.removed.len();
+                assert!(taken_out > 0 && taken_out <= wanted);
+                between += usize::from(taken_out < wanted);
+                engine.lock().shard().finish_job(Done::Recycled(done), disk.now());
+            }
+            Ok(_) => panic!("it is no other job"),
+            Err(error) => {
+                at_once += 1;
+                engine.lock().shard().fail_job(failed, error, disk.now());
+                if path == JOURNAL_DIR {
+                    assert!(
+                        engine.lock().shard().poisoned().is_some(),
+                        "a failed sync is final"
+                    );
+                    continue;
+                }
+            }
+        }
+        let counters = come_to_rest(&engine, &disk);
+        assert!(engine.lock().shard().poisoned().is_none(), "{call}: {path}");
+        assert!(counters.segments < 12 && !counters.is_disk_full, "{counters:?}");
+        publish(&engine, queue);
+        come_to_rest(&engine, &disk);
+        let held = engine.lock().shard().counts(queue).unwrap().ready;
+        drop(engine);
+        let (_, report) = Engine::open(disk.after_kill(), Options::tiny(), ()).unwrap();
+        assert_eq!(report.queues[0].messages, held);
+    }
+    assert!(
+        between > 2 && at_once > 0,
+        "{between} in between, {at_once} at once"
+    );
 }

@@ -367,6 +367,8 @@ impl<D: Disk> Shard<D> {
     /// A job failed. A full disk is waited out, and so is a spill that cannot be written; anything else ends the store.
     pub(crate) fn fail_job(&mut self, failed: Failed, error: io::Error, now: Now) {
         self.chores.busy = false;
+        // Of those nothing was taken out, or it is the end of the store.
+        self.chores.recycling.clear();
         if failed.need == Need::Memory {
             self.note_unspilled(now);
         } else if error.kind() == io::ErrorKind::StorageFull {

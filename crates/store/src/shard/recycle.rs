@@ -11,6 +11,7 @@
 use super::Shard;
 use crate::checkpoint;
 use crate::disk::{Disk, Now};
+use crate::engine::final_error;
 use crate::footer::footer_path;
 use crate::format::record::{QueueAction, QueueRecord};
 use crate::ids::{BlockNumber, Lsn, QueueId, SegmentNumber, Seq};
@@ -35,19 +36,49 @@ pub(crate) struct Recycle {
 }
 
 /// Segments that were taken out.
+#[derive(Default)]
 pub(crate) struct Recycled {
     pub spares: Vec<SegmentNumber>,
     pub removed: Vec<SegmentNumber>,
 }
 
+impl Recycled {
+    const fn is_empty(&self) -> bool {
+        self.spares.is_empty() && self.removed.is_empty()
+    }
+}
+
 impl Recycle {
     /// Returns what was done: a segment whose file has another name is removed, and no spare, and no second one is removed once
-    /// `is_wanted` says that the housekeeper is needed elsewhere. A file system takes its time for each.
+    /// `is_wanted` says that the housekeeper is needed elsewhere. A file system takes its time for each. A disk that becomes
+    /// full in between ends it, too.
     pub(crate) fn perform<D: Disk>(
         self,
         disk: &D,
         mut is_wanted: impl FnMut() -> bool,
     ) -> io::Result<Recycled> {
+        let mut done = Recycled::default();
+        match self.take_out(disk, &mut done, &mut is_wanted) {
+            // What was done must not be forgotten: nobody finds these files again under their old names.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && !done.is_empty() => {
+                tracing::warn!(%error, "recycling segments");
+            }
+            taken_out => taken_out?,
+        }
+        // Later decisions rely on these segments being gone.
+        if done.removed.iter().any(|number| number.is_cold()) {
+            disk.sync_dir(COLD_DIR).map_err(final_error)?;
+        }
+        disk.sync_dir(JOURNAL_DIR).map_err(final_error)?;
+        Ok(done)
+    }
+
+    fn take_out<D: Disk>(
+        self,
+        disk: &D,
+        done: &mut Recycled,
+        is_wanted: &mut dyn FnMut() -> bool,
+    ) -> io::Result<()> {
         let remove_footer = |number: &SegmentNumber| {
             // One that stays says nothing to anyone, and the next start removes it.
             if self.footed.contains(number)
@@ -56,28 +87,22 @@ impl Recycle {
                 tracing::debug!(%error, %number, "removing a footer");
             }
         };
-        let (mut spares, mut removed) = (Vec::new(), Vec::new());
         for number in self.spares {
             remove_footer(&number);
             match spare::retire(disk, number)? {
-                Spare::Kept => spares.push(number),
-                Spare::Shared => removed.push(number),
+                Spare::Kept => done.spares.push(number),
+                Spare::Shared => done.removed.push(number),
             }
         }
         for number in self.removed {
-            if !removed.is_empty() && is_wanted() {
+            if !done.removed.is_empty() && is_wanted() {
                 break;
             }
             remove_footer(&number);
             disk.remove(&segment_path(number))?;
-            removed.push(number);
+            done.removed.push(number);
         }
-        // Later decisions rely on these segments being gone.
-        if removed.iter().any(|number| number.is_cold()) {
-            disk.sync_dir(COLD_DIR)?;
-        }
-        disk.sync_dir(JOURNAL_DIR)?;
-        Ok(Recycled { spares, removed })
+        Ok(())
     }
 }
 

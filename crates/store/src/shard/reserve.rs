@@ -13,6 +13,7 @@
 use super::Shard;
 use super::housekeeping::RETRY_MS;
 use crate::disk::{Disk, DiskFile, FileKind, Now};
+use crate::engine::final_error;
 use crate::ids::SegmentNumber;
 use crate::segments::{JOURNAL_DIR, spare_path};
 use std::io;
@@ -56,7 +57,7 @@ impl Reserve {
             let _ = disk.remove(&path);
             return Err(error);
         }
-        disk.sync_dir(JOURNAL_DIR)?;
+        disk.sync_dir(JOURNAL_DIR).map_err(final_error)?;
         Ok(self.number)
     }
 }
@@ -64,7 +65,7 @@ impl Reserve {
 impl Release {
     pub(crate) fn perform<D: Disk>(&self, disk: &D) -> io::Result<()> {
         disk.remove(&spare_path(self.number))?;
-        disk.sync_dir(JOURNAL_DIR)
+        disk.sync_dir(JOURNAL_DIR).map_err(final_error)
     }
 }
 

@@ -54,7 +54,8 @@ impl Calls {
         self.changes() + self.reads + self.opens
     }
 
-    /// Calls that changed something: the scale of [`SimDisk::crash_at`](super::SimDisk::crash_at).
+    /// Calls that changed something: the scale of [`SimDisk::crash_at`](super::SimDisk::crash_at) and
+    /// [`SimDisk::full_at`](super::SimDisk::full_at).
     #[must_use]
     pub const fn changes(&self) -> u64 {
         self.writes

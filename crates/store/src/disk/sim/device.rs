@@ -40,6 +40,7 @@ pub(super) struct State {
     pub(super) calls: Calls,
     crash_at: Option<u64>,
     fail_at: Option<u64>,
+    full_at: Option<u64>,
     failed: Option<String>,
     off: bool,
     /// The directories that a process owns.
@@ -79,6 +80,7 @@ impl SimDisk {
             calls: Calls::default(),
             crash_at: None,
             fail_at: None,
+            full_at: None,
             failed: None,
             off: false,
             locked: BTreeSet::new(),
@@ -162,7 +164,14 @@ impl SimDisk {
         state.fail_at = Some(state.calls.all() + n);
     }
 
-    /// The path at which [`SimDisk::fail_at`] struck; empty where that has no name any more.
+    /// Lets the `n`-th changing call from now fail with ENOSPC, and change nothing; 1 is the next one.
+    pub fn full_at(&self, n: u64) {
+        assert!(n > 0, "the next call is number one");
+        let mut state = self.state();
+        state.full_at = Some(state.calls.changes() + n);
+    }
+
+    /// The path at which [`SimDisk::fail_at`] or [`SimDisk::full_at`] struck; empty where that has no name any more.
     #[must_use]
     pub fn failed(&self) -> Option<String> {
         self.state().failed.clone()
@@ -328,6 +337,7 @@ impl State {
             calls: self.calls,
             crash_at: None,
             fail_at: None,
+            full_at: None,
             failed: None,
             off: false,
             locked: BTreeSet::new(),
@@ -346,6 +356,10 @@ impl State {
         }
         if self.is_to_fail(at) {
             return Ok(Verdict::Fail);
+        }
+        if self.full_at == Some(self.calls.changes()) {
+            self.note_failed(at);
+            return Err(io::Error::from_raw_os_error(ENOSPC));
         }
         if self.plan == FaultPlan::default() {
             return Ok(Verdict::Done);
@@ -392,18 +406,22 @@ impl State {
     fn is_to_fail(&mut self, at: Place<'_>) -> bool {
         let is_due = self.fail_at == Some(self.calls.all());
         if is_due {
-            self.calls.injected_faults += 1;
-            self.failed = Some(match at {
-                Place::Path(path) => path.to_owned(),
-                Place::File(file) => {
-                    let mut paths = self.names.paths();
-                    paths
-                        .find(|(_, found)| *found == Some(file))
-                        .map_or_else(String::new, |(path, _)| path)
-                }
-            });
+            self.note_failed(at);
         }
         is_due
+    }
+
+    fn note_failed(&mut self, at: Place<'_>) {
+        self.calls.injected_faults += 1;
+        self.failed = Some(match at {
+            Place::Path(path) => path.to_owned(),
+            Place::File(file) => {
+                let mut paths = self.names.paths();
+                paths
+                    .find(|(_, found)| *found == Some(file))
+                    .map_or_else(String::new, |(path, _)| path)
+            }
+        });
     }
 
     fn check_on(&self) -> io::Result<()> {
