@@ -300,13 +300,7 @@ impl BlockBuilder {
         if !planted::is(Planted::ForgetSkipped) {
             self.list(RangesKind::Skip, &skips, pool);
         }
-        for reason in [
-            AckReason::Acked,
-            AckReason::Expired,
-            AckReason::Dropped,
-            AckReason::Purged,
-            AckReason::Rejected,
-        ] {
+        for reason in ACK_REASONS {
             let ranges: Vec<Range> = self
                 .acks
                 .iter()
@@ -375,8 +369,17 @@ impl BlockBuilder {
     }
 }
 
+/// The reasons of an ACK, in the order of their lists in a block.
+const ACK_REASONS: [AckReason; 5] = [
+    AckReason::Acked,
+    AckReason::Expired,
+    AckReason::Dropped,
+    AckReason::Purged,
+    AckReason::Rejected,
+];
+
 /// Most lists that a block has: one for each reason of an ACK, and one for each other kind.
-pub(crate) const LISTS: usize = 4 + 3;
+pub(crate) const LISTS: usize = ACK_REASONS.len() + 3;
 
 /// Upper bound of what so many ranges more take in a block, in whatever lists.
 pub(crate) fn lists_len(ranges: usize) -> usize {

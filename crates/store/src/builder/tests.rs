@@ -242,3 +242,23 @@ fn a_block_is_written_as_soon_as_anything_in_it_outlives_the_process() {
     append(&mut builder, &mut pool, &[1], b"kept");
     assert_eq!(builder.fate(), Fate::Logged);
 }
+
+#[test]
+fn a_block_with_lists_of_every_kind_is_no_larger_than_was_said() {
+    let mut pool = BufferPool::new(0);
+    let mut builder = BlockBuilder::new(BlockNumber::new(3), AlignedBuf::zeroed(8192));
+    let range = Range {
+        queue: QueueId::new(2),
+        first: Seq::new(7),
+        count: 1,
+    };
+    for reason in ACK_REASONS {
+        builder.ack(reason, range, NOW);
+    }
+    builder.requeue(range, Attempts::default(), NOW);
+    builder.delivered(range.queue, range.first);
+    builder.skip(range);
+    let said = builder.buf.len() + builder.lists_len();
+    builder.close(&mut pool);
+    assert_eq!(builder.buf.len(), said);
+}
