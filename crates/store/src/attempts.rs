@@ -102,7 +102,7 @@ pub(crate) struct AttemptCounts {
 pub(crate) const RANGE_MAX: u64 = 0xffff_ffff;
 
 /// Bytes of a run in a QUEUE record and in a checkpoint: first seq (8), how many (4), both counts (2 each).
-const RUN_LEN: usize = 16;
+const ATTEMPT_RUN_BYTES: usize = 16;
 
 impl AttemptCounts {
     pub(crate) fn is_empty(&self) -> bool {
@@ -148,6 +148,7 @@ impl AttemptCounts {
         while let Some((&start, _)) = self.runs.range(first..end).next() {
             self.runs.remove(&start);
         }
+        self.keep_to_limit();
     }
 
     /// A start has found which messages there are.
@@ -161,7 +162,7 @@ impl AttemptCounts {
         }
     }
 
-    /// What is to be said again, without what is dead for the next start.
+    /// What is to be said again, without what is dead for the next start; no more of it than is kept.
     pub(crate) fn to_bytes(&self, dead: &RoaringTreemap) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (&first, run) in &self.runs {
@@ -170,6 +171,9 @@ impl AttemptCounts {
             living -= dead;
             for (first, end) in crate::shard::ranges_of(&living) {
                 put_run(&mut bytes, first, end, run.attempts);
+                if bytes.len() >= ATTEMPT_RUNS_MAX * ATTEMPT_RUN_BYTES {
+                    return bytes;
+                }
             }
         }
         bytes
@@ -195,6 +199,10 @@ impl AttemptCounts {
             self.insert(at, end, new);
         }
         self.join(first, end);
+        self.keep_to_limit();
+    }
+
+    fn keep_to_limit(&mut self) {
         while self.runs.len() > ATTEMPT_RUNS_MAX {
             // What is at the head comes again first: without its count it would never come to its limit.
             self.runs.pop_last();
@@ -239,7 +247,7 @@ impl AttemptCounts {
 
 /// What [`AttemptCounts::to_bytes`] wrote: first, end, how often they came back.
 pub(crate) fn runs_in(bytes: &[u8]) -> impl Iterator<Item = (u64, u64, Attempts)> {
-    bytes.chunks_exact(RUN_LEN).map(|run| {
+    bytes.chunks_exact(ATTEMPT_RUN_BYTES).map(|run| {
         let first = LE::read_u64(run);
         let end = first.saturating_add(u64::from(LE::read_u32(&run[8..])));
         let said = Attempts {
@@ -253,7 +261,7 @@ pub(crate) fn runs_in(bytes: &[u8]) -> impl Iterator<Item = (u64, u64, Attempts)
 fn put_run(bytes: &mut Vec<u8>, mut first: u64, end: u64, attempts: Attempts) {
     while first < end {
         let count = u32::try_from(end - first).unwrap_or(u32::MAX);
-        let mut run = [0; RUN_LEN];
+        let mut run = [0; ATTEMPT_RUN_BYTES];
         LE::write_u64(&mut run, first);
         LE::write_u32(&mut run[8..], count);
         LE::write_u16(&mut run[12..], attempts.returned);

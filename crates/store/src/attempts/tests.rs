@@ -97,6 +97,26 @@ fn the_newest_are_forgotten_at_the_bound_so_that_the_head_of_the_queue_comes_to_
 }
 
 #[test]
+fn what_dies_inside_of_a_run_makes_no_more_runs_than_are_kept() {
+    let mut counts = AttemptCounts::default();
+    let many = 2 * u64::try_from(ATTEMPT_RUNS_MAX).unwrap();
+    counts.give_back(0, 4 * many, Return::Failed);
+    let mut dead = RoaringTreemap::new();
+    for at in 0..many {
+        dead.insert(4 * at + 1);
+    }
+    let runs_said = counts.to_bytes(&dead).len() / ATTEMPT_RUN_BYTES;
+    for seq in &dead {
+        counts.forget(seq, seq + 1);
+    }
+    assert_eq!(
+        (counts.runs.len(), runs_said),
+        (ATTEMPT_RUNS_MAX, ATTEMPT_RUNS_MAX)
+    );
+    assert_eq!(counts.of(0).failed, 1);
+}
+
+#[test]
 fn a_range_carries_its_counts_and_its_length() {
     let range = Range {
         queue: QueueId::new(3),
