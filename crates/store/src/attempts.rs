@@ -102,7 +102,7 @@ pub(crate) struct AttemptCounts {
 pub(crate) const RANGE_MAX: u64 = 0xffff_ffff;
 
 /// Bytes of a run in a QUEUE record and in a checkpoint: first seq (8), how many (4), both counts (2 each).
-const ATTEMPT_RUN_BYTES: usize = 16;
+pub(crate) const ATTEMPT_RUN_BYTES: usize = 16;
 
 impl AttemptCounts {
     pub(crate) fn is_empty(&self) -> bool {
@@ -177,6 +177,11 @@ impl AttemptCounts {
             }
         }
         bytes
+    }
+
+    /// About as many bytes as [`AttemptCounts::to_bytes`] writes.
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.runs.len() * ATTEMPT_RUN_BYTES
     }
 
     fn change(&mut self, first: u64, end: u64, change: impl Fn(Attempts) -> Attempts) {

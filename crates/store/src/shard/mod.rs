@@ -24,6 +24,7 @@ mod prewrite;
 mod priorities;
 mod recycle;
 mod reserve;
+mod restate;
 mod retention;
 mod settle;
 mod spill;
@@ -33,7 +34,7 @@ use crate::builder::{self, BlockBuilder, SealedBlock};
 use crate::disk::{Disk, Now};
 use crate::error::{AppendError, PoisonCause};
 use crate::footer::Draft;
-use crate::format::record::{self, MessageParts, Persistence, QueueAction, QueueRecord};
+use crate::format::record::{self, MessageParts, Persistence, QUEUE_HEADER_LEN, QueueAction, QueueRecord};
 use crate::format::{byte_count, pad8};
 use crate::ids::{BlockNumber, Durable, Lsn, QueueId, SegmentNumber, Seq};
 use crate::index::page::{self, ENTRIES};
@@ -169,7 +170,7 @@ impl<D: Disk> Shard<D> {
     /// Creates a queue. It exists at once; it survives when the returned block is durable.
     ///
     /// # Errors
-    /// When the id is taken, the description too large, or the store poisoned.
+    /// When the id is taken, the description too large (a quarter of a segment, and 64 KiB, at most), or the store poisoned.
     pub fn create_queue(
         &mut self,
         id: QueueId,
@@ -177,14 +178,18 @@ impl<D: Disk> Shard<D> {
         meta: &[u8],
     ) -> Result<BlockNumber, AppendError> {
         self.check_alive()?;
-        if meta.len() > QUEUE_META_BYTES_MAX {
-            let (bytes, limit) = (byte_count(meta.len()), byte_count(QUEUE_META_BYTES_MAX));
+        // Each record of the queue's state brings it along, and has to have room for more.
+        let (bytes, limit) = (byte_count(meta.len()), self.tail.block_bytes_max() / 4);
+        let limit = limit.min(byte_count(QUEUE_META_BYTES_MAX));
+        if bytes > limit {
             return Err(AppendError::TooLarge { bytes, limit });
         }
         if self.state.queues.contains(id) || self.state.tombstones.contains(&id) {
             return Err(AppendError::QueueExists(id));
         }
-        let block = self.append_queue_record(&bare(QueueAction::Create, id, durability, meta));
+        let record = bare(QueueAction::Create, id, durability, meta);
+        self.tail.check_held(record.len())?;
+        let block = self.append_queue_record(&record);
         let mut queue = Queue::new(id, durability, meta);
         queue.created_in = block;
         self.state.queue_ids_used = self.state.queue_ids_used.max(id.get());
@@ -199,6 +204,7 @@ impl<D: Disk> Shard<D> {
     /// When there is no such queue, or the store is poisoned.
     pub fn delete_queue(&mut self, id: QueueId) -> Result<BlockNumber, AppendError> {
         self.check_alive()?;
+        self.tail.check_held(QUEUE_HEADER_LEN)?;
         let queue = self
             .state
             .queues

@@ -6,24 +6,20 @@
 //!   and nothing is kept in it.
 //! - The log waits for the removal of one segment at most, and its file is closed without the lock.
 //!
-//! Elsewhere: files that wait to be used again (`spare`), survivors moved elsewhere (`evacuation`).
+//! Elsewhere: the state that is said again (`restate`), files that wait to be used again (`spare`), survivors moved elsewhere
+//! (`evacuation`).
 
 use super::Shard;
-use crate::checkpoint;
 use crate::disk::{Disk, Now};
 use crate::engine::final_error;
 use crate::footer::footer_path;
-use crate::format::record::{QueueAction, QueueRecord};
-use crate::ids::{BlockNumber, Lsn, QueueId, SegmentNumber, Seq};
+use crate::ids::{BlockNumber, Lsn, QueueId, SegmentNumber};
 use crate::planted::{self, Planted};
 use crate::queue::QueueDurability;
 use crate::segments::{COLD_DIR, Footing, JOURNAL_DIR, Segment, SegmentFile, segment_path};
 use crate::spare::{self, Spare};
 use std::io;
 use std::sync::Arc;
-
-/// What repeating the state of a queue is taken to cost, for the question whether it is worth it.
-const STATE_BYTES_ASSUMED: u64 = 2048;
 
 /// Take segments out.
 pub(crate) struct Recycle {
@@ -33,6 +29,14 @@ pub(crate) struct Recycle {
     pub removed: Vec<SegmentNumber>,
     /// Those among them that have a footer.
     pub footed: Vec<SegmentNumber>,
+}
+
+/// A dead segment, and the queues that it says something of.
+struct Owing {
+    number: SegmentNumber,
+    bytes: u64,
+    last_block: BlockNumber,
+    control: Vec<QueueId>,
 }
 
 /// Segments that were taken out.
@@ -178,20 +182,27 @@ impl<D: Disk> Shard<D> {
             .iter()
             .next()
             .map(|segment| segment.file.number);
-        let dead: Vec<(SegmentNumber, BlockNumber, Vec<QueueId>)> = self
+        let owing: Vec<Owing> = self
             .state
             .segments
             .iter()
             .filter(|segment| unsettled(segment))
-            .map(|segment| {
-                (
-                    segment.file.number,
-                    segment.last_block,
-                    segment.control.iter().copied().collect(),
-                )
+            .map(|segment| Owing {
+                number: segment.file.number,
+                bytes: segment.file.file_bytes,
+                last_block: segment.last_block,
+                control: segment.control.iter().copied().collect(),
             })
             .collect();
-        for (number, last_block, control) in dead {
+        // What becomes free with the segments that are looked at, and was not used for what they owe.
+        let mut gain = 0;
+        for Owing {
+            number,
+            bytes,
+            last_block,
+            control,
+        } in owing
+        {
             let mut settled = self.durable().end();
             let mut owed = Vec::new();
             for id in control {
@@ -206,10 +217,12 @@ impl<D: Disk> Shard<D> {
                     None => owed.push(id),
                 }
             }
-            // Repeating costs room too: a segment that is mostly owed states would be paid for with the next one.
-            if crate::format::byte_count(owed.len()) * STATE_BYTES_ASSUMED > self.options.segment_bytes {
+            // Repeating costs room too: a segment that owes much waits until more of them are dead.
+            gain += bytes;
+            let Some(left) = self.after_stating(&owed, gain) else {
                 continue;
-            }
+            };
+            gain = left;
             for id in owed {
                 if !planted::is(Planted::RecycleAckBeforeMessage)
                     && let Some(block) = self.write_state_again(id)
@@ -221,55 +234,6 @@ impl<D: Disk> Shard<D> {
                 segment.settled = Some(settled);
             }
         }
-    }
-
-    pub(crate) fn write_state_again(&mut self, id: QueueId) -> Option<BlockNumber> {
-        if let Some(queue) = self.state.queues.get(id)
-            && queue.is_deleted
-        {
-            // Its state written behind its end could raise it from the dead.
-            let record = super::bare(QueueAction::Delete, id, queue.durability, b"");
-            return Some(self.append_queue_record(&record));
-        }
-        let Some(queue) = self.state.queues.get(id) else {
-            return self.state.tombstones.contains(&id).then(|| {
-                let record = super::bare(QueueAction::Delete, id, QueueDurability::Durable, b"");
-                self.append_queue_record(&record)
-            });
-        };
-        let dead = queue.dead_at_start();
-        let attempts = if planted::is(Planted::ForgetAttemptsInState) {
-            Vec::new()
-        } else {
-            queue.attempts.to_bytes(&dead)
-        };
-        let (acked, redelivered) = (
-            checkpoint::bytes_of(&dead),
-            checkpoint::bytes_of(&queue.redelivered),
-        );
-        let meta = queue.meta.clone();
-        let record = QueueRecord {
-            action: QueueAction::State,
-            transient: queue.durability == QueueDurability::Transient,
-            id,
-            next_seq: Seq::new(queue.visible_end),
-            floor: Seq::new(queue.floor),
-            delivery_mark: Seq::new(if queue.durability == QueueDurability::Transient {
-                0
-            } else {
-                queue.mark
-            }),
-            acked: &acked,
-            redelivered: &redelivered,
-            attempts: &attempts,
-            meta: &meta,
-        };
-        let block = self.append_queue_record(&record);
-        let through = self.durable().end();
-        if let Some(queue) = self.state.queues.get_mut(id) {
-            queue.stated = (block, through);
-        }
-        Some(block)
     }
 
     /// Returns their files. The last who has one that was removed makes the file system give its room back, which takes milliseconds.
