@@ -18,7 +18,7 @@ use crate::limits::{self, LAZY_COMMIT_MS, WAITING_BYTES_MAX};
 use crate::planted::{self, Planted};
 use crate::pool::BufferPool;
 use crate::segments::SegmentFile;
-use crate::shard::Past;
+use crate::shard::Wear;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -119,7 +119,7 @@ pub(crate) struct TailStart<D: Disk> {
 /// The segment that the log goes on to.
 struct NextSegment<D: Disk> {
     file: Arc<SegmentFile<D::File>>,
-    past: Past,
+    wear: Wear,
 }
 
 pub(crate) struct Tail<D: Disk> {
@@ -258,9 +258,9 @@ impl<D: Disk> Tail<D> {
         self.next.is_some() || self.is_next_lent
     }
 
-    /// What the segment was before that the log goes on to, if there is one at hand.
-    pub(crate) fn next_past(&self) -> Option<Past> {
-        self.next.as_ref().map(|next| next.past)
+    /// How much of the segment that the log goes on to was written before, if there is one at hand.
+    pub(crate) fn next_wear(&self) -> Option<Wear> {
+        self.next.as_ref().map(|next| next.wear)
     }
 
     /// Gives the segment away that the log goes on to, until [`Tail::set_next_segment`] brings it back.
@@ -285,10 +285,10 @@ impl<D: Disk> Tail<D> {
         self.waiting_bytes + self.building.disk_len()
     }
 
-    pub(crate) fn set_next_segment(&mut self, file: Arc<SegmentFile<D::File>>, past: Past) {
+    pub(crate) fn set_next_segment(&mut self, file: Arc<SegmentFile<D::File>>, wear: Wear) {
         self.is_next_lent = false;
         self.is_starved = false;
-        self.next = Some(NextSegment { file, past });
+        self.next = Some(NextSegment { file, wear });
     }
 
     /// The footer of the segment that was sealed last, if it is to have one.

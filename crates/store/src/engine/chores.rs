@@ -87,7 +87,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                     .time(disk.now(), || job.perform(disk))
                     .map(|file| Done::Prepared {
                         file,
-                        past: job.past(),
+                        wear: job.wear(),
                     }),
             ),
             Job::Prewrite(job) => {
@@ -95,7 +95,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 let file = job.file;
                 (
                     failed("writing a new segment once", JOURNAL_DIR, Need::Other),
-                    written.map(|past| Done::Prepared { file, past }),
+                    written.map(|wear| Done::Prepared { file, wear }),
                 )
             }
             Job::Footer(job) => (

@@ -4,7 +4,7 @@ use super::stepped::{come_to_rest, durable_queue, message_for};
 use super::*;
 use crate::disk::sim::SimDisk;
 use crate::options::Options;
-use crate::shard::{Done, Job, Past};
+use crate::shard::{Done, Job, Wear};
 use crate::{Persistence, QueueId};
 
 fn options() -> Options {
@@ -49,14 +49,14 @@ fn prewriting(engine: &Engine<SimDisk>, disk: &SimDisk) -> Job<SimDisk> {
 
 #[test]
 fn the_next_segment_is_written_once_when_the_log_is_on_its_way_to_it() {
-    for (prewrites, past) in [(true, Past::Written), (false, Past::New)] {
+    for (prewrites, wear) in [(true, Wear::Written), (false, Wear::New)] {
         let (disk, engine, queue) = open(Options {
             prewrite_segments: prewrites,
             ..options()
         });
         publish(&engine, queue, 1);
         come_to_rest(&engine, &disk);
-        assert_eq!(engine.lock().shard().tail.next_past(), Some(past));
+        assert_eq!(engine.lock().shard().tail.next_wear(), Some(wear));
         publish(&engine, queue, 20);
     }
 }
@@ -68,7 +68,7 @@ fn a_log_that_is_faster_than_the_disk_writes_zeros_is_not_slowed() {
     publish(&engine, queue, 20);
     while engine.step() {}
     assert!(engine.counters().rolls > 0);
-    assert_eq!(engine.lock().shard().tail.next_past(), Some(Past::New));
+    assert_eq!(engine.lock().shard().tail.next_wear(), Some(Wear::New));
 }
 
 #[test]
@@ -85,9 +85,9 @@ fn the_log_gets_the_segment_as_it_is_when_it_comes_near_its_end() {
     let Job::Prewrite(job) = prewriting(&engine, &disk) else {
         panic!("it is no other job")
     };
-    let past = job.perform(&mut is_wanted).unwrap();
-    assert_eq!((past, asked), (Past::Interrupted, 1));
-    let done = Done::Prepared { file: job.file, past };
+    let wear = job.perform(&mut is_wanted).unwrap();
+    assert_eq!((wear, asked), (Wear::Interrupted, 1));
+    let done = Done::Prepared { file: job.file, wear };
     engine.lock().shard().finish_job(done, disk.now());
     assert_eq!(engine.counters().rolls, 0);
     publish(&engine, queue, 20);

@@ -5,7 +5,7 @@
 //!
 //! Elsewhere: each job but the next segment and checkpoints, in modules of their own.
 
-use super::prewrite::{Past, Prewrite};
+use super::prewrite::{Prewrite, Wear};
 use super::recycle::{Recycle, Recycled};
 use super::reserve::{Grow, Need, Release, Reserve};
 use super::{Compact, EvacuationJob, FooterJob, Moved, Shard, Spill, Spilled, SurveyJob, Unspill};
@@ -112,7 +112,7 @@ pub(crate) struct Failed {
 pub(crate) enum Done<D: Disk> {
     Prepared {
         file: Arc<SegmentFile<D::File>>,
-        past: Past,
+        wear: Wear,
     },
     /// Of the segment that has a footer now, if one could be written.
     FooterTried(Option<SegmentNumber>),
@@ -153,12 +153,12 @@ impl<D: Disk> Default for Leftover<D> {
 }
 
 impl Prepare {
-    /// What the file was before.
-    pub(crate) const fn past(&self) -> Past {
+    /// How much of the file was written before.
+    pub(crate) const fn wear(&self) -> Wear {
         if self.spare.is_some() {
-            Past::Written
+            Wear::Written
         } else {
-            Past::New
+            Wear::New
         }
     }
 
@@ -299,9 +299,9 @@ impl<D: Disk> Shard<D> {
 
     fn take_result(&mut self, done: Done<D>, now: Now) -> Leftover<D> {
         match done {
-            Done::Prepared { file, past } => {
+            Done::Prepared { file, wear } => {
                 self.chores.next_segment = self.chores.next_segment.max(file.number.next());
-                self.tail.set_next_segment(file, past);
+                self.tail.set_next_segment(file, wear);
                 Leftover::default()
             }
             Done::FooterTried(segment) => {

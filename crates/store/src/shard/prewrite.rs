@@ -17,9 +17,9 @@ use crate::segments::SegmentFile;
 use std::io;
 use std::sync::Arc;
 
-/// What the file of a segment was before.
+/// How much of the file of a segment was written before it became one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Past {
+pub(crate) enum Wear {
     /// Nothing was ever written to it.
     New,
     /// It was to be prewritten, and something came in between.
@@ -36,17 +36,17 @@ pub(crate) struct Prewrite<D: Disk> {
 impl<D: Disk> Prewrite<D> {
     /// Writes until all is written, or `is_wanted` says that the log needs the segment. A disk that has no room for zeros may
     /// have room for the log; any other error is one of a file of the log.
-    pub(crate) fn perform(&self, mut is_wanted: impl FnMut() -> bool) -> io::Result<Past> {
+    pub(crate) fn perform(&self, mut is_wanted: impl FnMut() -> bool) -> io::Result<Wear> {
         match self.write(&mut is_wanted) {
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                 tracing::warn!(%error, segment = %self.file.number, "no room to write a new segment once");
-                Ok(Past::Interrupted)
+                Ok(Wear::Interrupted)
             }
             done => done,
         }
     }
 
-    fn write(&self, is_wanted: &mut dyn FnMut() -> bool) -> io::Result<Past> {
+    fn write(&self, is_wanted: &mut dyn FnMut() -> bool) -> io::Result<Wear> {
         let SegmentFile { file, file_bytes, .. } = &*self.file;
         let piece = PREWRITE_PIECE_BYTES;
         let zeros = AlignedBuf::zeroed(memory_offset(piece));
@@ -54,7 +54,7 @@ impl<D: Disk> Prewrite<D> {
         let mut at = SEGMENT_HEADER_BYTES;
         while at < *file_bytes {
             if is_wanted() {
-                return Ok(Past::Interrupted);
+                return Ok(Wear::Interrupted);
             }
             let len = (piece - at % piece).min(file_bytes - at);
             file.write_at(&zeros[..memory_offset(len)], at)?;
@@ -63,7 +63,7 @@ impl<D: Disk> Prewrite<D> {
                 file.sync()?;
             }
         }
-        Ok(Past::Written)
+        Ok(Wear::Written)
     }
 }
 
@@ -71,7 +71,7 @@ impl<D: Disk> Shard<D> {
     /// Whether the next segment should be written once now: the log is on its way, and comes to it late enough.
     pub(crate) fn prewrite_is_due(&self, now: Now) -> bool {
         if !self.options.prewrite_segments
-            || self.tail.next_past() != Some(Past::New)
+            || self.tail.next_wear() != Some(Wear::New)
             || self.chores.is_full
             || !self.tail.is_under_way()
         {
