@@ -218,14 +218,14 @@ fn start_epoch<D: Disk>(
     if let Some(segment) = state.segments.newest_mut() {
         segment.end = start.end;
     }
-    let unusable = directory.retire(disk, cut, number)?;
+    let retired = directory.retire(disk, cut, number)?;
     remove_unfinished(disk, &unfinished)?;
     footers::remove_strays(disk, directory, cut, &mut state);
     let nameless = settle_state(&mut state, clean, doubtful, report);
     if bytes == options.segment_bytes {
         spares.pop();
     }
-    spares.extend(unusable);
+    spares.extend(retired);
     let chores = Chores {
         store: identity.store,
         next_segment: number.next(),
