@@ -23,7 +23,8 @@ pub struct Options {
     /// Spare segments kept for recycling.
     pub spare_segments_max: usize,
     /// Whether new segments are written once with zeros before the log comes to them, where there is time for it: a synced write to a
-    /// file that was written before takes about two thirds of the time of one to a new file. Recycled segments need no such thing.
+    /// file that was written before takes about two thirds of the time of one to a new file. Recycled segments need no such thing, and a
+    /// file system that writes everything to a new place (btrfs, ZFS, bcachefs, F2FS) gets none.
     pub prewrite_segments: bool,
     /// Spare segments kept back for a full disk, so that acknowledgements and whatever makes room go on there. Made when the
     /// log first goes on to another segment.

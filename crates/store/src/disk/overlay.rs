@@ -235,6 +235,10 @@ impl<D: Disk> Disk for Overlay<D> {
     fn free_bytes(&self) -> io::Result<u64> {
         Ok(u64::MAX)
     }
+
+    fn rewrites_in_place(&self) -> bool {
+        true
+    }
 }
 
 impl<D: Disk> Inode<D> {

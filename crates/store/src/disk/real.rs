@@ -21,6 +21,9 @@ use super::{AlignedBuf, DIRECT_IO_ALIGNMENT, Disk, DiskFile, FileKind, LockError
 /// The file that says who owns a data directory.
 const LOCK_NAME: &str = "LOCK";
 
+/// What statfs(2) calls the file systems that write everything to a new place: bcachefs, btrfs, F2FS, ZFS.
+const COPY_ON_WRITE: [rustix::fs::FsWord; 4] = [0xca45_1a4e, 0x9123_683e, 0xf2f5_2010, 0x2fc1_2fc1];
+
 /// How journal writes reach the disk. Each mode is as safe as the others; they differ in speed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WriteMode {
@@ -315,6 +318,11 @@ impl Disk for RealDisk {
     fn free_bytes(&self) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(&self.shared.root)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn rewrites_in_place(&self) -> bool {
+        let stat = rustix::fs::statfs(&self.shared.root);
+        stat.is_ok_and(|stat| !COPY_ON_WRITE.contains(&stat.f_type))
     }
 }
 

@@ -58,6 +58,8 @@ pub trait Disk: Clone + Send + Sync + 'static {
     fn now(&self) -> Now;
     /// Bytes that can still be written.
     fn free_bytes(&self) -> io::Result<u64>;
+    /// Whether what is written again goes to where it lies: then a file that was written before takes synced writes faster.
+    fn rewrites_in_place(&self) -> bool;
 }
 
 /// An open file. Positioned calls only, so that threads can share it.

@@ -25,12 +25,9 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
     ///
     /// # Errors
     /// When another process holds the directory, it was written by another version, or the disk refuses.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "the options are the store's from then on"
-    )]
-    pub fn open(disk: D, options: Options, follower: F) -> Result<(Self, RecoveryReport), OpenError> {
+    pub fn open(disk: D, mut options: Options, follower: F) -> Result<(Self, RecoveryReport), OpenError> {
         options.check().map_err(OpenError::Options)?;
+        options.prewrite_segments &= disk.rewrites_in_place();
         let lock = disk.lock()?;
         let now = disk.now();
         let mut report = RecoveryReport::default();

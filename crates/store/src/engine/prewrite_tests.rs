@@ -62,6 +62,55 @@ fn the_next_segment_is_written_once_when_the_log_is_on_its_way_to_it() {
 }
 
 #[test]
+fn a_disk_that_writes_everything_to_a_new_place_gets_no_zeros() {
+    let disk = SimDisk::new(1);
+    disk.copy_on_write();
+    let (engine, _) = Engine::open(disk.clone(), options(), ()).unwrap();
+    let queue = durable_queue(&engine);
+    publish(&engine, queue, 1);
+    come_to_rest(&engine, &disk);
+    assert_eq!(engine.lock().shard().tail.next_wear(), Some(Wear::New));
+}
+
+#[test]
+fn a_file_that_was_only_kept_in_reserve_or_cut_off_early_counts_as_new() {
+    let options = Options {
+        checkpoint_ms: 10,
+        reserve_segments: 1,
+        spare_segments_max: 8,
+        ..options()
+    };
+    let (disk, engine, queue) = open(options.clone());
+    // Two segments full, and a third of which little is used.
+    publish(&engine, queue, 15);
+    let wears = |engine: &Engine<SimDisk>| {
+        let mut guard = engine.lock();
+        let spares = guard.shard().chores.spares.iter();
+        spares.map(|spare| spare.wear).collect::<Vec<_>>()
+    };
+    come_to_rest(&engine, &disk);
+    assert_eq!(wears(&engine), [Wear::New]);
+    let disk = disk.after_kill();
+    drop(engine);
+    let unwritten = Options {
+        prewrite_segments: false,
+        ..options
+    };
+    let (engine, _) = Engine::open(disk.clone(), unwritten, ()).unwrap();
+    assert!(wears(&engine).iter().all(|wear| *wear == Wear::New));
+    let purged = engine.lock().shard().purge(queue, disk.now());
+    engine.wait_durable(purged.unwrap().1).unwrap();
+    for _ in 0..3 {
+        publish(&engine, queue, 1);
+        come_to_rest(&engine, &disk);
+    }
+    assert_eq!(engine.counters().segments_recycled, 3);
+    let next = engine.lock().shard().tail.next_wear();
+    let written = wears(&engine).into_iter().chain(next);
+    assert_eq!(written.filter(|wear| *wear == Wear::Written).count(), 2);
+}
+
+#[test]
 fn a_log_that_is_faster_than_the_disk_writes_zeros_is_not_slowed() {
     let (_, engine, queue) = open(options());
     // All of it in the same millisecond.

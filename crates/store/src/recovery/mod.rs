@@ -35,7 +35,7 @@ use crate::pool::BufferPool;
 use crate::queue::QueueDurability;
 use crate::report::{LostEntries, Quarantined, RecoveredQueue, RecoveryReport};
 use crate::segments::{COLD_DIR, JOURNAL_DIR, Segment, SegmentFile, segment_path};
-use crate::shard::{Chores, Shard, write_header};
+use crate::shard::{Chores, Shard, SpareFile, write_header};
 use crate::state::{DamagedIndex, Gap, State};
 use crate::tail::{Tail, TailStart};
 pub(crate) use directory::{Directory, Found, identity};
@@ -229,7 +229,8 @@ fn start_epoch<D: Disk>(
     let chores = Chores {
         store: identity.store,
         next_segment: number.next(),
-        spares,
+        // How much of them was written no start knows.
+        spares: spares.into_iter().map(SpareFile::new).collect(),
         retained: retained.into(),
         checkpoint_lsn: Lsn::new(0),
         checkpoint_ms: now.mono_ms,

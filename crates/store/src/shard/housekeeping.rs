@@ -5,7 +5,7 @@
 //!
 //! Elsewhere: each job but the next segment and checkpoints, in modules of their own.
 
-use super::prewrite::{Prewrite, Wear};
+use super::prewrite::{Prewrite, SpareFile, Wear};
 use super::recycle::{Recycle, Recycled};
 use super::reserve::{Grow, Need, Release, Reserve};
 use super::{Compact, EvacuationJob, FooterJob, Moved, Shard, Spill, Spilled, SurveyJob, Unspill};
@@ -38,7 +38,7 @@ pub(crate) struct Retained {
 pub(crate) struct Chores {
     pub store: u128,
     pub next_segment: SegmentNumber,
-    pub spares: Vec<SegmentNumber>,
+    pub spares: Vec<SpareFile>,
     /// The newest two, older first.
     pub retained: VecDeque<Retained>,
     pub checkpoint_lsn: Lsn,
@@ -89,7 +89,7 @@ pub(crate) enum Job<D: Disk> {
 /// Make the segment that follows the current one.
 pub(crate) struct Prepare {
     pub header: SegmentHeader,
-    pub spare: Option<SegmentNumber>,
+    pub spare: Option<SpareFile>,
 }
 
 /// Write a checkpoint; its pages are frozen.
@@ -154,18 +154,14 @@ impl<D: Disk> Default for Leftover<D> {
 
 impl Prepare {
     /// How much of the file was written before.
-    pub(crate) const fn wear(&self) -> Wear {
-        if self.spare.is_some() {
-            Wear::Written
-        } else {
-            Wear::New
-        }
+    pub(crate) fn wear(&self) -> Wear {
+        self.spare.map_or(Wear::New, |spare| spare.wear)
     }
 
     /// Makes the segment's file and header durable.
     pub(crate) fn perform<D: Disk>(&self, disk: &D) -> io::Result<Arc<SegmentFile<D::File>>> {
         let path = segment_path(self.header.number);
-        let file = spare::open_as(disk, self.spare, &path)?;
+        let file = spare::open_as(disk, self.spare.map(|spare| spare.number), &path)?;
         if let Err(error) = file.allocate(self.header.bytes) {
             // What there is of it is in the way of others.
             let _ = disk.remove(&path);
@@ -357,7 +353,8 @@ impl<D: Disk> Shard<D> {
                 Leftover::default()
             }
             Done::Reserved(number) => {
-                self.chores.spares.push(number);
+                // Nothing was ever written to it.
+                self.chores.spares.push(SpareFile::new(number));
                 Leftover::default()
             }
             Done::Released => Leftover::default(),

@@ -56,7 +56,7 @@ pub(crate) use housekeeping::{
 };
 pub(crate) use lease::Source;
 pub use lease::{COLD, Lease, LeaseOutcome, Sources};
-pub(crate) use prewrite::Wear;
+pub(crate) use prewrite::{SpareFile, Wear};
 pub(crate) use reserve::Need;
 pub(crate) use retention::{Keeper, SurveyJob};
 pub(crate) use spill::{SPILL_DIR, Spill, Spilled, Unspill, empty_spill};

@@ -12,20 +12,49 @@
 use super::Shard;
 use crate::disk::{AlignedBuf, Disk, DiskFile, Now};
 use crate::format::memory_offset;
+use crate::ids::SegmentNumber;
 use crate::limits::{PREWRITE_BYTES_PER_MS, PREWRITE_PIECE_BYTES, PREWRITE_SYNC_BYTES, SEGMENT_HEADER_BYTES};
-use crate::segments::SegmentFile;
+use crate::segments::{Segment, SegmentFile};
 use std::io;
 use std::sync::Arc;
 
 /// How much of the file of a segment was written before it became one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wear {
-    /// Nothing was ever written to it.
+    /// Nothing, or so little that it makes no difference, or nobody knows.
     New,
     /// It was to be prewritten, and something came in between.
     Interrupted,
-    /// All of it was written before.
+    /// All of it, or nearly.
     Written,
+}
+
+/// A file that was a segment, or was made to become one, and waits for that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SpareFile {
+    pub number: SegmentNumber,
+    pub wear: Wear,
+}
+
+impl SpareFile {
+    /// One of which nobody knows that it was written to.
+    pub(crate) const fn new(number: SegmentNumber) -> Self {
+        Self {
+            number,
+            wear: Wear::New,
+        }
+    }
+
+    /// One that was this segment: the log may have come to its end, or an epoch may have cut it off early.
+    pub(super) fn of<D: Disk>(segment: &Segment<D::File>) -> Self {
+        let file = &segment.file;
+        let is_written = file.offset(segment.end) >= file.file_bytes / 4 * 3;
+        let wear = if is_written { Wear::Written } else { Wear::New };
+        Self {
+            number: file.number,
+            wear,
+        }
+    }
 }
 
 /// Write the segment that the log goes on to, once.

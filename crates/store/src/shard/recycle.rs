@@ -10,6 +10,7 @@
 //! (`evacuation`).
 
 use super::Shard;
+use super::prewrite::SpareFile;
 use crate::disk::{Disk, Now};
 use crate::engine::final_error;
 use crate::footer::footer_path;
@@ -240,13 +241,15 @@ impl<D: Disk> Shard<D> {
     pub(super) fn forget_segments(&mut self, recycled: &Recycled) -> Vec<Arc<SegmentFile<D::File>>> {
         let mut closed = Vec::new();
         self.chores.recycling.clear();
-        self.chores.spares.extend(&recycled.spares);
         for number in recycled.spares.iter().chain(&recycled.removed) {
             self.chores.segments_recycled += 1;
             self.chores.cold_recycled += u64::from(number.is_cold());
             let Some(gone) = self.state.segments.remove(*number) else {
                 continue;
             };
+            if recycled.spares.contains(number) {
+                self.chores.spares.push(SpareFile::of::<D>(&gone));
+            }
             closed.push(gone.file);
             for id in gone.control {
                 if !self

@@ -108,7 +108,7 @@ impl<D: Disk> Shard<D> {
             return None;
         }
         self.chores.needs_room = false;
-        let number = self.chores.spares.pop()?;
+        let number = self.chores.spares.pop()?.number;
         Some(Release { number })
     }
 

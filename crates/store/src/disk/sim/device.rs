@@ -47,6 +47,7 @@ pub(super) struct State {
     locked: BTreeSet<Arc<str>>,
     now: Now,
     capacity: Option<u64>,
+    copies_on_write: bool,
 }
 
 /// What a call is about.
@@ -89,6 +90,7 @@ impl SimDisk {
                 mono_ms: 1,
             },
             capacity: None,
+            copies_on_write: false,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -137,6 +139,11 @@ impl SimDisk {
     /// How many bytes all files together may have.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state().capacity = bytes;
+    }
+
+    /// Lets the disk say that what is written again goes to another place.
+    pub fn copy_on_write(&self) {
+        self.state().copies_on_write = true;
     }
 
     /// How many bytes all files together have.
@@ -343,6 +350,7 @@ impl State {
             locked: BTreeSet::new(),
             now: self.now,
             capacity: self.capacity,
+            copies_on_write: self.copies_on_write,
         }
     }
 
@@ -615,6 +623,10 @@ impl Disk for SimDisk {
         Ok(state
             .capacity
             .map_or(u64::MAX / 2, |capacity| capacity.saturating_sub(state.used())))
+    }
+
+    fn rewrites_in_place(&self) -> bool {
+        !self.state().copies_on_write
     }
 }
 
