@@ -55,9 +55,14 @@ impl Held {
     }
 
     /// These entries are dead. How many of them were held.
-    pub(crate) fn remove_range(&mut self, first: u64, end: u64) -> u64 {
-        let sets = [&mut self.rejected, &mut self.expired, &mut self.dropped];
-        sets.into_iter().map(|set| set.remove_range(first..end)).sum()
+    pub(crate) fn remove_range(&mut self, first: u64, end: u64) -> HeldCount {
+        let expired = self.expired.remove_range(first..end);
+        let others = [&mut self.rejected, &mut self.dropped];
+        let others = others.into_iter().map(|set| set.remove_range(first..end));
+        HeldCount {
+            all: expired + others.sum::<u64>(),
+            expired,
+        }
     }
 
     /// Takes what is held out of `entries`.
@@ -67,7 +72,43 @@ impl Held {
         }
     }
 
-    pub(crate) fn len(&self) -> u64 {
-        self.rejected.len() + self.expired.len() + self.dropped.len()
+    pub(crate) fn count(&self) -> HeldCount {
+        HeldCount {
+            all: self.rejected.len() + self.expired.len() + self.dropped.len(),
+            expired: self.expired.len(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rejected.is_empty() && self.expired.is_empty() && self.dropped.is_empty()
+    }
+}
+
+/// How many entries are held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeldCount {
+    pub all: u64,
+    /// … of them, those that expired.
+    pub expired: u64,
+}
+
+impl HeldCount {
+    /// So many that came to the same end.
+    pub(crate) fn of(reason: AckReason, count: u64) -> Self {
+        let is_expired = reason == AckReason::Expired;
+        Self {
+            all: count,
+            expired: if is_expired { count } else { 0 },
+        }
+    }
+
+    pub(crate) const fn add(&mut self, more: Self) {
+        self.all += more.all;
+        self.expired += more.expired;
+    }
+
+    pub(crate) const fn subtract(&mut self, fewer: Self) {
+        self.all = self.all.saturating_sub(fewer.all);
+        self.expired = self.expired.saturating_sub(fewer.expired);
     }
 }

@@ -106,8 +106,10 @@ pub const FETCH_NOTES_MAX: usize = 4096;
 pub const EXPIRE_MESSAGES_MAX: u64 = 1024;
 /// Who sleeps until something expires looks at the wall clock this often, in milliseconds, for it may be set meanwhile.
 pub const EXPIRE_SLEEP_MS_MAX: u64 = 1_000;
-/// While so many messages are held as dead letters, `has_room` says no, and no more expire.
+/// While so many messages are held as dead letters, `has_room` says no.
 pub const HELD_MESSAGES_MAX: u64 = 4096;
+/// While so many of them are held because their time was over, no more expire but by a lease.
+pub const HELD_EXPIRED_MAX: u64 = 1024;
 /// Entries that a browse notes under one hold of the lock.
 pub const BROWSE_ENTRIES_MAX: u32 = 256;
 /// How often it is looked which segments are kept for what was acknowledged in them, in milliseconds.
@@ -128,4 +130,6 @@ const _: () = assert!(SEGMENT_HEADER_BYTES == ALIGNMENT && PAGE_BYTES == 4096);
 // An ordinary block must fit into an empty segment, or rolling could go on for ever.
 const _: () = assert!(SEGMENT_HEADER_BYTES + BLOCK_BYTES_SOFT < SEGMENT_BYTES);
 const _: () = assert!(BLOCK_BYTES_SOFT < WAITING_BYTES_MAX);
+// However many are due together, publishers do not wait for them.
+const _: () = assert!(HELD_EXPIRED_MAX <= HELD_MESSAGES_MAX / 2);
 const _: () = assert!(QUEUE_NAME_BYTES_MAX < QUEUE_META_BYTES_MAX);

@@ -10,11 +10,12 @@
 
 use super::lease::source_of;
 use super::{COLD, Lease, Shard, Sources};
+use crate::dead_letters::HeldCount;
 use crate::disk::{Disk, Now};
 use crate::error::AppendError;
 use crate::format::record::AckReason;
 use crate::ids::{BlockNumber, QueueId, Seq};
-use crate::limits::HELD_MESSAGES_MAX;
+use crate::limits::{HELD_EXPIRED_MAX, HELD_MESSAGES_MAX};
 use crate::queue::Queue;
 use crate::shard::ranges_of;
 use crate::state::{State, damaged_index};
@@ -49,7 +50,7 @@ pub(super) struct Holders {
     /// Whose turn it is, or that of the next one.
     next: QueueId,
     /// Entries that are held, in all of them.
-    count: u64,
+    count: HeldCount,
 }
 
 impl Holders {
@@ -62,19 +63,25 @@ impl Holders {
             .is_some_and(|held| held.insert(reason, first, count));
         if is_held {
             self.queues.insert(queue.id);
-            self.count += count;
+            self.count.add(HeldCount::of(reason, count));
         }
         is_held
     }
 
     /// So many entries are held no more.
-    pub(super) const fn release(&mut self, count: u64) {
-        self.count = self.count.saturating_sub(count);
+    pub(super) const fn release(&mut self, count: HeldCount) {
+        self.count.subtract(count);
     }
 
-    /// Whether so much is held that publishers, and what expires, have to wait.
+    /// Whether so much is held that publishers have to wait.
     pub(super) const fn are_full(&self) -> bool {
-        self.count >= HELD_MESSAGES_MAX
+        self.count.all >= HELD_MESSAGES_MAX
+    }
+
+    /// How many may expire before what is held of that has to be taken. What else is held neither stops them, nor is it stopped:
+    /// else many that are due together would keep publishers waiting, or publishers those.
+    pub(super) const fn room_to_expire(&self) -> u64 {
+        HELD_EXPIRED_MAX.saturating_sub(self.count.expired)
     }
 
     /// The queue whose turn it is.
@@ -106,7 +113,7 @@ impl<D: Disk> Shard<D> {
         let Some(mut held) = queue.held.take() else {
             return Ok(());
         };
-        self.holders.release(held.len());
+        self.holders.release(held.count());
         while let Some((reason, seq)) = held.first(u64::MAX) {
             self.acknowledge(id, Seq::new(seq), 1, reason, now)?;
             held.remove(reason, seq);
@@ -182,7 +189,7 @@ impl<D: Disk> Shard<D> {
             }
             let queue = self.state.queues.open(id);
             let held = queue.and_then(|queue| queue.held.as_ref());
-            if held.is_none_or(|held| held.len() == 0) {
+            if held.is_none_or(|held| held.is_empty()) {
                 self.holders.queues.remove(&id);
             }
         }
@@ -207,7 +214,7 @@ impl<D: Disk> Shard<D> {
         let entry = entry.inspect_err(|cause| self.poisoned = Some(cause.clone()));
         let entry = entry.map_err(AppendError::Poisoned)?;
         queue.held.iter_mut().for_each(|held| held.remove(reason, seq));
-        self.holders.release(1);
+        self.holders.release(HeldCount::of(reason, 1));
         let source = source_of(&self.ring, units, sources, entry.lsn);
         if source == COLD && entry.lsn.is_unlogged() {
             sources.pin_spilled(units, entry.lsn);
@@ -232,7 +239,9 @@ impl<D: Disk> Shard<D> {
     /// The entries of a queue that goes are held no more.
     pub(super) fn forget_held(&mut self, id: QueueId) {
         let held = self.state.queues.get_mut(id).and_then(|queue| queue.held.take());
-        self.holders.release(held.map_or(0, |held| held.len()));
+        if let Some(held) = held {
+            self.holders.release(held.count());
+        }
         self.holders.queues.remove(&id);
     }
 }

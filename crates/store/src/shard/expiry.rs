@@ -60,7 +60,7 @@ impl<D: Disk> Shard<D> {
 
     /// When a head expires, in terms of the monotonic clock, if the wall clock is not set before that.
     pub(crate) fn expiry_at_mono_ms(&self, now: Now) -> Option<u64> {
-        if self.holders.are_full() {
+        if self.holders.room_to_expire() == 0 {
             // Taking what is held ends with a block, and whoever completes that looks again.
             return None;
         }
@@ -82,6 +82,9 @@ impl<D: Disk> Shard<D> {
     /// Only heads expire, as in RabbitMQ: behind a message that lives longer, or for ever, an expired one stays until that
     /// is gone; it is never leased. Neither is a leased message touched: it expires when it comes back.
     ///
+    /// Of those that are held ([`Shard::set_dead_letters`]) only so many expire as leave room for other publishers; the next
+    /// ones do when some were taken.
+    ///
     /// # Errors
     /// When the store is poisoned.
     pub fn expire(&mut self, now: Now, max_messages: u64) -> Result<u64, AppendError> {
@@ -89,7 +92,8 @@ impl<D: Disk> Shard<D> {
         self.clock = now;
         let mut dropped = 0;
         while let Some((due_ms, id)) = self.due.first().copied() {
-            if due_ms > now.wall_ms || dropped >= max_messages || self.holders.are_full() {
+            let left = (max_messages - dropped).min(self.holders.room_to_expire());
+            if due_ms > now.wall_ms || left == 0 {
                 break;
             }
             if !self.state.queues.contains(id) {
@@ -97,7 +101,6 @@ impl<D: Disk> Shard<D> {
                 self.due.pop_first();
                 continue;
             }
-            let left = max_messages - dropped;
             let expired = self.expire_heads(id, left).map_err(|page| {
                 let cause = damaged_index(page);
                 self.poison(&cause);

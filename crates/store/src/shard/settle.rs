@@ -40,9 +40,9 @@ impl<D: Disk> Shard<D> {
         if start >= end {
             return Ok(self.durable().end());
         }
-        let held = known.held.as_mut();
-        self.holders
-            .release(held.map_or(0, |held| held.remove_range(start, end)));
+        if let Some(held) = &mut known.held {
+            self.holders.release(held.remove_range(start, end));
+        }
         let (first, count) = (Seq::new(start), end - start);
         if self.is_said_by_itself(queue, start..end)? {
             let applied = self.state.apply_ack(Range { queue, first, count });

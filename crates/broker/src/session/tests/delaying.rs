@@ -290,6 +290,27 @@ fn an_exchange_that_is_not_durable_puts_off_too_and_leaves_nothing() {
 }
 
 #[test]
+fn nobody_waits_for_many_that_are_due_together() {
+    const MANY: u32 = 4200;
+    let disk = SimDisk::new(11);
+    let broker = open(&disk);
+    let mut client = client(&broker);
+    let mut other = Client::new(&broker);
+    other.declare("other");
+    for _ in 0..MANY {
+        let _ = client.publish_with("later", "k", &delayed(100), &["x"]);
+    }
+    sync(&broker);
+    disk.advance(100);
+    while client.ready("q") < MANY {
+        for _ in 0..8 {
+            broker.step();
+        }
+        assert_eq!(other.publish("other", &["x"]), Flow::Continue);
+    }
+}
+
+#[test]
 fn how_an_exchange_chooses_later_is_checked_in_the_plugins_words() {
     let broker = broker();
     let mut client = Client::new(&broker);

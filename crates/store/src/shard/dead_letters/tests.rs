@@ -225,6 +225,48 @@ fn publishers_wait_while_many_are_held() {
     assert!(fixture.engine.lock().shard().has_room());
 }
 
+/// Publishes one that expires at once.
+fn publish_brief(fixture: &Fixture, queue: usize) {
+    let brief = NewMessage {
+        expires_ms: Some(fixture.disk.now().wall_ms),
+        ..message_for(&fixture.queues[queue..=queue], &[b"brief"])
+    };
+    publish_all(&fixture.engine, [brief]);
+}
+
+#[test]
+fn for_what_expires_together_no_publisher_waits() {
+    let fixture = Fixture::new();
+    let (id, now) = (fixture.queues[0], fixture.disk.now());
+    let unlimited = QueueLimits::default();
+    let set = fixture.engine.lock().shard().set_limits(id, unlimited, now);
+    set.unwrap();
+    let many = HELD_MESSAGES_MAX + 64;
+    for _ in 0..many {
+        publish_brief(&fixture, 0);
+    }
+    let mut moved = 0;
+    while moved < many {
+        while fixture.engine.step() {}
+        assert!(fixture.engine.lock().shard().has_room(), "{moved} of {many}");
+        moved += u64::try_from(fixture.take(64).len()).unwrap();
+        fixture.publish(1, &["another"]);
+    }
+}
+
+#[test]
+fn what_a_limit_drops_does_not_keep_others_from_expiring() {
+    let fixture = Fixture::new();
+    for _ in 0..=HELD_MESSAGES_MAX {
+        fixture.publish(0, &["x"]);
+    }
+    fixture.settle();
+    assert!(!fixture.engine.lock().shard().has_room());
+    publish_brief(&fixture, 1);
+    while fixture.engine.step() {}
+    assert_eq!(fixture.counts(1), (0, 1), "it is held");
+}
+
 #[test]
 fn a_queue_that_no_longer_hands_out_acknowledges_what_it_holds() {
     let fixture = Fixture::new();
