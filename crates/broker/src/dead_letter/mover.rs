@@ -1,7 +1,7 @@
 //! Moves what the store hands out: takes it, reads it without the lock, and publishes the copies in the block that ends the original.
 //!
 //! Invariants:
-//! - What cannot be read now stays leased, and is back at the next start; what is damaged is dropped and reported.
+//! - What cannot be read now is retained, and tried again; what is damaged is dropped and reported.
 //! - Whoever moves is woken once, and looks until there is nothing left or no room for more.
 //!
 //! Elsewhere: who calls [`Broker::move_dead_letters`] (the server's upkeep; in a simulation [`Broker::step`]).
@@ -95,6 +95,8 @@ impl<D: Disk> Mover<D> {
 struct Taken {
     handed: DeadLetter,
     fate: Fate,
+    /// It was retained, and somebody has said why.
+    is_tried_again: bool,
 }
 
 /// What is to become of it.
@@ -115,6 +117,14 @@ impl Fate {
         match self {
             Self::Dies { queue, .. } => &queue.vhost,
             Self::Comes(queue) => &queue.vhost,
+        }
+    }
+
+    /// Of what it died; that its time was over is all that can be said of what was put off.
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Dies { reason, .. } => *reason,
+            Self::Comes(_) => Reason::Expired,
         }
     }
 
@@ -158,11 +168,29 @@ impl fmt::Display for Fate {
     }
 }
 
-/// One that was read, or need not be.
+/// One that was looked at.
 struct Read {
     taken: Taken,
     vhost: Option<Arc<Vhost>>,
-    content: Option<(Letter, Vec<u8>)>,
+    content: Content,
+}
+
+enum Content {
+    /// There is none, or nobody needs it.
+    Nothing,
+    /// What was read.
+    Letter(Letter, Vec<u8>),
+    /// The disk did not give it now.
+    Unreadable,
+}
+
+impl Content {
+    fn letter(&self) -> Option<(&Letter, &[u8])> {
+        match self {
+            Self::Letter(letter, body) => Some((letter, body)),
+            Self::Nothing | Self::Unreadable => None,
+        }
+    }
 }
 
 impl<D: Disk> Broker<D> {
@@ -226,53 +254,66 @@ impl<D: Disk> Broker<D> {
         }
         let (queues, delays, retained) = (&state.queues, &state.delays, &state.retained);
         let taken = found.drain(..).filter_map(|handed| {
+            let retained = retained.reason(handed.queue, handed.lease.seq);
+            let is_tried_again = retained.is_some();
             if let Some(queue) = delays.get(&handed.queue) {
                 let fate = Fate::Comes(Arc::clone(queue));
-                return Some(Taken { handed, fate });
+                return Some(Taken {
+                    handed,
+                    fate,
+                    is_tried_again,
+                });
             }
             let queue = queues.get(&handed.queue)?;
             let is_over = queue.exhausted.contains(handed.lease.seq);
             let policy = queue.policy.as_ref();
             let fate = Fate::Dies {
                 queue: Arc::clone(&queue.spec),
-                reason: match (retained.reason(handed.queue, handed.lease.seq), handed.reason) {
+                reason: match (retained, handed.reason) {
                     (Some(reason), _) => reason,
                     (None, AckReason::Rejected) if is_over => Reason::DeliveryLimit,
                     (None, reason) => reason.into(),
                 },
                 to: policy.and_then(|policy| policy.dead_letters()).cloned(),
             };
-            Some(Taken { handed, fate })
+            Some(Taken {
+                handed,
+                fate,
+                is_tried_again,
+            })
         });
         taken.collect()
     }
 
-    /// What is to be settled; nothing when the message stays leased, or went with its queue.
+    /// What is to be settled; nothing when the message went with its queue.
     fn read(&self, reader: &mut Reader<D>, sources: &Sources, taken: Taken) -> Option<Read> {
         if taken.fate.is_end() {
             return Some(Read {
                 taken,
                 vhost: None,
-                content: None,
+                content: Content::Nothing,
             });
         }
         let (queue, seq) = (&taken.fate, taken.handed.lease.seq);
         let content = match reader.message(taken.handed.queue, &taken.handed.lease, sources) {
             Ok(message) => {
-                let letter = Letter::stored(message.properties);
-                if letter.is_none() {
+                if let Some(letter) = Letter::stored(message.properties) {
+                    Content::Letter(letter, message.body.to_vec())
+                } else {
                     tracing::error!(%queue, %seq, "a dead letter has no address, and is dropped");
+                    Content::Nothing
                 }
-                letter.map(|letter| (letter, message.body.to_vec()))
             }
             Err(ReadError::Gone) => return None,
             Err(error @ ReadError::Damaged { .. }) => {
                 tracing::error!(%queue, %seq, %error, "a message is lost");
-                None
+                Content::Nothing
             }
             Err(error) => {
-                tracing::error!(%queue, %seq, %error, "a dead letter cannot be read now");
-                return None;
+                if !taken.is_tried_again {
+                    tracing::error!(%queue, %seq, %error, "a message cannot be moved on: it is tried again until it can be read");
+                }
+                Content::Unreadable
             }
         };
         Some(Read {
@@ -300,7 +341,7 @@ impl<D: Disk> Broker<D> {
 
 impl Read {
     fn len(&self) -> usize {
-        let content = self.content.as_ref();
+        let content = self.content.letter();
         content.map_or(0, |(letter, body)| letter.properties().len() + body.len())
     }
 }
@@ -319,9 +360,13 @@ impl BrokerState {
             // It went with its queue.
             return;
         }
-        let body = read.content.as_ref().map(|(_, body)| [body.as_slice()]);
+        if matches!(read.content, Content::Unreadable) {
+            self.retained.keep(id, seq, taken.fate.reason());
+            return;
+        }
+        let body = read.content.letter().map(|(_, body)| [body]);
         let body = body.as_ref().map(|body| &body[..]).unwrap_or_default();
-        let letter = read.content.as_ref().map(|(letter, _)| letter);
+        let letter = read.content.letter().map(|(letter, _)| letter);
         let way = letter.and_then(|letter| taken.fate.way(letter, now));
         let plan = match (way, topology) {
             (Some(way), Some(topology)) => self.plan(shard, topology, way, body, now),
@@ -331,7 +376,7 @@ impl BrokerState {
         if let Fate::Dies { reason, .. } = taken.fate
             && keeps.is_some_and(QueuePolicy::keeps_letters)
             && !plan.reaches_all
-            && read.content.is_some()
+            && letter.is_some()
         {
             self.retained.keep(id, seq, reason);
             return;

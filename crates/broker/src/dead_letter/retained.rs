@@ -1,4 +1,5 @@
-//! Letters of queues with the strategy at-least-once that reached nobody: they are tried again every so often.
+//! Letters that the disk did not give, and those of queues with the strategy at-least-once that reached nobody: they are tried again
+//! every so often.
 //!
 //! Invariants:
 //! - What is retained stays leased in its queue: it is not lost, and a restart brings it back.
@@ -28,7 +29,7 @@ impl Retained {
         if self.reasons.len() < RETAINED_MAX || self.reasons.contains_key(&(queue, seq)) {
             self.reasons.insert((queue, seq), reason);
         } else {
-            tracing::warn!(%queue, %seq, "too many dead letters reach nobody: this one is tried again after a restart");
+            tracing::warn!(%queue, %seq, "too many dead letters cannot be moved: this one is tried again after a restart");
         }
     }
 
@@ -74,10 +75,11 @@ impl BrokerState {
         let turn = self.retained.turn();
         for &(queue, seq) in &turn {
             // Without its queue it is gone, and where nobody wants dead letters any more this is its end.
-            let is_handed_out = self.queues.get(&queue).is_some_and(|queue| {
+            let wants_them = self.queues.get(&queue).is_some_and(|queue| {
                 let policy = queue.policy.as_ref();
                 policy.is_some_and(|policy| policy.dead_letters().is_some())
             });
+            let is_handed_out = wants_them || self.delays.contains_key(&queue);
             if !is_handed_out {
                 self.retained.remove(queue, seq);
             }

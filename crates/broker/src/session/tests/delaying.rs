@@ -2,7 +2,8 @@
 
 use super::dying::{bodies, deaths, declare_dying, find, reject, to};
 use super::*;
-use logpond_store::disk::sim::Rng;
+use logpond_store::disk::Disk as _;
+use logpond_store::disk::sim::{FaultPlan, Rng};
 
 /// Persistent, with a delay of so many milliseconds.
 fn delayed(ms: i32) -> Vec<u8> {
@@ -308,6 +309,39 @@ fn nobody_waits_for_many_that_are_due_together() {
         }
         assert_eq!(other.publish("other", &["x"]), Flow::Continue);
     }
+}
+
+#[test]
+fn what_the_disk_does_not_give_when_it_is_due_comes_when_it_does() {
+    let disk = SimDisk::new(12);
+    let broker = open(&disk);
+    let mut client = client(&broker);
+    put_off(&mut client, 100, "x");
+    declare_dying(&mut client, "work", &[("x-message-ttl", Value::I32(100))]).unwrap();
+    client.declare("dead");
+    let _ = client.publish("work", &["y"]);
+    client.poll();
+    let disk = disk.after_kill();
+    drop((client, broker));
+    let broker = open(&disk);
+    let mut client = Client::new(&broker);
+    disk.advance(100);
+    let due = broker.store.lock().shard().expire(disk.now(), 9);
+    assert_eq!(due.unwrap(), 2);
+    disk.set_faults(FaultPlan {
+        read_error: 1 << 16,
+        ..FaultPlan::default()
+    });
+    for _ in 0..3 {
+        assert!(broker.move_dead_letters(disk.now()));
+        broker.tick(disk.now());
+    }
+    disk.set_faults(FaultPlan::default());
+    assert_eq!(bodies(&mut client, "q"), ["x"]);
+    let found = find(&mut client, "dead").unwrap();
+    assert_eq!(deaths(&found), [("work".into(), "expired".into(), 1)]);
+    broker.tick(disk.now());
+    assert_eq!(after(&disk, &mut client, 100), [""; 0], "once");
 }
 
 #[test]
