@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use logpond_routing::{ExchangeKind, ExchangeSpec, Name};
+use logpond_routing::{ExchangeKind, ExchangeSpec, Name, Routes};
 use logpond_store::catalog::Changes;
 use logpond_store::disk::Disk;
 
@@ -75,10 +75,14 @@ impl<D: Disk> Broker<D> {
         let alternate = policy.text(&spec.arguments, ALTERNATE_EXCHANGE, ALTERNATE_EXCHANGE);
         let alternate = alternate.map(Name::from);
         let spec = ExchangeSpec { alternate, ..spec };
-        vhost
-            .change(|routes| routes.declare_exchange(Name::from(name.as_ref()), spec))
-            .map_err(storage_failed)?;
-        delay.map_or(Ok(()), |delay| self.create_delay_queue(vhost, delay))
+        let declare = |routes: &mut Routes| {
+            let declared = routes.declare_exchange(Name::from(name.as_ref()), spec);
+            declared.map_err(storage_failed)
+        };
+        match delay {
+            Some(delay) => self.create_delaying(vhost, delay, declare),
+            None => vhost.change(declare),
+        }
     }
 
     /// Deletes an exchange; a missing one is no error.

@@ -2,13 +2,12 @@
 //!
 //! Invariants:
 //! - The catalog names a queue before the journal has it, and forgets it after, as with all queues.
-//! - An exchange puts messages off only once its queue hands out what is due.
+//! - An exchange has its queue, which hands out what is due, before anybody can publish to it, and loses it after.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
-use logpond_routing::Name;
+use logpond_routing::{Name, Routes};
 use logpond_store::disk::{Disk, Now};
 use logpond_store::{AppendError, BlockNumber, DeadLetters, QueueDurability, QueueId, Shard};
 use serde::{Deserialize, Serialize};
@@ -58,8 +57,14 @@ impl DelayQueue {
 }
 
 impl<D: Disk> Broker<D> {
-    /// Makes the queue of an exchange that was declared just now. Hold the administration lock.
-    pub(crate) fn create_delay_queue(&self, vhost: &Vhost, queue: DelayQueue) -> Answer<()> {
+    /// Makes the queue of an exchange and then, with `declare`, the exchange, which so is never seen without it. Hold the
+    /// administration lock.
+    pub(crate) fn create_delaying(
+        &self,
+        vhost: &Vhost,
+        queue: DelayQueue,
+        declare: impl FnOnce(&mut Routes) -> Answer<()>,
+    ) -> Answer<()> {
         let durability = match queue.durable {
             true => QueueDurability::Durable,
             false => QueueDurability::Transient,
@@ -72,7 +77,11 @@ impl<D: Disk> Broker<D> {
         queue.arrange(shard, now).map_err(storage_failed)?;
         let (id, exchange, durable) = (queue.id, queue.exchange.clone(), queue.durable);
         state.delays.insert(id, Arc::new(queue));
-        let Ok(_) = vhost.change(|routes| Ok::<_, Infallible>(routes.set_waiting(&exchange, queue_ref(id))));
+        vhost.change(|routes| {
+            declare(routes)?;
+            routes.set_waiting(&exchange, queue_ref(id));
+            Answer::Ok(())
+        })?;
         self.release(guard, 1, now);
         if durable {
             self.wait_durable(block)?;

@@ -345,6 +345,24 @@ fn what_the_disk_does_not_give_when_it_is_due_comes_when_it_does() {
 }
 
 #[test]
+fn an_exchange_that_could_not_put_off_is_not_there() {
+    let disk = SimDisk::new(13);
+    let broker = open(&disk);
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    disk.set_faults(FaultPlan {
+        write_error: 1 << 16,
+        ..FaultPlan::default()
+    });
+    let _ = client.publish("q", &["x"]);
+    sync(&broker);
+    disk.set_faults(FaultPlan::default());
+    declare_delaying(&mut client, "later", "direct", true).unwrap_err();
+    let vhost = broker.vhost("/").unwrap();
+    assert!(vhost.topology().exchange(b"later").is_none());
+}
+
+#[test]
 fn how_an_exchange_chooses_later_is_checked_in_the_plugins_words() {
     let broker = broker();
     let mut client = Client::new(&broker);
