@@ -10,7 +10,7 @@ pub const OUTBOX_BLOCKS_MAX: usize = 16;
 pub const REPLIES_MAX: usize = 65_536;
 /// Bytes of the direct replies that wait for one session (one larger reply is still taken).
 pub const REPLIES_BYTES_MAX: usize = 32 << 20;
-/// Messages of a quorum queue that failed too often and whose dead letters are on their way.
+/// Runs of messages of a quorum queue that failed too often and whose dead letters are on their way.
 pub const EXHAUSTED_MAX: usize = 65_536;
 /// Messages of one channel that were not acknowledged in time: with more it is closed.
 pub const LAPSED_MAX: u64 = 65_536;

@@ -180,7 +180,7 @@ impl<'a, D: Disk> Locked<'a, D> {
         };
         let policy = queue.policy.as_ref();
         if policy.is_some_and(|policy| policy.dead_letters().is_some()) {
-            (0..count).for_each(|at| queue.exhausted.insert(seqs.start.plus(at)));
+            queue.exhausted.insert(seqs);
         }
     }
 
