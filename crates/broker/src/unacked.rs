@@ -61,6 +61,25 @@ impl Run {
         continues
     }
 
+    /// Takes `next` in, if it continues this run in every regard.
+    pub(crate) fn extend(&mut self, next: &Self) -> bool {
+        let continues = self.continues(next);
+        if continues {
+            self.count += next.count;
+        }
+        continues
+    }
+
+    /// Hands itself out and is lapsed from then on, if it is due. Whether it was.
+    pub(crate) fn lapse(&mut self, now: Now, taken: &mut impl FnMut(Self)) -> bool {
+        let is_due = self.deadline.is_due(now);
+        if is_due {
+            taken(*self);
+            self.deadline = Deadline::LAPSED;
+        }
+        is_due
+    }
+
     /// Cuts the first `count` off.
     fn split_front(&mut self, count: u64) -> Self {
         assert!(count <= self.count, "a run cannot give more than it has");
@@ -88,8 +107,7 @@ impl Unacked {
         assert!(next.count > 0, "a run is never empty");
         if let Some(tail) = &mut self.tail {
             assert!(next.first_tag > tail.last_tag(), "delivery tags ascend");
-            if tail.continues(&next) {
-                tail.count += next.count;
+            if tail.extend(&next) {
                 return;
             }
             self.runs.insert(tail.last_tag(), *tail);
@@ -187,13 +205,16 @@ impl Unacked {
     /// Hands out what is due and keeps its tags, as lapsed. Returns how many messages ever lapsed here.
     pub(crate) fn lapse(&mut self, now: Now, mut taken: impl FnMut(Run)) -> u64 {
         for run in self.runs.values_mut().chain(&mut self.tail) {
-            if run.deadline.is_due(now) {
-                taken(*run);
-                run.deadline = Deadline::LAPSED;
+            if run.lapse(now, &mut taken) {
                 self.lapsed += run.count;
             }
         }
         self.lapsed
+    }
+
+    /// So many lapsed while they were taken out, and may be put back.
+    pub(crate) const fn count_lapsed(&mut self, count: u64) {
+        self.lapsed += count;
     }
 
     /// The first deadline that is still to come.

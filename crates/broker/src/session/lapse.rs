@@ -5,7 +5,8 @@
 //! was there to be cancelled (`basic.get`), the channel is closed.
 //!
 //! Invariants:
-//! - A tag that has lapsed stays known to its channel, so that a late acknowledgement is no error. It settles nothing.
+//! - A tag that has lapsed stays known to its channel, so that a late acknowledgement is no error. It settles nothing. One in a
+//!   transaction acknowledges with the commit, not before.
 //! - A channel remembers at most `LAPSED_MAX` of them: with more it is closed.
 //! - `lapse_ms` is never later than the first deadline of any outstanding delivery, so no delivery needs a timer.
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use logpond_store::disk::{Disk, Now};
 
+use super::channel::{Channel, Mode};
 use super::locked::{Locked, Outcome};
 use super::{Core, Life, Session};
 use crate::command::ChannelId;
@@ -32,10 +34,24 @@ pub(super) fn expect_acknowledgement(lapse_ms: &mut Option<u64>, deadline: Deadl
     }
 }
 
+impl Channel {
+    fn first_deadline_ms(&self) -> Option<u64> {
+        let collected_ms = match &self.mode {
+            Mode::Transactional(transaction) => transaction.first_deadline_ms(),
+            Mode::Plain | Mode::Confirm(_) => None,
+        };
+        self.unacked
+            .first_deadline_ms()
+            .into_iter()
+            .chain(collected_ms)
+            .min()
+    }
+}
+
 impl Core {
     fn first_deadline_ms(&self) -> Option<u64> {
         let ids = self.channels.ids().into_iter();
-        let first = |id| self.channels.get(id)?.unacked.first_deadline_ms();
+        let first = |id| self.channels.get(id)?.first_deadline_ms();
         ids.filter_map(first).min()
     }
 }
@@ -90,6 +106,12 @@ impl<D: Disk> Locked<'_, D> {
             return Ok(());
         };
         let mut overdue = Vec::new();
+        if let Mode::Transactional(transaction) = &mut channel.mode {
+            transaction.lapse(now, |run| overdue.push(run));
+            channel
+                .unacked
+                .count_lapsed(overdue.iter().map(|run| run.count).sum());
+        }
         let lapsed = channel.unacked.lapse(now, |run| overdue.push(run));
         // A queue that was deleted has nobody waiting for its messages.
         overdue.retain(|run| self.state().queues.contains_key(&run.queue));

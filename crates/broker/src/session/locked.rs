@@ -210,7 +210,7 @@ impl<'a, D: Disk> Locked<'a, D> {
             self.end_reply_consumer(reply_to);
         }
         if let Mode::Transactional(transaction) = channel.mode {
-            let settled = transaction.settled.iter();
+            let settled = transaction.settled.iter().filter(|(run, _)| !run.has_lapsed());
             settled.for_each(|(run, _)| self.requeue(*run, Outcome::Failed));
         }
         self.core.unconfirmed.retain(|&other| other != id);

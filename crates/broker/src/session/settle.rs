@@ -29,7 +29,7 @@ impl<D: Disk> Locked<'_, D> {
                 return Ok(());
             }
             match &mut channel.mode {
-                Mode::Transactional(transaction) => transaction.settled.push((run, outcome)),
+                Mode::Transactional(transaction) => return transaction.settle(run, outcome),
                 _ => self.settle(run, outcome),
             }
             return Ok(());
@@ -43,15 +43,18 @@ impl<D: Disk> Locked<'_, D> {
             }
             _ => channel.unacked.take_up_to(tag, |run| runs.push(run)),
         };
+        let mut collected = Ok(());
         match &mut channel.mode {
             Mode::Transactional(transaction) => {
-                transaction
-                    .settled
-                    .extend(runs.drain(..).map(|run| (run, outcome)));
+                for run in runs.drain(..) {
+                    // Whatever comes of it, the transaction has all of them: they go back with the channel.
+                    collected = collected.and(transaction.settle(run, outcome));
+                }
             }
             _ => runs.drain(..).for_each(|run| self.settle(run, outcome)),
         }
         self.core.runs = runs;
+        collected?;
         if known { Ok(()) } else { Err(unknown_tag(tag)) }
     }
 

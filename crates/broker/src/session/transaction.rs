@@ -3,6 +3,7 @@
 //! Invariants:
 //! - Everything of one commit lands in one block: after a crash all of it is there, or nothing.
 //! - A rollback puts the acknowledgements back and forgets the publishes.
+//! - What is not committed is not acknowledged: deliveries lapse here as elsewhere, and what has lapsed is no part of a commit.
 
 use logpond_store::disk::{Disk, Now};
 use logpond_store::{AckReason, BlockNumber, QueueId};
@@ -87,6 +88,36 @@ impl Transaction {
         self.publishes.push(publish);
         Ok(())
     }
+
+    /// Collects what was settled.
+    pub(super) fn settle(&mut self, run: Run, outcome: Outcome) -> Answer<()> {
+        if let Some((last, same)) = self.settled.last_mut()
+            && *same == outcome
+            && last.extend(&run)
+        {
+            return Ok(());
+        }
+        self.settled.push((run, outcome));
+        if self.settled.len() > TRANSACTION_COMMANDS_MAX {
+            return Err(precondition_failed(format_args!(
+                "a transaction takes at most {TRANSACTION_COMMANDS_MAX} acknowledgements that do not follow one another"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Hands out what is due, and keeps its tags.
+    pub(super) fn lapse(&mut self, now: Now, mut taken: impl FnMut(Run)) {
+        for (run, _) in &mut self.settled {
+            run.lapse(now, &mut taken);
+        }
+    }
+
+    /// The first deadline that is still to come.
+    pub(super) fn first_deadline_ms(&self) -> Option<u64> {
+        let runs = self.settled.iter();
+        runs.filter_map(|(run, _)| run.deadline.at_ms()).min()
+    }
 }
 
 impl<D: Disk> Session<D> {
@@ -150,7 +181,9 @@ impl<D: Disk> Session<D> {
         now: Now,
         returned: &mut impl FnMut(&Returned<'_>),
     ) -> Answer<()> {
-        let transaction = self.take_transaction(channel)?;
+        let mut transaction = self.take_transaction(channel)?;
+        // Too late: others may have it.
+        transaction.settled.retain(|(run, _)| !run.has_lapsed());
         let mut locked = Locked::new(&self.broker, &mut self.core, now);
         let published = locked.commit(&transaction, now);
         let appended = transaction.publishes.len() + transaction.settled.len();

@@ -230,20 +230,64 @@ fn a_channel_on_which_too_much_lapsed_is_closed() {
     timed_out(&mut client, 1);
 }
 
-#[test]
-fn a_rollback_brings_deliveries_back_with_their_deadline() {
-    let broker = broker();
-    let mut client = Client::new(&broker);
+/// A client whose transaction acknowledges "a" of the queue "q", which gives it a second.
+fn acknowledging(broker: &Arc<Broker<SimDisk>>) -> Client {
+    let mut client = Client::new(broker);
     quorum(&mut client, "q", 1000);
     let _ = client.publish("q", &["a"]);
     client.session.tx_select(ONE, NOW).unwrap();
     client.consume("q", "slow", false).unwrap();
     assert_eq!(client.bodies(), ["a"]);
     client.ack(1, Extent::One);
+    client
+}
+
+#[test]
+fn an_acknowledgement_that_is_not_committed_in_time_comes_too_late() {
+    let broker = broker();
+    let mut client = acknowledging(&broker);
     lapse(&mut client, 1016);
-    assert_eq!((client.ready("q"), client.session.lapse_ms()), (0, None));
+    assert_eq!(client.seen.cancelled, ["slow"]);
+    assert_eq!((client.ready("q"), client.session.lapse_ms()), (1, None));
+    let mut other = Client::new(&broker);
+    assert_eq!(other.get("q", false).unwrap().body, "a");
+    client.session.tx_commit(ONE, later(1016), &mut |_| {}).unwrap();
+    assert_eq!(other.ready("q"), 0, "another one holds it");
+    other.session.close_channel(ONE, NOW);
+    other.reopen();
+    assert_eq!(other.ready("q"), 1);
+}
+
+#[test]
+fn what_a_transaction_is_told_too_late_goes_back_once_when_its_channel_ends() {
+    let broker = broker();
+    let mut client = acknowledging(&broker);
+    lapse(&mut client, 1016);
+    let mut other = Client::new(&broker);
+    assert_eq!(other.get("q", false).unwrap().body, "a");
+    client.session.close_channel(ONE, NOW);
+    client.poll();
+    assert_eq!(other.ready("q"), 0, "another one holds it");
+}
+
+#[test]
+fn after_a_rollback_a_tag_that_has_lapsed_is_still_known() {
+    let broker = broker();
+    let mut client = acknowledging(&broker);
+    lapse(&mut client, 1016);
     client.session.tx_rollback(ONE, later(1016)).unwrap();
-    assert!(client.session.lapse_ms().is_some(), "it is overdue");
+    assert_eq!(client.session.lapse_ms(), None);
+    client.ack(1, Extent::One);
+    client.session.tx_commit(ONE, later(1016), &mut |_| {}).unwrap();
+    assert_eq!((client.ready("q"), client.failed.len()), (1, 0));
+}
+
+#[test]
+fn a_rollback_brings_deliveries_back_with_their_deadline() {
+    let broker = broker();
+    let mut client = acknowledging(&broker);
+    client.session.tx_rollback(ONE, later(500)).unwrap();
+    assert!(client.session.lapse_ms().is_some());
     lapse(&mut client, 1016);
     assert_eq!(
         (client.ready("q"), &*client.seen.cancelled),

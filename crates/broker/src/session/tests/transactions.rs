@@ -1,6 +1,7 @@
 //! Transactions: all or nothing, and never before commit.
 
 use super::*;
+use crate::session::channel::Mode;
 use logpond_store::disk::sim::Rng;
 
 fn transactional(broker: &Arc<Broker<SimDisk>>) -> Client {
@@ -150,4 +151,30 @@ fn what_a_commit_that_fails_would_have_acknowledged_goes_back() {
     client.reopen();
     assert_eq!(client.ready("q"), 2, "both are there for the next");
     assert_eq!(client.get("q", true).unwrap().body, "1");
+}
+
+#[test]
+fn acknowledgements_that_follow_one_another_are_collected_as_one() {
+    let broker = broker();
+    let mut client = transactional(&broker);
+    let _ = client.publish("q", &["1", "2", "3", "4", "5"]);
+    commit(&mut client);
+    client.consume("q", "t", false).unwrap();
+    assert_eq!(client.bodies().len(), 5);
+    for tag in [1, 2, 4] {
+        client.ack(tag, Extent::One);
+    }
+    client.nack(5, Extent::One, GiveBack::Requeue);
+    let channel = client.session.core.channels.get(ONE).unwrap();
+    let Mode::Transactional(transaction) = &channel.mode else {
+        panic!("tx.select came first")
+    };
+    let runs: Vec<_> = transaction.settled.iter().map(|(run, _)| run.count).collect();
+    assert_eq!(runs, [2, 1, 1]);
+    client.session.tx_rollback(ONE, NOW).unwrap();
+    client.ack(5, Extent::UpTo);
+    commit(&mut client);
+    client.session.close_channel(ONE, NOW);
+    client.reopen();
+    assert_eq!(client.ready("q"), 0);
 }
