@@ -4,6 +4,7 @@
 //! - A suite comes from a package registry at a pinned version, and nothing of what it tests with is changed. What is made for it
 //!   and what it leaves behind lies in its own folder.
 //! - Each suite has a fresh broker: a process and an empty data directory.
+//! - A suite of which fewer tests ran than are known has failed.
 //! - A test is passed over only when the list in `tests/conformance/skipped.toml` names it; one that passes over itself and is not in the
 //!   list has failed.
 //!
@@ -52,6 +53,9 @@ pub fn run(work: &Path, only: &[String]) -> anyhow::Result<Summary> {
         .canonicalize()?;
     let skips = Skips::read(&sources.join("skipped.toml"))?;
     let names = SUITES.map(Suite::name);
+    for name in names {
+        skips.tests_min(name)?;
+    }
     for name in only.iter().map(String::as_str).chain(skips.suites()) {
         anyhow::ensure!(
             names.contains(&name),
@@ -98,9 +102,14 @@ fn one(
         launch = launch.set(setting);
     }
     let broker = launch.start_and_wait()?;
-    let skipped = skips.of(suite.name());
+    let mut skipped = skips.of(suite.name());
+    if !skipped.is_empty() {
+        let tests = suite.tests(place).context("its tests cannot be listed")?;
+        skipped = skips::existing(skipped, &tests, verdicts);
+    }
     suite.run(place, &broker, &skipped, verdicts)?;
     verdicts.pass_over(&skipped);
+    verdicts.expect_at_least(skips.tests_min(suite.name())?);
     broker.stop()
 }
 

@@ -8,6 +8,7 @@ use super::verdicts::Verdicts;
 use super::{fresh, watched};
 use crate::broker_process::BrokerProcess;
 use anyhow::{Context, ensure};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -45,6 +46,10 @@ impl Suite for AmqpTools {
             }
         }
         version.context("apt-get fetched no amqp-tools")
+    }
+
+    fn tests(&self, _place: &Place) -> anyhow::Result<BTreeSet<String>> {
+        Ok(CASES.iter().map(|(name, _)| (*name).to_owned()).collect())
     }
 
     fn run(

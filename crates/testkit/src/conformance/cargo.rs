@@ -11,10 +11,7 @@ pub struct Reader {
 impl Reader {
     /// Notes what a line says.
     pub fn note(&mut self, line: &str, verdicts: &mut Verdicts) {
-        if let Some(running) = line.trim_start().strip_prefix("Running ") {
-            let file = running.split(" (").next().unwrap_or(running);
-            file.clone_into(&mut self.file);
-        }
+        self.note_file(line);
         let Some((test, verdict)) = line
             .strip_prefix("test ")
             .and_then(|line| line.split_once(" ... "))
@@ -28,12 +25,40 @@ impl Reader {
             (seen, _) => verdicts.failed(&test, seen),
         }
     }
+
+    /// The test that a line of the list names.
+    pub fn listed(&mut self, line: &str) -> Option<String> {
+        self.note_file(line);
+        let test = line.strip_suffix(": test")?;
+        Some(format!("{}::{test}", self.file))
+    }
+
+    fn note_file(&mut self, line: &str) {
+        if let Some(running) = line.trim_start().strip_prefix("Running ") {
+            let file = running.split(" (").next().unwrap_or(running);
+            file.clone_into(&mut self.file);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Reader, Verdicts};
     use crate::conformance::verdicts::Verdict;
+
+    #[test]
+    fn a_list_names_tests_as_their_verdicts_do() {
+        let mut reader = Reader::default();
+        assert_eq!(
+            reader.listed("     Running tests/smol.rs (target/debug/deps/smol-1)"),
+            None
+        );
+        assert_eq!(
+            reader.listed("connection: test").unwrap(),
+            "tests/smol.rs::connection"
+        );
+        assert_eq!(reader.listed("1 test, 0 benchmarks"), None);
+    }
 
     #[test]
     fn a_test_is_named_after_its_file() {

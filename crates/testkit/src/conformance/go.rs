@@ -7,7 +7,7 @@ use super::watched;
 use crate::broker_process::BrokerProcess;
 use anyhow::{Context, ensure};
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -33,6 +33,16 @@ impl Suite for Amqp091Go {
         vec!["product=RabbitMQ".to_owned()]
     }
 
+    fn tests(&self, place: &Place) -> anyhow::Result<BTreeSet<String>> {
+        let mut command = go(place, &source(place)?);
+        command.args(["test", "-tags", "integration", "-list", "."]);
+        let mut found = BTreeSet::new();
+        let status =
+            watched::silent_lines(&mut command, |line| found.extend(listed(line).map(str::to_owned)))?;
+        ensure!(status.success(), "go test -list: {status}");
+        Ok(found)
+    }
+
     fn run(
         &self,
         place: &Place,
@@ -54,6 +64,11 @@ impl Suite for Amqp091Go {
         }
         Ok(())
     }
+}
+
+/// The test that a line of the list names.
+fn listed(line: &str) -> Option<&str> {
+    (line.starts_with("Test") && !line.contains(char::is_whitespace)).then_some(line)
 }
 
 fn test(place: &Place, source: &Path) -> Command {
@@ -151,7 +166,7 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use super::{Reader, Verdicts};
+    use super::{Reader, Verdicts, listed};
     use crate::conformance::verdicts::Verdict;
 
     fn read(lines: &[&str]) -> Verdicts {
@@ -170,6 +185,13 @@ mod tests {
             r#"{"Action":"pass"}"#,
         ]);
         assert_eq!(verdicts.iter().count(), 1);
+    }
+
+    #[test]
+    fn a_list_names_a_test_in_each_line() {
+        assert_eq!(listed("TestConnection"), Some("TestConnection"));
+        assert_eq!(listed("BenchmarkParseFrames"), None);
+        assert_eq!(listed("ok  \tgithub.com/rabbitmq/amqp091-go\t0.012s"), None);
     }
 
     #[test]

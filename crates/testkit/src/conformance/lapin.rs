@@ -7,6 +7,7 @@ use super::{cargo, fresh, watched};
 use crate::broker_process::BrokerProcess;
 use anyhow::{Context, ensure};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -31,6 +32,15 @@ impl Suite for Lapin {
         std::fs::copy(copied.join("Cargo.lock"), workspace.join("Cargo.lock"))?;
         watched::step(test(place).arg("--no-run"))?;
         Ok(VERSION.to_owned())
+    }
+
+    fn tests(&self, place: &Place) -> anyhow::Result<BTreeSet<String>> {
+        let (mut reader, mut found) = (cargo::Reader::default(), BTreeSet::new());
+        let mut command = test(place);
+        command.args(["--", "--list"]);
+        let status = watched::lines(&mut command, |line| found.extend(reader.listed(line)))?;
+        ensure!(status.success(), "cargo test --list: {status}");
+        Ok(found)
     }
 
     fn run(

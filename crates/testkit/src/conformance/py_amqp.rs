@@ -5,7 +5,9 @@ use super::suite::{Place, Suite};
 use super::verdicts::Verdicts;
 use super::{certificates, pytest};
 use crate::broker_process::BrokerProcess;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const VERSION: &str = "5.4.2";
 const PACKAGES: [&str; 2] = ["amqp==5.4.2", "pytest==8.0.0"];
@@ -44,6 +46,10 @@ impl Suite for PyAmqp {
         ]
     }
 
+    fn tests(&self, place: &Place) -> anyhow::Result<BTreeSet<String>> {
+        pytest::tests(&mut pytest_of(place))
+    }
+
     fn run(
         &self,
         place: &Place,
@@ -51,9 +57,7 @@ impl Suite for PyAmqp {
         skipped: &[Skipped],
         verdicts: &mut Verdicts,
     ) -> anyhow::Result<()> {
-        let interpreter = place.folder.join("environment/bin/python");
-        let tests = Path::new("t/integration");
-        let mut command = pytest::pytest(&interpreter, &place.folder.join("source"), tests);
+        let mut command = pytest_of(place);
         let address = broker.address();
         command
             .env("RABBITMQ_HOST", address.ip().to_string())
@@ -61,6 +65,12 @@ impl Suite for PyAmqp {
             .env("RABBITMQ_5671_TCP", broker.further_address()?.port().to_string());
         pytest::run(&mut command, skipped, verdicts)
     }
+}
+
+fn pytest_of(place: &Place) -> Command {
+    let interpreter = place.folder.join("environment/bin/python");
+    let tests = Path::new("t/integration");
+    pytest::pytest(&interpreter, &place.folder.join("source"), tests)
 }
 
 fn certificates_of(place: &Place) -> PathBuf {

@@ -4,6 +4,7 @@ use super::skips::Skipped;
 use super::verdicts::Verdicts;
 use super::{fresh, watched};
 use anyhow::{Context, ensure};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -61,6 +62,22 @@ pub fn pytest(interpreter: &Path, folder: &Path, tests: &Path) -> Command {
         .env("COLUMNS", "240")
         .arg(tests);
     command
+}
+
+/// All tests that this command would run.
+pub fn tests(command: &mut Command) -> anyhow::Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    // Not so quiet that only their number is told.
+    let listing = command.args(["--collect-only", "--quiet", "--quiet"]);
+    let status = watched::lines(listing, |line| found.extend(listed(line).map(str::to_owned)))?;
+    ensure!(status.success(), "pytest --collect-only: {status}");
+    Ok(found)
+}
+
+/// The test that a line of the list names.
+fn listed(line: &str) -> Option<&str> {
+    let (file, test) = line.split_once("::")?;
+    (file.ends_with(".py") && !file.contains(' ') && !test.is_empty()).then_some(line)
 }
 
 /// Runs pytest.
@@ -125,7 +142,7 @@ impl<'a> Line<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::Line;
+    use super::{Line, listed};
 
     #[test]
     fn the_end_of_a_test_is_a_line() {
@@ -168,6 +185,14 @@ mod tests {
                 seen: "AssertionError: a - b"
             })
         );
+    }
+
+    #[test]
+    fn a_list_names_a_test_in_each_line() {
+        let test = "t/integration/test_rmq.py::test_simple[a b-False]";
+        assert_eq!(listed(test), Some(test));
+        assert_eq!(listed("83 tests collected in 0.17s"), None);
+        assert_eq!(listed("ERROR t/a.py::test - ImportError"), None);
     }
 
     #[test]

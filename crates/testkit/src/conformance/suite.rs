@@ -3,6 +3,7 @@
 use super::skips::Skipped;
 use super::verdicts::Verdicts;
 use crate::broker_process::BrokerProcess;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Where a suite works.
@@ -20,6 +21,9 @@ pub trait Suite: Sync {
 
     /// Fetches it with everything that it needs, and says which version came.
     fn prepare(&self, place: &Place) -> anyhow::Result<String>;
+
+    /// All tests that it has, as it calls them. It was prepared before.
+    fn tests(&self, place: &Place) -> anyhow::Result<BTreeSet<String>>;
 
     /// Settings of its broker.
     fn settings(&self, _place: &Place) -> Vec<String> {

@@ -59,6 +59,20 @@ impl Verdicts {
         }
     }
 
+    /// Notes whether fewer tests ran than the suite has.
+    pub fn expect_at_least(&mut self, min: usize) {
+        let ran = self
+            .iter()
+            .filter(|(_, verdict)| !matches!(verdict, Verdict::Skipped(_)));
+        let ran = ran.count();
+        if ran < min {
+            self.failed(
+                "all tests",
+                &format!("{ran} ran, of at least {min} that there are"),
+            );
+        }
+    }
+
     /// Whether none was seen.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -92,6 +106,18 @@ mod tests {
         verdicts.failed("t", "seen");
         verdicts.passed("t");
         assert_eq!(of(&verdicts, "t"), Verdict::Failed("seen".to_owned()));
+    }
+
+    #[test]
+    fn tests_that_did_not_run_are_missed() {
+        let mut verdicts = Verdicts::default();
+        verdicts.passed("one");
+        verdicts.failed("two", "");
+        verdicts.expect_at_least(2);
+        assert_eq!(verdicts.iter().count(), 2);
+        verdicts.expect_at_least(3);
+        let missed = Verdict::Failed("2 ran, of at least 3 that there are".to_owned());
+        assert_eq!(of(&verdicts, "all tests"), missed);
     }
 
     #[test]
