@@ -11,14 +11,17 @@
 mod bits;
 mod campaign;
 mod consumer;
+mod judgement;
 mod ledger;
 mod moment;
+mod paths;
 mod publisher;
 mod roll_watch;
 mod sessions;
 mod tally;
 mod topology;
 mod traffic;
+mod worker;
 mod workload;
 
 pub use campaign::{CampaignOptions, run};

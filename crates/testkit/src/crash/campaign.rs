@@ -3,10 +3,11 @@
 //!
 //! Elsewhere: when a broker is killed (`moment`), what clients do (`publisher`, `consumer`), who judges (`ledger`).
 
-use super::ledger::{Ledger, ViolationKind};
+use super::judgement::judgements;
+use super::ledger::Ledger;
 use super::moment::{Moment, Thresholds};
 use super::sessions::Sessions;
-use super::topology::{connect, declare, depth};
+use super::topology::{WORK, connect, declare, depth, queue_name};
 use super::traffic::Traffic;
 use super::workload::{QUEUE_COUNT, Workload};
 use crate::broker_process::{BrokerProcess, Launch};
@@ -279,12 +280,23 @@ impl Campaign<'_> {
             let connection = connect(url).await?;
             let mut depths = Vec::new();
             for queue in 0..QUEUE_COUNT {
-                depths.push(depth(&connection, queue).await?);
+                depths.push(depth(&connection, queue_name(queue)).await?);
             }
             connection.close(200, "asked".into()).await?;
             lapin::Result::Ok(depths)
         })?;
         Ok(depths)
+    }
+
+    /// Whether messages wait for the worker.
+    fn is_at_work(&self, url: &str) -> anyhow::Result<bool> {
+        let depth = self.runtime.block_on(async {
+            let connection = connect(url).await?;
+            let depth = depth(&connection, WORK.into()).await?;
+            connection.close(200, "asked".into()).await?;
+            lapin::Result::Ok(depth)
+        })?;
+        Ok(depth.unwrap_or(0) > 0)
     }
 
     fn wait_until_backlog_is_small(&self) -> anyhow::Result<()> {
@@ -328,7 +340,8 @@ impl Campaign<'_> {
             std::thread::sleep(DRAIN_GLANCE);
             let now_delivered = self.traffic.ledger().delivered();
             let is_empty = self.depths(url)?.iter().all(|depth| depth.unwrap_or(0) == 0);
-            if !is_empty || self.traffic.is_unsettled() || now_delivered != delivered {
+            let works = self.is_at_work(url)?;
+            if !is_empty || works || self.traffic.is_unsettled() || now_delivered != delivered {
                 silent_since = Instant::now();
             }
             delivered = now_delivered;
@@ -362,9 +375,15 @@ impl Campaign<'_> {
         let complaints = self.traffic.complaints();
         let log = std::fs::read_to_string(self.launch.log()).unwrap_or_default();
         let traffic = Arc::into_inner(self.traffic).context("a client is still at work")?;
+        let ways = Finding::new(
+            "every way was taken",
+            traffic.paths.are_all_walked(),
+            traffic.paths.told(),
+        );
         let kills = self.kills;
         let ledger = traffic.into_ledger().finish();
         let mut findings = judgements(&ledger);
+        findings.push(ways);
         findings.push(Finding::new(
             "kills under load",
             true,
@@ -419,31 +438,4 @@ impl Campaign<'_> {
 /// Messages that are confirmed and have not come out, roughly: a fan-out counts for one queue.
 fn backlog(ledger: &Ledger) -> u64 {
     ledger.confirmed().saturating_sub(ledger.first_deliveries())
-}
-
-fn judgements(ledger: &Ledger) -> Vec<Finding> {
-    let violations = ledger.violations();
-    for violation in violations.first() {
-        eprintln!("{violation:?}");
-    }
-    let judgement = |(name, kind): (&str, ViolationKind)| {
-        let count = violations.count(kind);
-        let example = violations.first().iter().find(|v| v.kind() == kind);
-        let detail = example.map_or_else(
-            || "0".to_owned(),
-            |first| format!("{count}, the first: {first:?}"),
-        );
-        Finding::new(name, count == 0, detail)
-    };
-    [
-        ("confirmed and lost", ViolationKind::Lost),
-        ("delivered and never published", ViolationKind::Invented),
-        ("first deliveries out of order", ViolationKind::Reordered),
-        ("duplicates without redelivered", ViolationKind::Unflagged),
-        ("bodies damaged", ViolationKind::Damaged),
-        ("fan-outs in some queues only", ViolationKind::Partial),
-        ("durable acks or queues undone", ViolationKind::Undone),
-    ]
-    .map(judgement)
-    .into()
 }

@@ -3,6 +3,7 @@
 //! Invariant: one consumer per queue at a time, and every delivery that it takes is told to the checker in
 //! the order in which it came. Otherwise order could not be judged.
 
+use super::paths::Path;
 use super::topology::{connect, queue_name};
 use super::traffic::Traffic;
 use crate::random::Random;
@@ -131,6 +132,9 @@ fn record(traffic: &Traffic, queue: usize, delivery: &Delivery) {
         .message_id()
         .as_ref()
         .map_or("", |id| id.as_str());
+    if let Some(path) = Path::of(queue, &delivery.properties) {
+        traffic.paths.walked(path);
+    }
     match id.parse() {
         Ok(id) => traffic
             .ledger()

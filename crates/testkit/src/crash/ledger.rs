@@ -12,7 +12,7 @@ pub use violation::{Violation, ViolationKind};
 
 use super::bits::Bits;
 use super::tally::Tally;
-use super::workload::{BodyFault, MessageId, PUBLISHER_COUNT, QUEUE_COUNT, Workload};
+use super::workload::{BodyFault, LEVEL_COUNT, MessageId, PUBLISHER_COUNT, QUEUE_COUNT, Workload};
 
 /// Everything known about a run.
 #[derive(Clone, Debug)]
@@ -40,8 +40,8 @@ struct Queue {
 #[derive(Clone, Debug, Default)]
 struct Seen {
     numbers: Bits,
-    /// The highest number that was delivered.
-    last: Option<u64>,
+    /// The highest number that was delivered, by lane.
+    last: [Option<u64>; LEVEL_COUNT],
 }
 
 impl Ledger {
@@ -104,9 +104,13 @@ impl Ledger {
             }
             return;
         }
-        match seen.last {
+        let Some(lane) = self.workload.lane(queue, id) else {
+            return;
+        };
+        let last = &mut seen.last[usize::from(lane)];
+        match *last {
             Some(after) if after > id.number => self.tally.add(Violation::Reordered { queue, id, after }),
-            _ => seen.last = Some(id.number),
+            _ => *last = Some(id.number),
         }
     }
 

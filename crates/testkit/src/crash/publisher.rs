@@ -1,11 +1,10 @@
 //! A publisher with confirms and a window, until its broker goes.
 
-use super::topology::{FAN_OUT, connect, routing_key};
+use super::topology::{address, connect, properties};
 use super::traffic::Traffic;
 use super::workload::MessageId;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, PublisherConfirm};
+use lapin::{Channel, PublisherConfirm};
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -72,14 +71,8 @@ async fn send(
     id: MessageId,
     body: &[u8],
 ) -> lapin::Result<PublisherConfirm> {
-    let (exchange, key): (ShortString, ShortString) = if traffic.workload.is_fan_out(id) {
-        (FAN_OUT.into(), "".into())
-    } else {
-        ("".into(), routing_key(traffic.workload.queues_of(id).start))
-    };
-    let properties = BasicProperties::default()
-        .with_delivery_mode(2)
-        .with_message_id(id.to_string().into());
+    let (exchange, key) = address(&traffic.workload, id);
+    let properties = properties(&traffic.workload, id);
     channel
         .basic_publish(exchange, key, BasicPublishOptions::default(), body, properties)
         .await

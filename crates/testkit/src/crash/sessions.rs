@@ -3,6 +3,7 @@
 use super::consumer::consume;
 use super::publisher::publish;
 use super::traffic::Traffic;
+use super::worker::work;
 use super::workload::{PUBLISHER_COUNT, QUEUE_COUNT};
 use crate::random::Random;
 use anyhow::Context;
@@ -43,12 +44,14 @@ impl Sessions {
         }
     }
 
-    /// Starts one consumer per queue.
+    /// Starts one consumer per queue, and the one that never acknowledges.
     pub fn start_consumers(&mut self, traffic: &Arc<Traffic>, url: &str, random: &mut Random) {
         for queue in 0..QUEUE_COUNT {
             let session = consume(Arc::clone(traffic), queue, url.to_owned(), random.number());
             self.spawn(traffic, format!("consumer of queue {queue}"), session);
         }
+        let session = work(Arc::clone(traffic), url.to_owned(), random.number());
+        self.spawn(traffic, "worker".to_owned(), session);
     }
 
     /// Waits until all are gone; the broker was killed before. Returns those that did not notice.

@@ -1,6 +1,7 @@
 //! What publishers, consumers and whoever kills the broker share.
 
 use super::ledger::Ledger;
+use super::paths::Paths;
 use super::workload::{QUEUE_COUNT, Workload};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -12,6 +13,8 @@ const COMPLAINTS_MAX: usize = 50;
 pub struct Traffic {
     /// Which messages there are.
     pub workload: Workload,
+    /// Which ways they went.
+    pub paths: Paths,
     ledger: Mutex<Ledger>,
     in_flight: AtomicU64,
     confirmed: AtomicU64,
@@ -27,6 +30,7 @@ impl Traffic {
     pub fn new(workload: Workload) -> Self {
         Self {
             workload,
+            paths: Paths::default(),
             ledger: Mutex::new(Ledger::new(workload)),
             in_flight: AtomicU64::new(0),
             confirmed: AtomicU64::new(0),

@@ -1,6 +1,7 @@
 //! Each promise broken once, and caught; and runs that keep them all.
 
 use super::*;
+use crate::crash::workload::{DELAYED_QUEUE, RELAYED_QUEUE, URGENT_QUEUE, WORKED_QUEUE};
 
 struct Run {
     workload: Workload,
@@ -36,16 +37,11 @@ impl Run {
         }
     }
 
-    /// The messages among `ids` that go to the same queue as the first of them, in order.
-    fn of_one_queue(&self, ids: &[MessageId]) -> (usize, Vec<MessageId>) {
-        let queue = self.workload.queues_of(ids[0]).start;
-        (
-            queue,
-            ids.iter()
-                .copied()
-                .filter(|&id| self.workload.queues_of(id).contains(&queue))
-                .collect(),
-        )
+    /// The messages among `ids` that go to a queue, in order.
+    fn of_queue(&self, queue: usize, ids: &[MessageId]) -> Vec<MessageId> {
+        let ids = ids.iter().copied();
+        ids.filter(|&id| self.workload.queues_of(id).contains(&queue))
+            .collect()
     }
 
     fn found(self) -> Vec<Violation> {
@@ -144,7 +140,8 @@ fn a_duplicate_without_the_flag_is_caught() {
 fn a_first_delivery_behind_a_later_message_is_caught() {
     let mut run = Run::new();
     let ids: Vec<_> = (0..100).map(|_| run.ledger.publish(1)).collect();
-    let (queue, same) = run.of_one_queue(&ids);
+    let queue = RELAYED_QUEUE;
+    let same = run.of_queue(queue, &ids);
     run.deliver(queue, same[1], false);
     run.deliver(queue, same[0], true);
     let found = run.found();
@@ -159,10 +156,40 @@ fn a_first_delivery_behind_a_later_message_is_caught() {
 }
 
 #[test]
+fn among_messages_of_one_priority_order_is_judged_and_among_others_it_is_not() {
+    let mut run = Run::new();
+    let ids: Vec<_> = (0..1000).map(|_| run.ledger.publish(1)).collect();
+    let mut urgent = run.of_queue(URGENT_QUEUE, &ids);
+    urgent.sort_by_key(|&id| std::cmp::Reverse(run.workload.priority(id)));
+    urgent.iter().for_each(|&id| run.deliver(URGENT_QUEUE, id, false));
+    assert_eq!(run.ledger.violations().count(ViolationKind::Reordered), 0);
+    let mut run = Run::new();
+    for _ in &ids {
+        run.ledger.publish(1);
+    }
+    urgent.swap(0, 1);
+    urgent.iter().for_each(|&id| run.deliver(URGENT_QUEUE, id, false));
+    assert_eq!(run.ledger.violations().count(ViolationKind::Reordered), 1);
+}
+
+#[test]
+fn what_is_put_off_or_refused_may_come_in_any_order() {
+    let mut run = Run::new();
+    let ids: Vec<_> = (0..1000).map(|_| run.ledger.publish(1)).collect();
+    for queue in [WORKED_QUEUE, DELAYED_QUEUE] {
+        for id in run.of_queue(queue, &ids).into_iter().rev() {
+            run.deliver(queue, id, false);
+        }
+    }
+    assert_eq!(run.ledger.violations().count(ViolationKind::Reordered), 0);
+}
+
+#[test]
 fn order_is_judged_by_first_occurrence_only() {
     let mut run = Run::new();
     let ids: Vec<_> = (0..100).map(|_| run.ledger.publish(1)).collect();
-    let (queue, same) = run.of_one_queue(&ids);
+    let queue = RELAYED_QUEUE;
+    let same = run.of_queue(queue, &ids);
     for (id, redelivered) in [
         (same[0], false),
         (same[1], false),
