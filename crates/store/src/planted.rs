@@ -33,11 +33,12 @@ pub enum Planted {
     LeavePersistentUnlogged,
     ForgetAttemptsInCheckpoint,
     ForgetAttemptsInState,
+    EndDeadLetterWhenTaken,
 }
 
 impl Planted {
     /// Every bug that can be planted.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::SkipSync,
         Self::SkipDirectorySync,
         Self::ConfirmBeforeSync,
@@ -61,6 +62,7 @@ impl Planted {
         Self::LeavePersistentUnlogged,
         Self::ForgetAttemptsInCheckpoint,
         Self::ForgetAttemptsInState,
+        Self::EndDeadLetterWhenTaken,
     ];
 
     /// What the bug does, in words.
@@ -90,6 +92,7 @@ impl Planted {
             Self::LeavePersistentUnlogged => "leave a persistent message unlogged",
             Self::ForgetAttemptsInCheckpoint => "forget in a checkpoint how often messages came back",
             Self::ForgetAttemptsInState => "forget how often messages came back when a queue is told again",
+            Self::EndDeadLetterWhenTaken => "end a dead letter when it is taken",
         }
     }
 }

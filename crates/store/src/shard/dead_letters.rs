@@ -13,9 +13,10 @@ use super::{COLD, Lease, Shard, Sources};
 use crate::dead_letters::HeldCount;
 use crate::disk::{Disk, Now};
 use crate::error::AppendError;
-use crate::format::record::AckReason;
+use crate::format::record::{self, AckReason, Range};
 use crate::ids::{BlockNumber, QueueId, Seq};
 use crate::limits::{HELD_EXPIRED_MAX, HELD_MESSAGES_MAX};
+use crate::planted::{self, Planted};
 use crate::queue::Queue;
 use crate::shard::ranges_of;
 use crate::state::{State, damaged_index};
@@ -215,6 +216,12 @@ impl<D: Disk> Shard<D> {
         let entry = entry.map_err(AppendError::Poisoned)?;
         queue.held.iter_mut().for_each(|held| held.remove(reason, seq));
         self.holders.release(HeldCount::of(reason, 1));
+        if planted::is(Planted::EndDeadLetterWhenTaken) {
+            let (queue, first, count) = (id, Seq::new(seq), 1);
+            let range = Range { queue, first, count };
+            self.tail.make_room(record::ranges_len(1));
+            self.tail.building().0.ack(reason, range, self.clock);
+        }
         let source = source_of(&self.ring, units, sources, entry.lsn);
         if source == COLD && entry.lsn.is_unlogged() {
             sources.pin_spilled(units, entry.lsn);

@@ -118,7 +118,12 @@ impl<'a> Life<'a> {
             4 if self.rng.chance(32768) => self.settle(),
             4 => self.session.expire(),
             5..8 => self.transaction(),
-            8..13 => self.requeue(),
+            8..11 => self.requeue(),
+            11 => self.reject(),
+            12 => {
+                let most = self.rng.between(1, 64);
+                self.session.take_held(most)
+            }
             choice if choice < 13 + publish_weight => self.publish(),
             choice if choice < 13 + publish_weight + (87 - publish_weight) / 2 => self.lease(),
             _ => self.acknowledge(),
@@ -252,8 +257,16 @@ impl<'a> Life<'a> {
         self.session.acknowledge(entries, reason)
     }
 
+    fn reject(&mut self) -> Step {
+        match self.some_run() {
+            Some(entries) => self.session.reject(entries),
+            None => Ok(Flow::On),
+        }
+    }
+
     fn requeue(&mut self) -> Step {
         match self.some_run() {
+            Some(entries) if self.session.are_letters(entries) => self.session.reject(entries),
             Some(entries) => {
                 let how = [Return::Unseen, Return::Released, Return::Failed][self.rng.index(3)];
                 self.session.requeue(entries, how)

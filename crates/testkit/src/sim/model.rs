@@ -260,6 +260,16 @@ impl Model {
         }
     }
 
+    /// Entries left by the head of their queue, and nobody has seen them.
+    pub(super) fn pass(&mut self, queue: u64, entries: &[u64]) {
+        let end = entries.iter().map(|seq| seq + 1).max().unwrap_or(0);
+        for contents in [&mut self.durable, &mut self.accepted] {
+            if let Some(queue) = contents.get_mut(&queue) {
+                queue.delivered_end = queue.delivered_end.max(end);
+            }
+        }
+    }
+
     /// Entries were given back, in these blocks if the log says it.
     pub(super) fn give_back(&mut self, blocks: (u64, u64), queue: u64, entries: &[u64], how: Return) {
         for contents in [&mut self.durable, &mut self.accepted] {

@@ -1,4 +1,4 @@
-//! What the owner of a queue decides: limits, a time to live, levels. The log does not know it; each process sets it again.
+//! What the owner of a queue decides: limits, a time to live, an order, whether it gets its dead letters. The log does not know it; each process sets it again.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +16,10 @@ pub(super) struct Policy {
     pub(super) life_ms: Option<u64>,
     /// The highest level, in a queue with priorities.
     pub(super) highest: Option<u8>,
+    /// What expires first comes first.
+    pub(super) is_by_time: bool,
+    /// What comes to its end is held until the owner has published it somewhere else.
+    pub(super) hands_out: bool,
 }
 
 impl Policy {
@@ -29,6 +33,9 @@ impl Policy {
         } else {
             WhenFull::DropHead
         };
+        let highest = rng
+            .chance(20480)
+            .then(|| u8::try_from(1 + rng.below(4)).expect("below 256"));
         let messages = rng.chance(24576).then(|| rng.below(24));
         let bytes = rng.chance(12288).then(|| rng.below(12 << 10));
         Self {
@@ -38,9 +45,9 @@ impl Policy {
                 when_full,
             },
             life_ms: rng.chance(12288).then(|| 1 << rng.below(11)),
-            highest: rng
-                .chance(20480)
-                .then(|| u8::try_from(1 + rng.below(4)).expect("below 256")),
+            highest,
+            is_by_time: highest.is_none() && rng.chance(16384),
+            hands_out: rng.chance(20480),
         }
     }
 
@@ -56,6 +63,11 @@ impl Policy {
 
     pub(super) fn drops(&self) -> bool {
         self.limits.when_full == WhenFull::DropHead
+    }
+
+    /// Whether the oldest message need not be the head.
+    pub(super) fn is_reordered(&self) -> bool {
+        self.highest.is_some() || self.is_by_time
     }
 
     /// The level of a message of that priority.

@@ -8,14 +8,17 @@
 //! Elsewhere: what is done (`life` draws it from a seed).
 
 mod ended;
+mod held;
 mod lease;
 mod publish;
 mod queues;
 mod rest;
 mod settlement;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use logpond_store::disk::sim::SimDisk;
-use logpond_store::{AppendError, BlockNumber, Engine, QueueId, Reader, Sources};
+use logpond_store::{AckReason, AppendError, BlockNumber, Engine, QueueId, Reader, Sources};
 
 use super::model::{Event, Model};
 use super::settings::Settings;
@@ -75,6 +78,10 @@ pub(super) struct Session<'a> {
     sources: Sources,
     /// (queue, seq), in the order of their leasing.
     pub(super) leased: Vec<(u64, u64)>,
+    /// What came to its end and waits for the owner of its queue, and of what: a crash forgets it.
+    held: BTreeMap<(u64, u64), AckReason>,
+    /// Which of the leased ones were held.
+    letters: BTreeSet<(u64, u64)>,
     medium: Medium,
 }
 
@@ -93,6 +100,8 @@ impl<'a> Session<'a> {
             reader,
             sources: Sources::default(),
             leased: Vec::new(),
+            held: BTreeMap::new(),
+            letters: BTreeSet::new(),
             medium,
         }
     }
@@ -156,7 +165,8 @@ impl<'a> Session<'a> {
     pub(super) fn check_counts(&self) -> Result<(), String> {
         let mut guard = self.store.lock();
         for (id, queue) in &self.world.model.accepted {
-            let held = self.leased.iter().filter(|(queue, _)| queue == id).count();
+            let leased = self.leased.iter().filter(|(queue, _)| queue == id).count();
+            let (held, held_ahead) = self.held_of(*id);
             let going = self.world.model.durable.get(id).map_or(0, |durable| {
                 durable
                     .entries
@@ -166,7 +176,8 @@ impl<'a> Session<'a> {
             });
             let counts = guard.shard().counts(QueueId::new(*id));
             let counts = counts.ok_or_else(|| format!("queue {id} is missing"))?;
-            let (ready, leased) = (queue.entries.len() - held, held + going);
+            let ready = queue.entries.len() - leased - held - held_ahead;
+            let leased = leased + held + going;
             let is_settled = !self.world.model.ends_in_parts(*id);
             let may_be_leased = leased..=leased + self.world.model.unsaid(*id);
             let leased_differs = is_settled

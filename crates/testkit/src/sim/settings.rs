@@ -93,12 +93,9 @@ impl Settings {
         self.hoards && queue % 3 == 1 && entries <= HOARD
     }
 
-    /// How many entries of a queue behind the last delivered one may be marked as redelivered: with priorities any of them.
+    /// How many entries of a queue behind the last delivered one may be marked as redelivered: in another order any of them.
     pub(super) fn mark_step(&self, policies: &Policies, queue: u64) -> usize {
-        if policies
-            .get(&queue)
-            .is_some_and(|policy| policy.highest.is_some())
-        {
+        if policies.get(&queue).is_some_and(|policy| policy.is_reordered()) {
             return usize::MAX;
         }
         usize::try_from(2 * self.options.delivery_mark_step).expect("a small number")

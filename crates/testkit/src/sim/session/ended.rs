@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use logpond_store::disk::Disk;
-use logpond_store::{BlockNumber, QueueId};
+use logpond_store::{AckReason, BlockNumber, DeadLetters, QueueId};
 
 use super::{Flow, Session, Step};
 use crate::sim::model::{Entry, Event};
@@ -34,9 +34,18 @@ impl Session<'_> {
         let done = {
             let mut guard = self.store.lock();
             let shard = guard.shard();
-            let ranked = policy.highest.map(|highest| shard.set_priorities(id, highest));
-            ranked
-                .unwrap_or(Ok(()))
+            let ordered = match policy.highest {
+                Some(highest) => shard.set_priorities(id, highest),
+                None if policy.is_by_time => shard.set_due_order(id),
+                None => Ok(()),
+            };
+            let fate = if policy.hands_out {
+                DeadLetters::HandOut
+            } else {
+                DeadLetters::Settle
+            };
+            ordered
+                .and_then(|()| shard.set_dead_letters(id, fate, now))
                 .and_then(|()| shard.set_time_to_live(id, policy.life_ms))
                 .and_then(|()| shard.set_limits(id, policy.limits, now))
         };
@@ -73,31 +82,36 @@ impl Session<'_> {
         self.world.model.policies.get(&queue).copied().unwrap_or_default()
     }
 
-    /// What nobody holds of a queue, in the order in which it leaves: what is durable by level, the rest behind it.
+    /// What nobody holds of a queue, in the order in which it leaves: what is durable by level or time, the rest behind it.
     pub(super) fn ready(&self, queue: u64) -> Box<dyn Iterator<Item = Ready> + '_> {
         let model = &self.world.model;
         let visible_end = model.durable.get(&queue).map_or(0, |durable| durable.next_seq);
         let accepted = model.accepted.get(&queue);
         let entries = accepted.into_iter().flat_map(|queue| &queue.entries);
         let ready = entries
-            .filter(move |(seq, _)| !self.leased.contains(&(queue, **seq)))
+            .filter(move |(seq, _)| {
+                let place = (queue, **seq);
+                !self.leased.contains(&place) && !self.held.contains_key(&place)
+            })
             .map(move |(seq, entry)| Ready {
                 seq: *seq,
                 entry: *entry,
                 is_visible: *seq < visible_end,
             });
         let policy = self.policy(queue);
-        if policy.highest.is_none() {
+        if !policy.is_reordered() {
             return Box::new(ready);
         }
         let mut ready: Vec<_> = ready.collect();
         ready.sort_by_key(|ready| {
-            let level = if ready.is_visible {
-                policy.level(ready.entry.priority)
-            } else {
-                0
-            };
-            (!ready.is_visible, Reverse(level), ready.seq)
+            let (mut level, mut expires_ms) = (0, 0);
+            if ready.is_visible {
+                level = policy.level(ready.entry.priority);
+                if policy.is_by_time {
+                    expires_ms = ready.entry.expires_ms.unwrap_or(u64::MAX);
+                }
+            }
+            (!ready.is_visible, Reverse(level), expires_ms, ready.seq)
         });
         Box::new(ready.into_iter())
     }
@@ -129,11 +143,14 @@ impl Session<'_> {
             dropped.push(head.seq);
         }
         self.world.statistics.dropped += u64::try_from(dropped.len()).expect("a short queue");
-        self.ended(queue, dropped, carriers);
+        self.ended(queue, dropped, AckReason::Dropped, carriers);
     }
 
-    /// These entries ended by themselves.
-    pub(super) fn ended(&mut self, queue: u64, entries: Vec<u64>, carriers: Carriers) {
+    /// These entries ended by themselves, or are held for the owner of the queue.
+    pub(super) fn ended(&mut self, queue: u64, entries: Vec<u64>, reason: AckReason, carriers: Carriers) {
+        if self.policy(queue).hands_out {
+            return self.hold(queue, &entries, reason);
+        }
         let (first, last) = (carriers.first.get(), carriers.last.get());
         let model = &mut self.world.model;
         // What is not durable yet ends in a block, whatever it is.
@@ -199,7 +216,7 @@ impl Session<'_> {
                 over.push(head.seq);
             }
             count += u64::try_from(over.len()).expect("a short queue");
-            self.ended(queue, over, carriers);
+            self.ended(queue, over, AckReason::Expired, carriers);
         }
         self.world.statistics.expired += count;
         (count, next)

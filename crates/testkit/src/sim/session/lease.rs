@@ -2,11 +2,12 @@
 
 use logpond_store::disk::Disk;
 use logpond_store::disk::sim::FaultPlan;
-use logpond_store::{Lease, LeaseOutcome, QueueId, ReadError};
+use logpond_store::{AckReason, Lease, LeaseOutcome, QueueId, ReadError};
 
 use super::ended::Carriers;
 use super::{Flow, Medium, Session, Step};
 use crate::sim::message::Content;
+use crate::sim::model::Entry;
 use crate::sim::trace;
 
 impl Session<'_> {
@@ -74,7 +75,7 @@ impl Session<'_> {
         }
         self.world.statistics.expired += u64::try_from(ended.len()).expect("a short queue");
         self.leased.extend(given.iter().map(|seq| (queue, *seq)));
-        self.ended(queue, ended, carriers);
+        self.ended(queue, ended, AckReason::Expired, carriers);
         Ok(())
     }
 
@@ -90,15 +91,7 @@ impl Session<'_> {
 
     fn check_lease(&mut self, queue: u64, lease: &Lease) -> Result<(), String> {
         let seq = lease.seq.get();
-        let entry = self
-            .world
-            .model
-            .durable
-            .get(&queue)
-            .and_then(|queue| queue.entries.get(&seq))
-            .copied();
-        let entry =
-            entry.ok_or_else(|| format!("queue {queue} entry {seq} was leased before it was durable"))?;
+        let entry = self.leased_entry(queue, seq)?;
         if lease.redelivered != entry.delivered {
             let claim = lease.redelivered;
             return Err(format!(
@@ -106,6 +99,18 @@ impl Session<'_> {
                 entry.delivered
             ));
         }
+        self.check_content(queue, lease, &entry)
+    }
+
+    pub(super) fn leased_entry(&self, queue: u64, seq: u64) -> Result<Entry, String> {
+        let durable = self.world.model.durable.get(&queue);
+        let entry = durable.and_then(|queue| queue.entries.get(&seq)).copied();
+        entry.ok_or_else(|| format!("queue {queue} entry {seq} was leased before it was durable"))
+    }
+
+    /// It is the message that was published, and came back as often as it did.
+    pub(super) fn check_content(&mut self, queue: u64, lease: &Lease, entry: &Entry) -> Result<(), String> {
+        let seq = lease.seq.get();
         if lease.attempts != entry.attempts_most {
             let (claim, expected) = (lease.attempts, entry.attempts_most);
             return Err(format!(

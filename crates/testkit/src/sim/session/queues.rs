@@ -33,6 +33,8 @@ impl Session<'_> {
             Err(error) => return self.refused(&error),
         }
         self.leased.retain(|(id, _)| *id != queue);
+        self.held.retain(|(id, _), _| *id != queue);
+        self.letters.retain(|(id, _)| *id != queue);
         Ok(Flow::On)
     }
 

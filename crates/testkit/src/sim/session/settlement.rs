@@ -27,8 +27,7 @@ impl Session<'_> {
     pub(super) fn gone(&mut self, block: BlockNumber, entries: Entries) {
         let Entries { queue, first, count } = entries;
         let range = first..first + count;
-        self.leased
-            .retain(|(id, seq)| *id != queue || !range.contains(seq));
+        self.let_go(entries);
         self.record(
             block,
             Event::Gone {
@@ -54,8 +53,7 @@ impl Session<'_> {
         let blocks = (begun.get(), self.building().get());
         let given_back: Vec<u64> = (first..first + count).collect();
         self.world.model.give_back(blocks, queue, &given_back, how);
-        self.leased
-            .retain(|(id, seq)| *id != queue || !(first..first + count).contains(seq));
+        self.let_go(entries);
         let carriers = Carriers {
             first: begun,
             last: self.building(),
