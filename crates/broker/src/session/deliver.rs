@@ -23,6 +23,9 @@ use crate::queue::QueueKind;
 use crate::replies::ReplyBox;
 use crate::unacked::Run;
 
+/// Deliveries after which a poll ends: the client takes them in while the next are encoded.
+const DELIVERIES_PER_POLL: usize = 512;
+
 /// What was fetched from the outbox and is being encoded.
 #[derive(Default)]
 pub(super) struct Inbox {
@@ -138,11 +141,14 @@ impl<D: Disk> Session<D> {
     }
 
     fn encode(&mut self, bytes_max: usize, written: &mut usize, sink: &mut impl EffectSink) {
+        let mut deliveries = 0;
         while *written < bytes_max
+            && deliveries < DELIVERIES_PER_POLL
             && let Some(run) = self.core.inbox.current()
         {
             let lease = self.core.inbox.messages.leases[self.core.inbox.at.lease];
             *written += self.encode_one(&run, &lease, sink);
+            deliveries += 1;
             self.core.inbox.at.within += 1;
             self.core.inbox.at.lease += 1;
         }
