@@ -261,11 +261,18 @@ impl<D: Disk> Units<D> {
         table.use_again(left);
     }
 
-    /// Files that nobody needs any more: number and size.
-    pub(crate) fn take_dead_files(&self) -> Vec<(SegmentNumber, u64)> {
+    /// How many files nobody needs any more.
+    pub(crate) fn dead_files(&self) -> usize {
         let mut table = self.0.write().expect(PANICLESS);
         table.sweep_released();
-        std::mem::take(&mut table.dead_files)
+        table.dead_files.len()
+    }
+
+    /// Some of the files that nobody needs any more: number and size.
+    pub(crate) fn take_dead_files(&self, count: usize) -> Vec<(SegmentNumber, u64)> {
+        let mut table = self.0.write().expect(PANICLESS);
+        let kept = table.dead_files.len().saturating_sub(count);
+        table.dead_files.split_off(kept)
     }
 
     /// These files are gone.

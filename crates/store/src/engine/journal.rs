@@ -112,7 +112,11 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             }
             // Under the lock under which nothing was found to do: whoever brings something up from now on sees a sleeper.
             locked.housekeeper_sleeps = true;
-            let woken = self.chores.wait_timeout(locked, HOUSEKEEPING_INTERVAL);
+            let awaited = locked.shard.chores.removal.awaited_for(now);
+            let interval = awaited.map_or(HOUSEKEEPING_INTERVAL, |ms| Duration::from_millis(ms.max(1)));
+            let woken = self
+                .chores
+                .wait_timeout(locked, interval.min(HOUSEKEEPING_INTERVAL));
             woken.expect("no holder of this lock panics").0.housekeeper_sleeps = false;
         }
     }

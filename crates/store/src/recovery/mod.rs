@@ -35,7 +35,7 @@ use crate::pool::BufferPool;
 use crate::queue::QueueDurability;
 use crate::report::{LostEntries, Quarantined, RecoveredQueue, RecoveryReport};
 use crate::segments::{COLD_DIR, JOURNAL_DIR, Segment, SegmentFile, segment_path};
-use crate::shard::{Chores, Shard, SpareFile, write_header};
+use crate::shard::{Chores, Pace, Shard, SpareFile, write_header};
 use crate::state::{DamagedIndex, Gap, State};
 use crate::tail::{Tail, TailStart};
 pub(crate) use directory::{Directory, Found, identity};
@@ -240,6 +240,7 @@ fn start_epoch<D: Disk>(
         lacks_memory: false,
         spill_at_ms: 0,
         spill_space: AlignedBuf::new(),
+        removal: Pace::default(),
         is_full: false,
         lacks_pages: false,
         needs_room: false,

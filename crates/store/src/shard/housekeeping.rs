@@ -5,6 +5,7 @@
 //!
 //! Elsewhere: each job but the next segment and checkpoints, in modules of their own.
 
+use super::pace::Pace;
 use super::prewrite::{Prewrite, SpareFile, Wear};
 use super::recycle::{Recycle, Recycled};
 use super::reserve::{Grow, Need, Release, Reserve};
@@ -13,6 +14,7 @@ use crate::checkpoint::{Checkpoint, Position};
 use crate::disk::{AlignedBuf, Disk, DiskFile, Now};
 use crate::engine::final_error;
 use crate::error::PoisonCause;
+use crate::format::byte_count;
 use crate::format::segment::SegmentHeader;
 use crate::ids::{Lsn, SegmentNumber};
 use crate::index::pages::{INDEX_DIR, PageNumber};
@@ -59,6 +61,7 @@ pub(crate) struct Chores {
     pub lacks_pages: bool,
     /// Whether something other than a segment found no room.
     pub needs_room: bool,
+    pub removal: Pace,
     /// Segments that a job under way takes out: dead, and without a name at any moment.
     pub recycling: Vec<SegmentNumber>,
     pub checkpoints_written: u64,
@@ -208,7 +211,7 @@ impl<D: Disk> Shard<D> {
         let job = job.or_else(|| self.checkpoint_job(now, checkpoint).map(Job::Checkpoint));
         let job = job.or_else(|| self.recycle_job(now).map(Job::Recycle));
         let job = job.or_else(|| self.spill_job(now));
-        let job = job.or_else(|| self.unspill_job().map(Job::Unspill));
+        let job = job.or_else(|| self.unspill_job(now).map(Job::Unspill));
         let job = job.or_else(|| self.compact_job(now).map(Job::Compact));
         let job = job.or_else(|| self.survey_job().map(Job::Survey));
         let job = job.or_else(|| self.evacuation_job(now).map(Job::Evacuate));
@@ -316,6 +319,8 @@ impl<D: Disk> Shard<D> {
                 }
             }
             Done::Recycled(recycled) => {
+                let removed = byte_count(recycled.removed.len()) * self.options.segment_bytes;
+                self.chores.removal.note(removed, now);
                 let closed = self.forget_segments(&recycled);
                 Leftover {
                     closed,
@@ -349,6 +354,8 @@ impl<D: Disk> Shard<D> {
                 Leftover::default()
             }
             Done::Unspilled(removed) => {
+                let bytes = removed.files.iter().map(|(_, bytes)| bytes).sum();
+                self.chores.removal.note(bytes, now);
                 self.state.units.removed(&removed.files);
                 Leftover::default()
             }

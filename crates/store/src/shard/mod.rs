@@ -19,6 +19,7 @@ mod history;
 mod housekeeping;
 mod lease;
 mod limits;
+mod pace;
 mod peek;
 mod prewrite;
 mod priorities;
@@ -56,6 +57,7 @@ pub(crate) use housekeeping::{
 };
 pub(crate) use lease::Source;
 pub use lease::{COLD, Lease, LeaseOutcome, Sources};
+pub(crate) use pace::Pace;
 pub(crate) use prewrite::{SpareFile, Wear};
 pub(crate) use reserve::Need;
 pub(crate) use retention::{Keeper, SurveyJob};

@@ -113,6 +113,7 @@ impl Recycle {
 
 impl<D: Disk> Shard<D> {
     pub(super) fn recycle_job(&mut self, now: Now) -> Option<Recycle> {
+        self.chores.removal.begin();
         self.look_what_is_kept(now);
         self.settle_dead_segments();
         let older = self
@@ -162,9 +163,16 @@ impl<D: Disk> Shard<D> {
         {
             segments.push(last);
         }
-        self.chores.recycling = segments.clone();
-        let removed = segments.split_off(kept.min(segments.len()));
-        Some(Recycle {
+        let mut removed = segments.split_off(kept.min(segments.len()));
+        if !self.chores.is_full {
+            let granted = self
+                .chores
+                .removal
+                .grant(removed.len(), self.options.segment_bytes, now);
+            removed.truncate(granted);
+        }
+        self.chores.recycling.extend(segments.iter().chain(&removed));
+        (!self.chores.recycling.is_empty()).then_some(Recycle {
             spares: segments,
             removed,
             footed,

@@ -135,8 +135,14 @@ impl<D: Disk> Shard<D> {
         })
     }
 
-    pub(super) fn unspill_job(&self) -> Option<Unspill> {
-        let files = self.state.units.take_dead_files();
+    pub(super) fn unspill_job(&mut self, now: Now) -> Option<Unspill> {
+        let dead = self.state.units.dead_files();
+        let granted = if self.chores.is_full {
+            dead
+        } else {
+            self.chores.removal.grant(dead, self.options.unit_bytes(), now)
+        };
+        let files = self.state.units.take_dead_files(granted);
         (!files.is_empty()).then_some(Unspill { files })
     }
 
