@@ -126,6 +126,7 @@ impl<D: Disk, F: Follower<D>> Drop for Guard<'_, D, F> {
     fn drop(&mut self) {
         // Damage can show under the caller's own hands, and everybody else has to hear of it.
         let is_news = self.inner.report_poison(&mut self.locked);
+        self.inner.report_room(&mut self.locked);
         if self.inner.report_dead_letters(&mut self.locked) || is_news {
             self.due.0 = self.locked.follower.take_wakers();
         }
@@ -318,6 +319,9 @@ mod full_disk_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod prewrite_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod room_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod segment_end_tests;

@@ -45,6 +45,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         let now = self.disk.now();
         let mut locked = self.lock();
         let Some(job) = locked.shard.next_job(now, wish) else {
+            self.report_room(&mut locked);
             self.wake_journal(&mut locked, now);
             return Did::Nothing;
         };
@@ -55,6 +56,10 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
     /// Does a chore that was decided on at `now`.
     pub(super) fn carry_out(&self, job: Job<D>, now: Now) -> Did {
         let (failed, result) = self.perform(job);
+        self.finish(failed, result, now)
+    }
+
+    pub(super) fn finish(&self, failed: Failed, result: io::Result<Done<D>>, now: Now) -> Did {
         let mut guard = self.lock();
         let mut leftover = Leftover::default();
         let mut did = Did::Done;

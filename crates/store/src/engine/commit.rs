@@ -73,6 +73,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         let locked = &mut *guard;
         match locked.shard.complete(written, now) {
             Ok(()) => {
+                locked.shard.forget_refusals();
                 let mut touched = std::mem::take(&mut locked.shard.state.touched);
                 let applied = Applied {
                     durable: locked.shard.durable(),
@@ -105,6 +106,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
     pub(super) fn release(&self, mut guard: MutexGuard<'_, Locked<D, F>>) {
         self.report_poison(&mut guard);
         self.report_dead_letters(&mut guard);
+        self.report_room(&mut guard);
         if guard.waiters > 0 {
             self.applied.notify_all();
         }
@@ -117,6 +119,15 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             waker.wake();
         }
         self.lock().follower.return_wakers(wakers);
+    }
+
+    /// Sees to it that a block comes when there is room again: whoever waits for room asks when one is applied.
+    pub(super) fn report_room(&self, locked: &mut Locked<D, F>) {
+        if locked.shard.has_news_of_room() {
+            let now = self.disk.now();
+            locked.shard.tail.nudge(now);
+            self.wake_journal(locked, now);
+        }
     }
 
     /// Tells the follower of dead letters, if there are any.

@@ -104,6 +104,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 }
                 locked = self.lock();
             } else {
+                self.report_room(&mut locked);
                 self.wake_journal(&mut locked, now);
             }
             // What still waits may need a segment, so the journal thread leaves first.

@@ -237,7 +237,6 @@ fn start_epoch<D: Disk>(
         busy: false,
         retry_at_ms: 0,
         entered_ms: now.mono_ms,
-        lacks_memory: false,
         spill_at_ms: 0,
         spill_space: AlignedBuf::new(),
         removal: Pace::default(),

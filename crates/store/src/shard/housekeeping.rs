@@ -49,8 +49,6 @@ pub(crate) struct Chores {
     pub retry_at_ms: u64,
     /// Since when the log has been in its segment.
     pub entered_ms: u64,
-    /// Whether publishers wait for memory.
-    pub lacks_memory: bool,
     /// When the spill may be tried again.
     pub spill_at_ms: u64,
     /// What the last unit was copied into to be spilled, while the next may follow.
@@ -200,7 +198,6 @@ impl<D: Disk> Shard<D> {
         if self.poisoned.is_some() || self.chores.busy {
             return None;
         }
-        self.note_memory(now);
         self.bury_forgotten(now);
         let job = self.release_job().map(Job::Release);
         let job = job.or_else(|| self.prepare_job(now).map(Job::Prepare));
@@ -292,7 +289,7 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn finish_job(&mut self, done: Done<D>, now: Now) -> Leftover<D> {
         self.chores.busy = false;
         let leftover = self.take_result(done, now);
-        self.note_room(now);
+        self.note_room();
         leftover
     }
 
@@ -339,12 +336,10 @@ impl<D: Disk> Shard<D> {
                 if let Err(error) = self.state.pages.enter_slab(slab, file) {
                     self.poison(&PoisonCause::new("mapping the index", INDEX_DIR, error));
                 }
-                // Those who wait for pages look again when a block is applied.
-                self.tail.nudge(now);
                 Leftover::default()
             }
             Done::Spilled(spilled) => {
-                self.note_spilled(spilled, now);
+                self.note_spilled(spilled);
                 Leftover::default()
             }
             Done::Compacted(moved) => {

@@ -62,6 +62,7 @@ pub(crate) use prewrite::{SpareFile, Wear};
 pub(crate) use reserve::Need;
 pub(crate) use retention::{Keeper, SurveyJob};
 pub(crate) use spill::{SPILL_DIR, Spill, Spilled, Unspill, empty_spill};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -121,6 +122,10 @@ pub struct Shard<D: Disk> {
     pub(crate) keeper: Keeper<D>,
     /// The newest time that was handed in.
     pub(crate) clock: Now,
+    /// Whether somebody was told, since the last applied block, that there is no room.
+    refused: Cell<bool>,
+    /// The same, for copies of dead letters.
+    refused_to_move: Cell<bool>,
     references: Vec<(QueueId, Seq, u64)>,
     /// The places of the run that is being accepted.
     seqs: Vec<Seq>,
@@ -157,6 +162,8 @@ impl<D: Disk> Shard<D> {
             arriving: Lsn::default()..Lsn::default(),
             chores,
             clock: Now::default(),
+            refused: Cell::new(false),
+            refused_to_move: Cell::new(false),
             references: Vec::new(),
             seqs: Vec::new(),
             limited: Vec::new(),
@@ -508,7 +515,6 @@ impl<D: Disk> Shard<D> {
         self.state.units.leave(unit, Live::default());
         self.tail.passed(block.number());
         self.tail.pool.give(block.into_buf());
-        self.note_memory(now);
         Ok(())
     }
 

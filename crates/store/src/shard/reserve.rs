@@ -7,6 +7,7 @@
 //!   reserve; when anything else finds no room, a segment of the reserve is given back to the disk for it.
 //! - The index gets its next slab before the last one is used up, and takes no message that might need a page of one that is
 //!   not there yet: applying a block does not meet the full disk.
+//! - Whoever was told that there is no room is told by a block when there is: one that is on its way anyway, or one of its own.
 //!
 //! The reserve is spare segments. It is made once the log has rolled: a store of a few messages keeps nothing back.
 
@@ -33,6 +34,15 @@ pub(crate) struct Release {
 pub(crate) struct Grow {
     pub slab: usize,
     pub bytes: u64,
+}
+
+/// For whom there is room.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Room {
+    None,
+    /// For copies of dead letters.
+    ToMove,
+    ToPublish,
 }
 
 /// What a chore that failed would have needed room for.
@@ -74,14 +84,45 @@ impl<D: Disk> Shard<D> {
     /// applied block. On a full disk it says no until there is room again, and so it does while many dead letters are held.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.has_room_to_move() && !self.holders.are_full()
+        let has_room = self.room() == Room::ToPublish;
+        self.refused.set(self.refused.get() || !has_room);
+        has_room
     }
 
     /// Whether the store takes copies of dead letters: as [`Shard::has_room`], however many are held, for moving them is what
     /// makes their number smaller.
     #[must_use]
     pub fn has_room_to_move(&self) -> bool {
-        !self.chores.is_full && self.tail.has_room() && self.has_pages() && self.has_memory()
+        let has_room = self.room() >= Room::ToMove;
+        self.refused_to_move.set(self.refused_to_move.get() || !has_room);
+        has_room
+    }
+
+    fn room(&self) -> Room {
+        if self.chores.is_full || !self.tail.has_room() || !self.has_pages() || !self.has_memory() {
+            Room::None
+        } else if self.holders.are_full() {
+            Room::ToMove
+        } else {
+            Room::ToPublish
+        }
+    }
+
+    /// Whether somebody was told since the last applied block that there is no room, and there is now.
+    pub(crate) fn has_news_of_room(&self) -> bool {
+        let (refused, refused_to_move) = (self.refused.get(), self.refused_to_move.get());
+        (refused || refused_to_move)
+            && match self.room() {
+                Room::ToPublish => true,
+                Room::ToMove => refused_to_move,
+                Room::None => false,
+            }
+    }
+
+    /// A block is applied: whoever waits for room asks again.
+    pub(crate) fn forget_refusals(&self) {
+        self.refused.set(false);
+        self.refused_to_move.set(false);
     }
 
     /// Whether the index has pages for all that is accepted and for the next batch, on whatever disk.
@@ -156,15 +197,11 @@ impl<D: Disk> Shard<D> {
         self.chores.is_full = true;
     }
 
-    /// Takes messages again once there is room.
-    pub(super) fn note_room(&mut self, now: Now) {
+    /// The disk is no longer full once what it had no room for is there.
+    pub(super) fn note_room(&mut self) {
         let has_room = self.tail.has_next_segment()
             && self.chores.spares.len() >= self.reserve_len()
             && self.wanted_slab().is_none();
-        if self.chores.is_full && has_room {
-            self.chores.is_full = false;
-            // Those who wait for room look again when a block is applied.
-            self.tail.nudge(now);
-        }
+        self.chores.is_full &= !has_room;
     }
 }

@@ -47,7 +47,6 @@ impl<D: Disk> Shard<D> {
         if self.is_said_by_itself(queue, start..end)? {
             let applied = self.state.apply_ack(Range { queue, first, count });
             applied.map_err(|cause| self.fail(cause))?;
-            self.note_memory(now);
             return Ok(self.durable().end());
         }
         self.log_ack(Range { queue, first, count }, reason, now)

@@ -147,25 +147,14 @@ impl<D: Disk> Shard<D> {
     }
 
     /// A unit has left memory.
-    pub(super) fn note_spilled(&mut self, spilled: Spilled<D>, now: Now) {
+    pub(super) fn note_spilled(&mut self, spilled: Spilled<D>) {
         self.chores.spill_space = spilled.space;
         self.state.units.spilled(spilled.file);
         self.chores.spills += 1;
-        self.note_memory(now);
     }
 
     /// The disk did not take a unit: it stays in memory.
     pub(super) const fn note_unspilled(&mut self, now: Now) {
         self.chores.spill_at_ms = now.mono_ms + RETRY_MS;
-    }
-
-    /// Memory was taken, or has become free.
-    pub(super) fn note_memory(&mut self, now: Now) {
-        let has_memory = self.has_memory();
-        if has_memory && self.chores.lacks_memory {
-            // Those who wait for room look again when a block is applied.
-            self.tail.nudge(now);
-        }
-        self.chores.lacks_memory = !has_memory;
     }
 }

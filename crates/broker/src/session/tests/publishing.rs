@@ -1,6 +1,7 @@
 //! Publishing: routing, confirms, returns, refusals, back-pressure.
 
 use super::*;
+use logpond_store::disk::sim::Rng;
 
 #[test]
 fn a_publish_is_confirmed_only_after_it_was_synced() {
@@ -213,6 +214,44 @@ fn a_publisher_waits_while_the_store_is_full_and_is_woken_when_it_is_not() {
         client.session.poll(usize::MAX, &mut client.seen, NOW).flow,
         Flow::Continue
     );
+}
+
+#[test]
+fn a_publisher_that_waits_for_room_is_woken_whatever_made_the_room() {
+    for seed in 0..20 {
+        let mut rng = Rng::new(seed);
+        let broker = open(&SimDisk::new(seed));
+        let mut client = Client::new(&broker);
+        client.exchange("all", "fanout", true).unwrap();
+        for at in 0..10 {
+            let queue = format!("q{at}");
+            client.declare(&queue);
+            client.bind("all", &queue, "").unwrap();
+        }
+        sync(&broker);
+        let body = "x".repeat(100);
+        let mut waits = 0;
+        for _ in 0..300 {
+            // As a connection's task does: publish, look, and when it is to wait, look again when it is woken and not before.
+            let bodies = vec![&*body; usize::try_from(rng.below(400)).unwrap()];
+            let _ = client.publish_with("all", "", PLAIN, &bodies);
+            let mut seen = client.wakes.0.load(Ordering::Relaxed);
+            while client.session.poll(usize::MAX, &mut client.seen, NOW).flow == Flow::Wait {
+                waits += 1;
+                while client.wakes.0.load(Ordering::Relaxed) == seen {
+                    assert!(
+                        broker.step(),
+                        "seed {seed}: everything rests, and nobody woke the publisher"
+                    );
+                }
+                seen = client.wakes.0.load(Ordering::Relaxed);
+            }
+            for _ in 0..rng.below(4) {
+                let _ = broker.step();
+            }
+        }
+        assert!(waits > 0, "seed {seed}");
+    }
 }
 
 #[test]
