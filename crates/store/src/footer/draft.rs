@@ -50,7 +50,11 @@ pub(crate) struct Finished {
     pub segment: SegmentNumber,
     first_lsn: Lsn,
     epoch: Epoch,
-    draft: Box<Draft>,
+    /// The footer, its header still open.
+    bytes: Vec<u8>,
+    block_count: u32,
+    previous_crc: u32,
+    last: Last,
 }
 
 impl Draft {
@@ -121,12 +125,15 @@ impl Draft {
     }
 
     /// The segment is sealed. `None` when there is nothing in it.
-    pub(crate) fn finish<F>(self: Box<Self>, segment: &SegmentFile<F>) -> Option<Finished> {
+    pub(crate) fn finish<F>(self, segment: &SegmentFile<F>) -> Option<Finished> {
         (self.block_count > 0).then_some(Finished {
             segment: segment.number,
             first_lsn: segment.first_lsn,
             epoch: segment.epoch,
-            draft: self,
+            bytes: self.bytes,
+            block_count: self.block_count,
+            previous_crc: self.previous_crc,
+            last: self.last,
         })
     }
 }
@@ -144,7 +151,7 @@ fn is_ack(gist: &[u8]) -> bool {
 impl Finished {
     /// Memory that waits to be written.
     pub(crate) fn memory(&self) -> u64 {
-        byte_count(self.draft.bytes.capacity())
+        byte_count(self.bytes.capacity())
     }
 
     /// The bytes of the footer.
@@ -155,7 +162,7 @@ impl Finished {
             number,
             crc,
             max_timestamp_ms,
-        } = self.draft.last;
+        } = self.last;
         let header = FooterHeader {
             segment: self.segment,
             first_lsn: self.first_lsn,
@@ -165,11 +172,11 @@ impl Finished {
             last_lsn: lsn,
             last_block: number,
             last_crc: crc,
-            previous_crc: self.draft.previous_crc,
+            previous_crc: self.previous_crc,
             max_timestamp_ms,
-            block_count: self.draft.block_count,
+            block_count: self.block_count,
         };
-        let mut bytes = self.draft.bytes;
+        let mut bytes = self.bytes;
         header.seal(&mut bytes);
         bytes
     }

@@ -7,7 +7,7 @@
 //! - A segment is walked once: whatever could be moved then was moved. Only when the index ran out of pages it is walked again.
 //! - Segments in which something lives take at most twice the bytes that live, and the slack, once this has come to rest.
 //!
-//! Elsewhere: reading the originals and writing the copies (`engine::evacuation`), recycling (`housekeeping`).
+//! Elsewhere: reading the originals and writing the copies (`engine::evacuation`), recycling (`recycle`).
 
 use super::Shard;
 use crate::cold::ColdTail;

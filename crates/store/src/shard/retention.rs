@@ -6,7 +6,7 @@
 //!   dead by the same records as ever.
 //! - Only the time of recycling depends on this. Neither the log nor the index knows of it, and a replay decides nothing.
 //!
-//! Elsewhere: reading it (`history`), recycling (`housekeeping`), why it is done by segments (docs/decisions/0009).
+//! Elsewhere: reading it (`history`), recycling (`recycle`), why it is done by segments (docs/decisions/0009).
 
 use super::Shard;
 use crate::disk::{Disk, Now};
