@@ -65,6 +65,8 @@ pub(crate) struct Queue {
     pub acked: RoaringTreemap,
     pub requeued: RoaringTreemap,
     pub redelivered: RoaringTreemap,
+    /// What was ready when a purge took it that is not durable yet. Those among them that are not in `redelivered` nobody has seen.
+    pub purged: RoaringTreemap,
     /// How often entries came back.
     pub attempts: AttemptCounts,
     /// Entries below may be delivered: the log says durably that they might have been.
@@ -151,6 +153,7 @@ impl Queue {
             acked: RoaringTreemap::new(),
             requeued: RoaringTreemap::new(),
             redelivered: RoaringTreemap::new(),
+            purged: RoaringTreemap::new(),
             attempts: AttemptCounts::default(),
             // A transient queue vanishes with the process, so nobody will ask what it delivered.
             mark: if durability == QueueDurability::Transient {
@@ -433,6 +436,10 @@ impl Queue {
         if !self.redelivered.is_empty() {
             self.redelivered.remove_range(first..end);
             self.redelivered.remove_range(..self.floor);
+        }
+        if !self.purged.is_empty() {
+            self.purged.remove_range(first..end);
+            self.purged.remove_range(..self.floor);
         }
         if !self.attempts.is_empty() {
             self.attempts.forget(first, end);

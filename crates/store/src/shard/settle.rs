@@ -185,10 +185,11 @@ impl<D: Disk> Shard<D> {
         self.stopping = true;
         for queue in self.state.queues.iter_mut() {
             let mut seen = roaring::RoaringTreemap::new();
-            // A purge that did not become durable has moved the cursor beyond what anybody could have seen, which the mark bounds.
+            // What a limit or its expiry took, and what is not durably dead, may be among it; the mark bounds that.
             let seen_end = queue.cursor.min(queue.visible_end).min(queue.mark);
             seen.insert_range(queue.floor.min(seen_end)..seen_end);
             seen -= &queue.acked;
+            seen -= &queue.purged;
             if let Some(order) = &queue.order {
                 order.remove_from(&mut seen);
             }
@@ -222,6 +223,9 @@ impl<D: Disk> Shard<D> {
             .chain(std::iter::once((queue.cursor, queue.next_seq)))
             .filter(|(start, end)| start < end)
             .collect::<Vec<_>>();
+        for (start, end) in &ranges {
+            queue.purged.insert_range(*start..*end);
+        }
         queue.cursor = queue.next_seq;
         // Nothing is written for nothing, and the block that is being built may stay empty for ever.
         let mut block = self.durable().end();
