@@ -278,7 +278,8 @@ impl Queue {
     /// The ready entry below `end` that comes next.
     pub(crate) fn head(&mut self, end: u64) -> Option<u64> {
         if let Some(first) = self.requeued.min() {
-            return Some(first);
+            // What a limit took ahead of all deliveries, and gave back, may lie behind the end.
+            return (first < end).then_some(first);
         }
         if let Some(head) = self.order.as_ref().and_then(|order| order.head()) {
             return (head < end).then_some(head);
@@ -474,7 +475,9 @@ impl Queue {
 
     /// Whether something visible is ready.
     pub(crate) fn has_ready(&self) -> bool {
-        self.cursor < self.visible_end || self.order.as_ref().is_some_and(|order| !order.is_empty())
+        self.cursor < self.visible_end
+            || !self.requeued.is_empty()
+            || self.order.as_ref().is_some_and(|order| !order.is_empty())
     }
 
     /// Whether there is nothing to deliver: it was lost to damage, or is transient and from before the last start.

@@ -8,7 +8,7 @@ use crate::engine::stepped::{self, message_for, publish_all};
 use crate::limits::HELD_MESSAGES_MAX;
 use crate::options::Options;
 use crate::queue_limits::{QueueLimits, WhenFull};
-use crate::shard::NewMessage;
+use crate::shard::{LeaseOutcome, NewMessage};
 
 struct Fixture {
     disk: SimDisk,
@@ -208,6 +208,29 @@ fn what_is_given_back_comes_to_the_same_end_again() {
         .requeue(id, Seq::new(0), 1, Return::Released, now);
     back.unwrap();
     assert_eq!(fixture.take(9), [letter(id, AckReason::Dropped, 0, "one")]);
+}
+
+#[test]
+fn what_is_given_back_before_anything_was_delivered_waits_for_the_delivery_mark() {
+    let fixture = Fixture::new();
+    let queue = fixture.queues[0];
+    fixture.publish(0, &["dropped", "dropped too", "kept"]);
+    fixture.settle();
+    assert_eq!(fixture.take(9).len(), 2);
+    let now = fixture.disk.now();
+    let mut guard = fixture.engine.lock();
+    let unlimited = QueueLimits::default();
+    guard.shard().set_limits(queue, unlimited, now).unwrap();
+    let back = guard.shard().requeue(queue, Seq::new(0), 2, Return::Unseen, now);
+    back.unwrap();
+    let (mut leases, mut sources) = (Vec::new(), Sources::default());
+    let lease = guard.shard().lease(queue, 9, u64::MAX, &mut leases, &mut sources);
+    assert!(
+        matches!(lease, Ok(LeaseOutcome::Pending(_))),
+        "a crash would forget that they were delivered: {lease:?}"
+    );
+    drop(guard);
+    assert_eq!(stepped::lease(&fixture.engine, queue, 9), [0, 1, 2]);
 }
 
 #[test]
