@@ -8,6 +8,7 @@
 
 use crate::attempts;
 use crate::disk::{Disk, DiskFile, FileKind};
+use crate::engine::final_error;
 use crate::error::OpenError;
 use crate::frame;
 use crate::ids::{Lsn, SegmentNumber};
@@ -156,7 +157,8 @@ impl Checkpoint {
         file.write_at(&bytes, 0)?;
         file.sync()?;
         disk.rename(&temporary, &format!("{SHARD_DIR}/{name}"))?;
-        disk.sync_dir(SHARD_DIR)
+        // The file is made anew with each attempt; its name is not.
+        disk.sync_dir(SHARD_DIR).map_err(final_error)
     }
 
     /// Reads the checkpoint that was taken at `lsn`; `None` when it is damaged or of another store.

@@ -284,3 +284,37 @@ fn a_disk_that_gets_full_while_segments_are_recycled_is_waited_out() {
         "{between} in between, {at_once} at once"
     );
 }
+
+#[test]
+fn a_checkpoint_that_finds_no_room_is_tried_again_but_for_its_name() {
+    for call in 1.. {
+        let disk = SimDisk::new(1);
+        let (engine, _) = Engine::open(disk.clone(), Options::tiny(), ()).unwrap();
+        durable_queue(&engine);
+        let now = disk.now();
+        let job = loop {
+            let job = engine.lock().shard().next_job(now, CheckpointWish::Now).unwrap();
+            if matches!(job, Job::Checkpoint(_)) {
+                break job;
+            }
+            let (_, done) = engine.inner.perform(job);
+            engine.lock().shard().finish_job(done.unwrap(), now);
+        };
+        disk.full_at(call);
+        let (failed, result) = engine.inner.perform(job);
+        let Some(path) = disk.failed() else {
+            assert!(call > 5);
+            break;
+        };
+        let error = result.err().expect("it found no room");
+        engine.lock().shard().fail_job(failed, error, now);
+        let is_poisoned = engine.lock().shard().poisoned().is_some();
+        let is_sync = path == "shard-00" || path.starts_with("shard-00/x");
+        assert_eq!(is_poisoned, is_sync, "{path}");
+        if !is_poisoned {
+            come_to_rest(&engine, &disk);
+            engine.checkpoint();
+            assert!(engine.counters().checkpoints > 0);
+        }
+    }
+}
