@@ -465,6 +465,15 @@ impl Queue {
         }
     }
 
+    /// In how many ranges all that is ready lies, at most.
+    pub(crate) fn ready_ranges_max(&self) -> usize {
+        let below_cursor = match &self.order {
+            Some(_) => usize::try_from(self.live - self.leased).unwrap_or(usize::MAX / 64),
+            None => crate::shard::ranges_of(&self.requeued).count(),
+        };
+        below_cursor + 1
+    }
+
     /// Takes off all that is ready below the cursor.
     pub(crate) fn take_returned(&mut self) -> RoaringTreemap {
         match &mut self.order {

@@ -131,7 +131,11 @@ impl<D: Disk> Shard<D> {
             match room {
                 _ if queue.held.is_some() => {}
                 // A first range may bring the heads of so many lists into a block; none is larger than a range.
-                Room::SameBlock if !self.tail.fits(record::ranges_len(LISTS)) => return Ok(()),
+                _ if (room == Room::SameBlock || self.tail.is_held_open())
+                    && !self.tail.fits(record::ranges_len(LISTS)) =>
+                {
+                    return Ok(());
+                }
                 Room::SameBlock => {}
                 Room::Anywhere => self.tail.make_room(record::ranges_len(1)),
             }

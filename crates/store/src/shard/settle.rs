@@ -8,6 +8,7 @@
 use super::limits::Room;
 use super::{Shard, ranges_of};
 use crate::attempts::{RANGE_MAX, Return};
+use crate::builder;
 use crate::disk::{Disk, Now};
 use crate::error::{AppendError, PoisonCause};
 use crate::format::record::{self, AckReason, Range};
@@ -19,7 +20,7 @@ impl<D: Disk> Shard<D> {
     /// Ends the life of leased entries. Durable when the returned block is; nobody needs to wait for it.
     ///
     /// # Errors
-    /// When there is no such queue, or the store is poisoned.
+    /// When there is no such queue, it is a transaction's and its block has no room for it, or the store is poisoned.
     pub fn acknowledge(
         &mut self,
         queue: QueueId,
@@ -54,6 +55,7 @@ impl<D: Disk> Shard<D> {
 
     fn log_ack(&mut self, range: Range, reason: AckReason, now: Now) -> Result<BlockNumber, AppendError> {
         self.tail.make_room(record::ranges_len(1));
+        self.tail.check_held(record::ranges_len(1))?;
         let (building, _) = self.tail.building();
         building.ack(reason, range, now);
         let block = building.number();
@@ -147,7 +149,10 @@ impl<D: Disk> Shard<D> {
                             count,
                         };
                         self.tail.make_room(record::ranges_len(1));
-                        self.tail.building().0.requeue(range, attempts, now);
+                        // Counts are lower bounds, and a transaction has room for what it said it would bring.
+                        if self.tail.check_held(record::ranges_len(1)).is_ok() {
+                            self.tail.building().0.requeue(range, attempts, now);
+                        }
                         first += count;
                     }
                 }
@@ -205,7 +210,7 @@ impl<D: Disk> Shard<D> {
     /// already when there were none.
     ///
     /// # Errors
-    /// When there is no such queue, or the store is poisoned.
+    /// When there is no such queue, it is a transaction's and its block has no room for it, or the store is poisoned.
     pub fn purge(&mut self, id: QueueId, now: Now) -> Result<(u64, BlockNumber), AppendError> {
         self.check_alive()?;
         let queue = self
@@ -214,6 +219,11 @@ impl<D: Disk> Shard<D> {
             .open_mut(id)
             .ok_or(AppendError::UnknownQueue(id))?;
         let ready = queue.counts().ready;
+        if self.tail.is_held_open() {
+            // All of it goes into the block of the transaction, or nothing is changed.
+            self.tail
+                .check_held(builder::lists_len(queue.ready_ranges_max()))?;
+        }
         // From here on these entries count as leased, by the purge itself.
         let visible = queue.live - queue.leased;
         queue.leased += visible;

@@ -61,3 +61,55 @@ fn counts_of_what_the_log_does_not_hold_never_become_those_of_another_message() 
     let (_disk, engine) = after_crash(&disk, engine);
     assert_eq!(lease(&engine, queue), [once, Attempts::default()]);
 }
+
+#[test]
+fn a_transaction_that_brings_more_than_it_said_is_told_so() {
+    let disk = SimDisk::new(1);
+    let options = Options {
+        delivery_mark_step: 20_000,
+        ..Options::tiny()
+    };
+    let (engine, _) = Engine::open(disk.clone(), options, ()).unwrap();
+    let queue = stepped::durable_queue(&engine);
+    let message = message_for(std::slice::from_ref(&queue), &[b"m"]);
+    for _ in 0..16 {
+        let block = publish_all(&engine, std::iter::repeat_n(message, 1000));
+        engine.wait_durable(block).unwrap();
+    }
+    let mut leased = 0;
+    while leased < 16_000 {
+        leased += stepped::lease(&engine, queue, 16_000).len();
+    }
+    let now = disk.now();
+    // Every other one, so that no two of them are a range.
+    let each = |seqs: std::ops::Range<u64>| seqs.step_by(2).map(Seq::new);
+    for seq in each(0..8_000) {
+        let back = engine.lock().shard().requeue(queue, seq, 1, Return::Failed, now);
+        back.unwrap();
+    }
+    let mut guard = engine.lock();
+    let shard = guard.shard();
+    let (purged, _) = shard.transaction(0, |shard| shard.purge(queue, now)).unwrap();
+    assert!(matches!(purged, Err(AppendError::TooLarge { .. })), "{purged:?}");
+    assert_eq!(shard.counts(queue).unwrap().ready, 4_000, "nothing was changed");
+    let (taken, block) = shard
+        .transaction(0, |shard| {
+            let acked = AckReason::Acked;
+            let acks = each(1..8_001).map(|seq| shard.acknowledge(queue, seq, 1, acked, now));
+            acks.filter(Result::is_ok).count()
+        })
+        .unwrap();
+    assert!(taken > 2_000 && taken < 4_000, "{taken}");
+    shard
+        .transaction(0, |shard| {
+            for seq in each(8_000..16_000) {
+                shard.requeue(queue, seq, 1, Return::Failed, now).unwrap();
+            }
+        })
+        .unwrap();
+    drop(guard);
+    engine.wait_durable(block).unwrap();
+    let (purged, block) = engine.lock().shard().purge(queue, now).unwrap();
+    engine.wait_durable(block).unwrap();
+    assert_eq!(purged, 8_000);
+}
