@@ -72,6 +72,13 @@ impl Held {
         }
     }
 
+    /// Takes what is held out of `entries`, but for what a consumer had.
+    pub(crate) fn remove_unseen_from(&self, entries: &mut RoaringTreemap) {
+        for set in [&self.expired, &self.dropped] {
+            *entries -= set;
+        }
+    }
+
     pub(crate) fn count(&self) -> HeldCount {
         HeldCount {
             all: self.rejected.len() + self.expired.len() + self.dropped.len(),

@@ -199,7 +199,7 @@ impl<D: Disk> Shard<D> {
                 order.remove_from(&mut seen);
             }
             if let Some(held) = &queue.held {
-                held.remove_from(&mut seen);
+                held.remove_unseen_from(&mut seen);
             }
             queue.redelivered |= seen;
         }

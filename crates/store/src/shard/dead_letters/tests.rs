@@ -234,6 +234,38 @@ fn what_is_given_back_before_anything_was_delivered_waits_for_the_delivery_mark(
 }
 
 #[test]
+fn of_what_is_held_at_a_stop_only_what_a_consumer_had_comes_back_as_redelivered() {
+    let fixture = Fixture::new();
+    let (rejects, drops) = (fixture.queues[0], fixture.queues[1]);
+    fixture.publish(0, &["rejected"]);
+    fixture.publish(1, &["dropped", "kept"]);
+    fixture.settle();
+    assert_eq!(stepped::lease(&fixture.engine, rejects, 1), [0]);
+    let now = fixture.disk.now();
+    let rejected = fixture.engine.lock().shard().reject(rejects, Seq::new(0), 1, now);
+    rejected.unwrap();
+    assert_eq!(stepped::lease(&fixture.engine, drops, 1), [1]);
+    fixture.engine.close().unwrap();
+    let Fixture { disk, engine, .. } = fixture;
+    drop(engine);
+
+    let (engine, report) = Engine::open(disk, Options::tiny(), ()).unwrap();
+    assert!(report.clean);
+    let redelivered = |queue| {
+        let (mut leases, mut sources) = (Vec::new(), Sources::default());
+        let mut guard = engine.lock();
+        let leased = guard.shard().lease(queue, 9, u64::MAX, &mut leases, &mut sources);
+        leased.unwrap();
+        let leases = leases.iter();
+        leases
+            .map(|lease| (lease.seq.get(), lease.redelivered))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(redelivered(rejects), [(0, true)]);
+    assert_eq!(redelivered(drops), [(0, false), (1, true)]);
+}
+
+#[test]
 fn publishers_wait_while_many_are_held() {
     let fixture = Fixture::new();
     for _ in 0..HELD_MESSAGES_MAX {
