@@ -19,6 +19,7 @@ use crate::planted::{self, Planted};
 use crate::queue::QueueDurability;
 use crate::segments::{COLD_DIR, Footing, JOURNAL_DIR, Segment, SegmentFile, segment_path};
 use crate::spare::{self, Spare};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -203,8 +204,8 @@ impl<D: Disk> Shard<D> {
                 control: segment.control.iter().copied().collect(),
             })
             .collect();
-        // What becomes free with the segments that are looked at, and was not used for what they owe.
-        let mut gain = 0;
+        // Segments that owe more than is worth it for each of them alone.
+        let (mut waiting, mut owed_by_them, mut gain) = (Vec::new(), BTreeSet::new(), 0);
         for Owing {
             number,
             bytes,
@@ -226,22 +227,38 @@ impl<D: Disk> Shard<D> {
                     None => owed.push(id),
                 }
             }
-            // Repeating costs room too: a segment that owes much waits until more of them are dead.
-            gain += bytes;
-            let Some(left) = self.after_stating(&owed, gain) else {
-                continue;
-            };
-            gain = left;
-            for id in owed {
-                if !planted::is(Planted::RecycleAckBeforeMessage)
-                    && let Some(block) = self.write_state_again(id)
-                {
-                    settled = block;
-                }
+            if self.is_worth_stating(&owed, bytes) {
+                let stated = self.state_all(&owed);
+                self.note_settled(number, stated.unwrap_or(settled));
+            } else {
+                waiting.push((number, settled));
+                owed_by_them.extend(owed);
+                gain += bytes;
             }
-            if let Some(segment) = self.state.segments.get_mut(number) {
-                segment.settled = Some(settled);
+        }
+        // Repeating costs room too: they wait until so many are dead that it is worth it for all of them.
+        if !waiting.is_empty() && self.is_worth_stating(&owed_by_them, gain) {
+            let stated = self.state_all(&owed_by_them);
+            for (number, settled) in waiting {
+                self.note_settled(number, stated.unwrap_or(settled));
             }
+        }
+    }
+
+    /// Writes the state of these queues again. Returns the block of the last.
+    fn state_all<'a>(&mut self, owed: impl IntoIterator<Item = &'a QueueId>) -> Option<BlockNumber> {
+        let mut stated = None;
+        for id in owed {
+            if !planted::is(Planted::RecycleAckBeforeMessage) {
+                stated = self.write_state_again(*id).or(stated);
+            }
+        }
+        stated
+    }
+
+    fn note_settled(&mut self, number: SegmentNumber, settled: BlockNumber) {
+        if let Some(segment) = self.state.segments.get_mut(number) {
+            segment.settled = Some(settled);
         }
     }
 

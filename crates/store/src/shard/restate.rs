@@ -85,11 +85,17 @@ fn divided(set: &RoaringTreemap, bytes_max: usize) -> Vec<Vec<u8>> {
 }
 
 impl<D: Disk> Shard<D> {
-    /// What is left of so many bytes that become free when the state of all these queues is written again, if it is worth it.
-    pub(super) fn after_stating(&self, owed: &[QueueId], gain: u64) -> Option<u64> {
-        owed.iter().try_fold(gain, |left, id| {
+    /// Whether it is worth it to write the state of all these queues again, when so many bytes become free with it.
+    pub(super) fn is_worth_stating<'a>(
+        &self,
+        owed: impl IntoIterator<Item = &'a QueueId>,
+        gain: u64,
+    ) -> bool {
+        let mut owed = owed.into_iter();
+        let left = owed.try_fold(gain, |left, id| {
             left.checked_sub(self.state_bytes(*id)? * SHARE_OF_GAIN)
-        })
+        });
+        left.is_some()
     }
 
     /// About what the state of a queue takes in the log; `None` for one that cannot be written.
