@@ -1,7 +1,10 @@
 //! A client's frames against a broker on a simulated disk: whatever is asked for in whatever order, the broker answers, and what it
 //! left can be opened.
 //!
-//! A heartbeat on channel *n* lets *n* milliseconds pass, and what is due happen.
+//! A heartbeat on channel *n* lets *n* milliseconds pass, and what is due happen. `start-ok` says what the client can do, whenever it
+//! comes.
+//!
+//! Names and tables become the broker's as in the server, which shows that to nobody.
 
 use logpond_amqp::{Array, ContentHeader, FrameKind, Method, ShortStr, Table, Value as Wire, parse_frame};
 use logpond_broker::auth::Peer;
@@ -78,6 +81,7 @@ fn step(broker: &Broker<SimDisk>) {
 #[derive(Default)]
 struct Sink {
     confirmed: u64,
+    hears_of_cancellations: bool,
 }
 
 impl EffectSink for Sink {
@@ -92,7 +96,7 @@ impl EffectSink for Sink {
     }
 
     fn hears_of_cancellations(&self) -> bool {
-        true
+        self.hears_of_cancellations
     }
 
     fn cancelled(&mut self, _channel: ChannelId, _consumer_tag: &str) {}
@@ -207,6 +211,9 @@ impl Client {
         let now = self.disk.now();
         let session = &mut self.session;
         match method {
+            Method::ConnectionStartOk(start) => {
+                self.sink.hears_of_cancellations = hears_of_cancellations(start.client_properties);
+            }
             Method::ChannelOpen(_) if id.get() < 16 => session.open_channel(id)?,
             Method::ChannelClose(_) => session.close_channel(id, now),
             Method::BasicQos(qos) => {
@@ -296,6 +303,16 @@ impl Client {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Whether a client with these properties does.
+fn hears_of_cancellations(properties: Table<'_>) -> bool {
+    match properties.get(b"capabilities") {
+        Some(Wire::Table(capabilities)) => {
+            capabilities.get(b"consumer_cancel_notify") == Some(Wire::Bool(true))
+        }
+        _ => false,
     }
 }
 

@@ -31,7 +31,8 @@ fn main() -> std::io::Result<()> {
     write("table", "all", everything(&mut Vec::new()).as_bytes())?;
     write("table", "queue", quorum(&mut Vec::new()).as_bytes())?;
     let mut content = Vec::new();
-    encode_content(&mut content, ONE, &properties(), b"body", 4096);
+    let replies = Some(short("amq.rabbitmq.reply-to"));
+    encode_content(&mut content, ONE, &properties(replies), b"body", 4096);
     let len = usize::from(content[6]) + 256 * usize::from(content[5]);
     write("header", "properties", &content[7..7 + len])?;
     write("header", "none", &[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
@@ -78,8 +79,8 @@ fn classic(bytes: &mut Vec<u8>) -> Table<'_> {
     table.finish().expect("a short table")
 }
 
-/// Persistent, with a delay, a priority and further keys.
-fn properties() -> Vec<u8> {
+/// Persistent, with a delay and a priority. Who expects replies has to consume them first, or its channel is closed.
+fn properties(reply_to: Option<ShortStr<'_>>) -> Vec<u8> {
     let mut table = Vec::new();
     let mut headers = TableWriter::new(&mut table);
     headers.put(short("x-delay"), Value::I32(30));
@@ -89,7 +90,7 @@ fn properties() -> Vec<u8> {
         delivery_mode: Some(2),
         priority: Some(3),
         expiration: Some(short("1000")),
-        reply_to: Some(short("amq.rabbitmq.reply-to")),
+        reply_to,
         ..logpond_amqp::PropertyList::default()
     };
     let mut bytes = Vec::new();
@@ -189,7 +190,7 @@ fn publish(exchange: &str, key: &str, out: &mut Vec<u8>) {
         immediate: false,
     };
     Method::BasicPublish(publish).encode(ONE, out);
-    encode_content(out, ONE, &properties(), b"body", 4096);
+    encode_content(out, ONE, &properties(None), b"body", 4096);
 }
 
 /// Lets so many milliseconds pass.
@@ -199,7 +200,7 @@ fn wait(ms: u16, out: &mut Vec<u8>) {
     out[at + 1..at + 3].copy_from_slice(&ms.to_be_bytes());
 }
 
-fn conversations() -> [(&'static str, Vec<u8>); 3] {
+fn conversations() -> [(&'static str, Vec<u8>); 4] {
     let say =
         |methods: &[Method<'_>], out: &mut Vec<u8>| methods.iter().for_each(|method| method.encode(ONE, out));
     let open = Method::ChannelOpen(method::channel::Open);
@@ -267,7 +268,47 @@ fn conversations() -> [(&'static str, Vec<u8>); 3] {
         &mut transacted,
     );
     wait(9, &mut transacted);
-    [("dying", dying), ("delayed", delayed), ("transacted", transacted)]
+
+    let mut cancelled = Vec::new();
+    let mut bytes = Vec::new();
+    let mut more = Vec::new();
+    let tx = Method::TxSelect(method::tx::Select);
+    say(
+        &[
+            hearing(&mut bytes),
+            open,
+            declare("a", quorum(&mut more)),
+            consume("a"),
+        ],
+        &mut cancelled,
+    );
+    (0..2).for_each(|_| publish("", "a", &mut cancelled));
+    wait(1, &mut cancelled);
+    say(&[tx], &mut cancelled);
+    encode_ack(&mut cancelled, ONE, 1, false);
+    wait(60, &mut cancelled);
+    say(&[Method::TxRollback(method::tx::Rollback)], &mut cancelled);
+    encode_ack(&mut cancelled, ONE, 2, true);
+    [
+        ("dying", dying),
+        ("delayed", delayed),
+        ("transacted", transacted),
+        ("cancelled", cancelled),
+    ]
+}
+
+/// The client hears of cancellations.
+fn hearing(bytes: &mut Vec<u8>) -> Method<'_> {
+    let mut table = TableWriter::new(bytes);
+    table.nested(short("capabilities"), |inner| {
+        inner.put(short("consumer_cancel_notify"), Value::Bool(true));
+    });
+    Method::ConnectionStartOk(method::connection::StartOk {
+        client_properties: table.finish().expect("a short table"),
+        mechanism: short("PLAIN"),
+        response: b"",
+        locale: short("en_US"),
+    })
 }
 
 fn close() -> method::channel::Close<'static> {
