@@ -30,6 +30,33 @@ pub fn lints(workspace: &Workspace) -> anyhow::Result<Tally> {
     )
 }
 
+/// The workspaces of their own: they use our crates, and nobody else compiles them.
+const APART: [&str; 2] = ["fuzz", "benches/compare"];
+
+/// Format and lints of those, with a target folder that no build for another purpose shares.
+pub fn workspaces_apart(workspace: &Workspace) -> anyhow::Result<Tally> {
+    let mut all = Tally::default();
+    for folder in APART {
+        let manifest = format!("{folder}/Cargo.toml");
+        let format = ["fmt", "--check", "--manifest-path", &manifest];
+        all.add(&cargo(workspace, &format)?);
+        let target = workspace.target().join("apart");
+        let mut command = workspace.cargo(&[
+            "clippy",
+            "--locked",
+            "--all-targets",
+            "--manifest-path",
+            &manifest,
+        ]);
+        command
+            .arg("--target-dir")
+            .arg(target)
+            .args(["--", "--deny", "warnings"]);
+        all.add(&told(&mut command, &["clippy", "--manifest-path", &manifest])?);
+    }
+    Ok(all)
+}
+
 /// The documentation of all crates, warnings denied: a link that leads nowhere is one.
 pub fn documentation(workspace: &Workspace) -> anyhow::Result<Tally> {
     let arguments = ["doc", "--workspace", "--no-deps", "--all-features"];

@@ -34,6 +34,20 @@ impl Tally {
         }
     }
 
+    /// Counts another one. What is not as it should be is told first.
+    pub fn add(&mut self, other: &Self) {
+        if other.failed > 0 && self.failed == 0 {
+            self.detail.clear();
+        }
+        if self.failed == 0 || other.failed > 0 {
+            let gap = if self.detail.is_empty() { "" } else { "; " };
+            self.detail = format!("{}{gap}{}", self.detail, other.detail);
+        }
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+
     /// One thing, which is not.
     pub fn failed(detail: impl Into<String>) -> Self {
         Self {
@@ -135,4 +149,23 @@ fn table(outcomes: &[Outcome]) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tally;
+
+    #[test]
+    fn of_several_things_those_that_are_wrong_are_told() {
+        let mut all = Tally::default();
+        for one in [
+            Tally::passed("a"),
+            Tally::failed("b"),
+            Tally::passed("c"),
+            Tally::failed("d"),
+        ] {
+            all.add(&one);
+        }
+        assert_eq!((all.passed, all.failed, all.detail.as_str()), (2, 2, "b; d"));
+    }
 }

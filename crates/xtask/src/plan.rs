@@ -136,6 +136,7 @@ fn checks(workspace: &Workspace, arguments: &Arguments) -> Vec<Outcome> {
         Outcome::of("dependency table", || check::dependency_table(workspace)),
         Outcome::of("repository rules", || check::repository_rules(workspace)),
         Outcome::of("lints", || check::lints(workspace)),
+        Outcome::of("workspaces apart", || check::workspaces_apart(workspace)),
         Outcome::of("documentation", || check::documentation(workspace)),
     ];
     let mut broker = None;
