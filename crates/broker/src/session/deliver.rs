@@ -181,7 +181,9 @@ impl<D: Disk> Session<D> {
                 expect_acknowledgement(&mut core.lapse_ms, sent.deadline);
                 channel.unacked.push(sent);
             }
-            AckMode::Automatic => append(&mut core.inbox.sent, &sent),
+            AckMode::Automatic => {
+                append(&mut core.inbox.sent, &sent);
+            }
         }
         let counted;
         let properties = if lease.redelivered && told.kind == QueueKind::Quorum {
@@ -213,15 +215,18 @@ pub(super) fn with_attempts(properties: &[u8], attempts: Attempts) -> Vec<u8> {
     }
 }
 
-fn append(runs: &mut Vec<Run>, next: &Run) {
-    if !runs.last_mut().is_some_and(|last| last.append(next)) {
+/// Whether it continues the last run.
+fn append(runs: &mut Vec<Run>, next: &Run) -> bool {
+    let continues = runs.last_mut().is_some_and(|last| last.append(next));
+    if !continues {
         runs.push(*next);
     }
+    continues
 }
 
 impl super::Core {
     /// Sets a message aside that could not be read: what is gone is forgotten, what is damaged is dropped
-    /// and reported, what the disk refused stays leased until the session ends.
+    /// and reported, what the disk refused stays leased until its consumer ends.
     pub(super) fn unreadable(&mut self, run: &OutRun, seq: Seq, error: &ReadError) {
         let lost = one(run, seq, 0);
         match error {
@@ -231,8 +236,9 @@ impl super::Core {
                 self.inbox.damaged.push(lost);
             }
             _ => {
-                tracing::error!(queue = %run.queue, seq = %seq, %error, "a message cannot be read now");
-                self.withheld.push(lost);
+                if !append(&mut self.withheld, &lost) {
+                    tracing::error!(queue = %run.queue, %seq, %error, "a message, and maybe some behind it, cannot be read now");
+                }
             }
         }
     }

@@ -184,10 +184,22 @@ impl<'a, D: Disk> Locked<'a, D> {
         }
     }
 
+    /// Gives back what the disk did not give. No client has seen it, so nobody has failed with it.
+    pub(super) fn return_withheld(&mut self, matches: impl FnMut(&Run) -> bool) {
+        let withheld = std::mem::take(&mut self.core.withheld);
+        let (back, kept): (Vec<_>, Vec<_>) = withheld.into_iter().partition(matches);
+        self.core.withheld = kept;
+        for run in back {
+            let end = run.first_seq.plus(run.count);
+            self.give_back(run.queue, run.first_seq..end, Return::Unseen);
+        }
+    }
+
     /// Ends a consumer, and gives back what was not handed to the client yet.
     pub(super) fn end_consumer(&mut self, key: ConsumerKey) {
         self.core.tags.remove(&key);
         self.recall(|run| run.consumer == key);
+        self.return_withheld(|run| run.consumer == Some(key));
         let now = self.now;
         self.state().remove_consumer(key, now);
     }
@@ -202,6 +214,7 @@ impl<'a, D: Disk> Locked<'a, D> {
         self.recall(|run| run.channel == id);
         for &key in channel.consumers.values() {
             self.core.tags.remove(&key);
+            self.return_withheld(|run| run.consumer == Some(key));
             let now = self.now;
             self.state().remove_consumer(key, now);
         }

@@ -302,9 +302,7 @@ impl<D: Disk> Session<D> {
         for channel in locked.core.channels.ids() {
             locked.end_channel(channel);
         }
-        for run in std::mem::take(&mut locked.core.withheld) {
-            locked.requeue(run, Outcome::Failed);
-        }
+        locked.return_withheld(|_| true);
         let owned = locked
             .state()
             .sessions

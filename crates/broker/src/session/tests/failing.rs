@@ -2,6 +2,7 @@
 
 use super::dying::*;
 use super::*;
+use logpond_store::disk::sim::FaultPlan;
 
 #[test]
 fn a_message_that_fails_too_often_leaves_a_quorum_queue() {
@@ -116,4 +117,40 @@ fn what_never_reached_the_client_does_not_count() {
         "as after a crash"
     );
     assert_eq!(found.headers.get("x-delivery-count"), None);
+}
+
+#[test]
+fn what_the_disk_did_not_give_is_back_with_the_end_of_its_consumer_and_did_not_fail() {
+    let disk = SimDisk::new(3);
+    let broker = open(&disk);
+    let mut client = client(&broker, &[quorum(), ("x-delivery-limit", Value::I32(0))]);
+    let _ = client.publish("q", &["x"; 50]);
+    client.poll();
+    let disk = disk.after_kill();
+    drop((client, broker));
+    let broker = open(&disk);
+    let mut client = Client::new(&broker);
+    for end in ["cancel", "close", "connection"] {
+        client.consume("q", "c", false).unwrap();
+        sync(&broker);
+        disk.set_faults(FaultPlan {
+            read_error: 1 << 16,
+            ..FaultPlan::default()
+        });
+        let _ = client.session.poll(usize::MAX, &mut client.seen, NOW);
+        disk.set_faults(FaultPlan::default());
+        assert_eq!(client.seen.deliveries, []);
+        assert_eq!(client.session.core.withheld.len(), 1, "all of them are one run");
+        match end {
+            "cancel" => client.session.cancel(ONE, "c", NOW).unwrap(),
+            "close" => {
+                client.session.close_channel(ONE, NOW);
+                client.reopen();
+            }
+            _ => client = Client::new(&broker),
+        }
+        assert_eq!(client.ready("q"), 50, "{end}");
+    }
+    assert_eq!(client.ready("dead"), 0);
+    assert_eq!(bodies(&mut client, "q").len(), 50);
 }

@@ -124,3 +124,20 @@ fn copies_that_are_larger_than_a_block_together_all_arrive() {
     }
     assert_eq!(client.ready("from"), 0);
 }
+
+#[test]
+fn a_quorum_queue_that_is_to_pass_on_what_it_refuses_drops_its_head_as_in_rabbitmq() {
+    let broker = broker();
+    let full = [
+        quorum(),
+        ("x-max-length", Value::I32(1)),
+        ("x-overflow", Value::str("reject-publish-dlx")),
+    ];
+    let mut client = client(&broker, &full);
+    client.session.confirm_select(ONE, NOW).unwrap();
+    let _ = client.publish("q", &["a", "b"]);
+    client.poll();
+    assert_eq!(client.seen.nacks, []);
+    assert_eq!(bodies(&mut client, "dead"), ["a"]);
+    assert_eq!(bodies(&mut client, "q"), ["b"]);
+}
