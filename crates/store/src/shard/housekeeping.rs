@@ -195,6 +195,8 @@ pub(crate) fn write_header<F: DiskFile>(file: &F, header: &SegmentHeader) -> io:
 impl<D: Disk> Shard<D> {
     /// Decides what is to be done next. With `checkpoint`, one is taken whether it is due or not.
     pub(crate) fn next_job(&mut self, now: Now, checkpoint: CheckpointWish) -> Option<Job<D>> {
+        // Nobody comes back for removals of a store that has ended, or while another job is under way.
+        self.chores.removal.begin();
         if self.poisoned.is_some() || self.chores.busy {
             return None;
         }

@@ -114,7 +114,6 @@ impl Recycle {
 
 impl<D: Disk> Shard<D> {
     pub(super) fn recycle_job(&mut self, now: Now) -> Option<Recycle> {
-        self.chores.removal.begin();
         self.look_what_is_kept(now);
         self.settle_dead_segments();
         let older = self
