@@ -6,7 +6,7 @@
 //! - What is not committed is not acknowledged: deliveries lapse here as elsewhere, and what has lapsed is no part of a commit.
 
 use logpond_store::disk::{Disk, Now};
-use logpond_store::{AckReason, BlockNumber, QueueId};
+use logpond_store::{AckReason, AppendError, BlockNumber, QueueId};
 
 use super::channel::Mode;
 use super::lapse::expect_acknowledgement;
@@ -217,6 +217,8 @@ struct Applied<'t> {
     replies: Vec<&'t PendingPublish>,
     /// Publishes that some of their queues refused.
     refused: Vec<(&'t PendingPublish, Vec<QueueId>)>,
+    /// Which acknowledgements the block had no room for, beside what limits dropped with the messages; ascending.
+    unsaid: Vec<usize>,
 }
 
 impl<D: Disk> Locked<'_, D> {
@@ -232,8 +234,14 @@ impl<D: Disk> Locked<'_, D> {
             committed,
             replies,
             refused,
+            unsaid,
         } = applied?;
-        for (run, outcome) in &transaction.settled {
+        let mut unsaid = unsaid.into_iter().peekable();
+        for (at, (run, outcome)) in transaction.settled.iter().enumerate() {
+            if unsaid.next_if_eq(&at).is_some() {
+                self.settle(*run, Outcome::Failed);
+                continue;
+            }
             match outcome {
                 Outcome::Requeued | Outcome::Failed => self.requeue(*run, *outcome),
                 Outcome::Acked | Outcome::Dropped => self.state().settled(run),
@@ -271,7 +279,7 @@ impl<D: Disk> Locked<'_, D> {
         }
         let ends = |outcome: Outcome| matches!(outcome, Outcome::Acked | Outcome::Dropped);
         let writes = !routed.is_empty() || transaction.settled.iter().any(|(_, how)| ends(*how));
-        let mut refused = Vec::new();
+        let (mut refused, mut unsaid) = (Vec::new(), Vec::new());
         let bytes = routed
             .iter()
             .map(|(publish, address)| {
@@ -295,9 +303,8 @@ impl<D: Disk> Locked<'_, D> {
                     refused.push((*publish, fitted.refused));
                 }
             }
-            for (run, outcome) in &transaction.settled {
-                // A queue that was deleted meanwhile has nothing left to acknowledge.
-                let _gone = match outcome {
+            for (at, (run, outcome)) in transaction.settled.iter().enumerate() {
+                let said = match outcome {
                     Outcome::Acked => {
                         shard.acknowledge(run.queue, run.first_seq, run.count, AckReason::Acked, now)
                     }
@@ -305,6 +312,14 @@ impl<D: Disk> Locked<'_, D> {
                     Outcome::Dropped => shard.reject(run.queue, run.first_seq, run.count, now),
                     Outcome::Requeued | Outcome::Failed => continue,
                 };
+                match said {
+                    // A queue that was deleted meanwhile has nothing left to acknowledge.
+                    Ok(_) | Err(AppendError::UnknownQueue(_)) => {}
+                    Err(error) => {
+                        tracing::warn!(queue = %run.queue, %error, "an acknowledgement of a transaction goes back");
+                        unsaid.push(at);
+                    }
+                }
             }
             Ok::<_, AmqpError>(())
         });
@@ -318,6 +333,7 @@ impl<D: Disk> Locked<'_, D> {
             },
             replies,
             refused,
+            unsaid,
         })
     }
 }
