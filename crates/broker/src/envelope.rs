@@ -77,6 +77,12 @@ pub(crate) fn lengths(exchange: &[u8], routing_key: &[u8]) -> Option<([u8; 1], [
     ))
 }
 
+/// Exchange and routing key as they stand in front of the properties; `None` if one of them is no shortstr.
+pub(crate) fn address(exchange: &[u8], routing_key: &[u8]) -> Option<Box<[u8]>> {
+    let (exchange_len, key_len) = lengths(exchange, routing_key)?;
+    Some([&exchange_len, exchange, &key_len, routing_key].concat().into())
+}
+
 /// What stands before the length of the exchange in a message with a past.
 pub(crate) fn prefix(past: &Past<'_>) -> Vec<u8> {
     let past = past.to_bytes();
@@ -96,13 +102,17 @@ fn long_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Envelope, lengths, prefix};
+    use super::{Envelope, address, lengths, prefix};
     use crate::past::Past;
 
     #[test]
     fn what_is_stored_is_read_back() {
         let ([a], [b]) = lengths(b"orders", b"eu.new").unwrap();
         let stored = [&[a], b"orders".as_slice(), &[b], b"eu.new", &[0, 0]].concat();
+        assert_eq!(
+            stored.strip_suffix(&[0, 0]),
+            address(b"orders", b"eu.new").as_deref()
+        );
         let envelope = Envelope::parse(&stored).unwrap();
         let expected = Envelope {
             exchange: b"orders",

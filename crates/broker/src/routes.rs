@@ -14,6 +14,7 @@ use logpond_routing::{Arguments, MessageProperty, MessageSource, NoExchange, Que
 use logpond_store::QueueId;
 
 use crate::delay::delay_ms;
+use crate::envelope;
 use crate::limits::ROUTES_MAX;
 use crate::properties::{self, Properties};
 use crate::queue::Queue;
@@ -29,6 +30,8 @@ const PASSING: usize = usize::MAX;
 pub(crate) struct Route {
     exchange: Box<[u8]>,
     key: Box<[u8]>,
+    /// Exchange and key as they are stored, if the route is remembered.
+    pub address: Option<Box<[u8]>>,
     pub queues: Vec<QueueId>,
     /// Where they wait, of exchanges that put the message off.
     pub delays: Vec<QueueId>,
@@ -85,7 +88,7 @@ impl RouteCache {
 
     /// The remembered route, if there is one.
     pub(crate) fn recall(&mut self, exchange: &[u8], key: &[u8]) -> Option<usize> {
-        let is = |route: &Route| *route.key == *key && *route.exchange == *exchange;
+        let is = |route: &Route| is_same(&route.key, key) && is_same(&route.exchange, exchange);
         if self.routes.get(self.last).is_some_and(is) {
             return Some(self.last);
         }
@@ -180,6 +183,7 @@ impl RouteCache {
         self.routes.push(Route {
             exchange: exchange.into(),
             key: key.into(),
+            address: envelope::address(exchange, key),
             ..found
         });
         let hash = self.hash(exchange, key);
@@ -200,6 +204,22 @@ impl RouteCache {
     fn hash(&self, exchange: &[u8], key: &[u8]) -> u64 {
         address_hash(&self.hasher, exchange, key)
     }
+}
+
+/// Whether two names are the same. They are short, and the library's `memcmp` stalls on the last of them for longer than it compares.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let (mut ones, mut others) = (one.chunks_exact(8), other.chunks_exact(8));
+    let words = |bytes: &[u8]| bytes.try_into().map(u64::from_ne_bytes).ok();
+    while let (Some(one), Some(other)) = (ones.next(), others.next()) {
+        if words(one) != words(other) {
+            return false;
+        }
+    }
+    let (ones, others) = (ones.remainder(), others.remainder());
+    ones.iter().zip(others).all(|(one, other)| one == other)
 }
 
 fn address_hash(hasher: &FixedState, exchange: &[u8], key: &[u8]) -> u64 {
@@ -244,5 +264,26 @@ impl MessageSource for WatchedMessage<'_> {
         let mut state = FixedState::with_seed(0).build_hasher();
         state.write_u64(drawn);
         state.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_same;
+
+    #[test]
+    fn names_differ_when_any_of_their_bytes_does() {
+        let name: Vec<u8> = (0..40).collect();
+        for len in 0..name.len() {
+            let name = &name[..len];
+            let mut other = name.to_vec();
+            assert!(is_same(name, &other));
+            for at in 0..len {
+                other[at] ^= 0x80;
+                assert!(!is_same(name, &other));
+                other[at] ^= 0x80;
+                assert!(!is_same(name, &name[..at]));
+            }
+        }
     }
 }

@@ -17,10 +17,34 @@ pub(crate) struct Stored<'a> {
     pub manner: Manner,
     /// What stands before the exchange: see [`envelope::prefix`].
     pub prefix: &'a [u8],
-    pub exchange: &'a [u8],
-    pub routing_key: &'a [u8],
+    pub address: Address<'a>,
     pub properties: &'a [u8],
     pub body: &'a [&'a [u8]],
+}
+
+/// Where a message was published to.
+#[derive(Clone, Copy)]
+pub(crate) enum Address<'a> {
+    /// As it is stored: see [`envelope::address`].
+    Encoded(&'a [u8]),
+    /// By its parts.
+    Parts {
+        exchange: &'a [u8],
+        routing_key: &'a [u8],
+    },
+}
+
+impl Address<'_> {
+    /// Bytes that it takes.
+    fn len(&self) -> usize {
+        match self {
+            Self::Encoded(bytes) => bytes.len(),
+            Self::Parts {
+                exchange,
+                routing_key,
+            } => 2 + exchange.len() + routing_key.len(),
+        }
+    }
 }
 
 /// How a message is stored.
@@ -66,19 +90,33 @@ pub(crate) struct Fitted {
 impl Stored<'_> {
     /// Appends it to the block that is being built.
     pub(crate) fn publish<D: Disk>(&self, shard: &mut Shard<D>, now: Now) -> Answer<BlockNumber> {
-        let (exchange_len, key_len) =
-            envelope::lengths(self.exchange, self.routing_key).ok_or_else(no_short_string)?;
+        match self.address {
+            Address::Encoded(address) if self.prefix.is_empty() => {
+                self.publish_with(&[address, self.properties], shard, now)
+            }
+            Address::Encoded(address) => {
+                self.publish_with(&[self.prefix, address, self.properties], shard, now)
+            }
+            Address::Parts {
+                exchange,
+                routing_key,
+            } => {
+                let address = envelope::address(exchange, routing_key).ok_or_else(no_short_string)?;
+                self.publish_with(&[self.prefix, &address, self.properties], shard, now)
+            }
+        }
+    }
+
+    fn publish_with<D: Disk>(
+        &self,
+        properties: &[&[u8]],
+        shard: &mut Shard<D>,
+        now: Now,
+    ) -> Answer<BlockNumber> {
         let life_ms = self.manner.life_ms;
         let message = NewMessage {
             queues: self.queues,
-            properties: &[
-                self.prefix,
-                &exchange_len,
-                self.exchange,
-                &key_len,
-                self.routing_key,
-                self.properties,
-            ],
+            properties,
             body: self.body,
             persistence: self.manner.persistence,
             priority: self.manner.priority,
@@ -116,8 +154,7 @@ impl Stored<'_> {
     }
 
     fn lengths(&self) -> (usize, usize) {
-        let address = 2 + self.exchange.len() + self.routing_key.len();
-        let properties = self.prefix.len() + address + self.properties.len();
+        let properties = self.prefix.len() + self.address.len() + self.properties.len();
         (properties, self.body.iter().map(|part| part.len()).sum())
     }
 }

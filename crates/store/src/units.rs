@@ -301,13 +301,14 @@ impl<D: Disk> Unit<D> {
 
     /// Appends to the last piece, or makes one, of `spare` if that is large enough, when somebody reads that. Returns how much
     /// more memory that takes.
-    fn append(&mut self, records: &[u8], spare: &mut Vec<u8>) -> u64 {
+    fn append(&mut self, records: &[u8], spare: &mut Vec<u8>, unit_bytes: usize) -> u64 {
         let Place::Memory(pieces) = &mut self.place else {
             unreachable!("the open unit is in memory");
         };
         self.end = self.end.plus(byte_count(records.len()));
         if let Some(piece) = pieces.last_mut().and_then(Arc::get_mut) {
             let before = piece.memory();
+            grow(&mut piece.bytes, records.len(), unit_bytes);
             piece.bytes.extend_from_slice(records);
             return piece.memory() - before;
         }
@@ -324,7 +325,7 @@ impl<D: Disk> Unit<D> {
         memory
     }
 
-    /// Nothing more comes: the pieces become one, and none takes more memory than it needs.
+    /// Nothing more comes: the pieces become one, and none takes much more memory than it needs.
     fn close(&mut self) {
         let Place::Memory(pieces) = &mut self.place else {
             return;
@@ -332,7 +333,10 @@ impl<D: Disk> Unit<D> {
         if let [piece] = pieces.as_mut_slice()
             && let Some(piece) = Arc::get_mut(piece)
         {
-            piece.bytes.shrink_to_fit();
+            // Memory that fits to an eighth is not moved for the rest: it is used again as it is.
+            if piece.bytes.capacity() - piece.bytes.len() > piece.bytes.len() / 8 {
+                piece.bytes.shrink_to_fit();
+            }
             return;
         }
         let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.bytes.len()).sum());
@@ -360,6 +364,15 @@ impl<D: Disk> Unit<D> {
     }
 }
 
+/// Makes room for `more` bytes in a piece: by doubling it, but not beyond what a unit holds.
+fn grow(bytes: &mut Vec<u8>, more: usize, unit_bytes: usize) {
+    let needed = bytes.len() + more;
+    if needed > bytes.capacity() {
+        let capacity = bytes.capacity().saturating_mul(2).min(unit_bytes);
+        bytes.reserve_exact(needed.max(capacity) - bytes.len());
+    }
+}
+
 impl<D: Disk> Table<D> {
     fn append(&mut self, records: &[u8]) -> (Lsn, SegmentNumber) {
         let limit = byte_count(self.unit_bytes.max(records.len()));
@@ -370,7 +383,7 @@ impl<D: Disk> Table<D> {
         let at = self.end;
         self.end = at.plus(byte_count(records.len()));
         let open = self.list.back_mut().expect("a unit was begun if there was none");
-        self.bytes.memory += open.append(records, &mut self.spare);
+        self.bytes.memory += open.append(records, &mut self.spare, self.unit_bytes);
         (at, open.number)
     }
 
@@ -469,3 +482,7 @@ impl<D: Disk> Table<D> {
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod tests;

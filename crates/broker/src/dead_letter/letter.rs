@@ -12,7 +12,7 @@ use crate::envelope::{self, Envelope};
 use crate::past::Past;
 use crate::properties::{Properties, as_dead_letter};
 use crate::queue_policy::Destination;
-use crate::stored::{Manner, Stored};
+use crate::stored::{Address, Manner, Stored};
 use crate::table::{FurtherKeys, further_keys};
 
 /// See the module.
@@ -168,8 +168,10 @@ impl Letter {
             queues,
             manner,
             prefix: &self.prefix,
-            exchange: &self.exchange,
-            routing_key: self.keys.first().map(|key| &**key).unwrap_or_default(),
+            address: Address::Parts {
+                exchange: &self.exchange,
+                routing_key: self.keys.first().map(|key| &**key).unwrap_or_default(),
+            },
             properties: &self.properties,
             body,
         }

@@ -22,7 +22,7 @@ use crate::limits::PROPERTIES_BYTES_MAX;
 use crate::past::Past;
 use crate::properties::{Properties, expiration_problem};
 use crate::resource::Resource;
-use crate::stored::{Manner, Stored, too_large};
+use crate::stored::{self, Manner, Stored, too_large};
 use crate::table::{self, FurtherKeys};
 
 /// A message's queues and the properties that decide how it is stored.
@@ -41,8 +41,10 @@ impl Address {
             queues: &self.queues,
             manner: self.manner,
             prefix: &publish.prefix,
-            exchange: &publish.exchange,
-            routing_key: &publish.routing_key,
+            address: stored::Address::Parts {
+                exchange: &publish.exchange,
+                routing_key: &publish.routing_key,
+            },
             properties: &publish.properties,
             body,
         }
@@ -135,8 +137,13 @@ impl<D: Disk> Locked<'_, D> {
             queues: &route.queues,
             manner: Manner::of(&properties, route.durable),
             prefix,
-            exchange: publish.exchange,
-            routing_key: publish.routing_key,
+            address: route.address.as_deref().map_or(
+                stored::Address::Parts {
+                    exchange: publish.exchange,
+                    routing_key: publish.routing_key,
+                },
+                stored::Address::Encoded,
+            ),
             properties: raw_properties,
             body,
         };

@@ -9,6 +9,7 @@ pub(crate) mod packed;
 pub(crate) mod record;
 pub(crate) mod run;
 pub(crate) mod segment;
+mod short;
 
 /// Version of the format that this code writes, in every header.
 pub(crate) const VERSION: u32 = 1;

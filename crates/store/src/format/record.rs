@@ -8,6 +8,7 @@
 //!   an encoder leaves them open, [`seal`] sets them.
 
 use crate::checksum::Salt;
+use crate::format::short::copy_short;
 use crate::format::{disk_len, gist, memory_len, pad8};
 use crate::ids::{QueueId, SegmentNumber, Seq};
 use crate::limits::INLINE_BODY_BYTES_MAX;
@@ -119,12 +120,12 @@ pub(crate) fn put_message(out: &mut [u8], ordinal: u32, references: usize, messa
     let mut at = MESSAGE_HEADER_LEN + REFERENCE_LEN * references;
     let properties_at = at;
     for part in message.properties {
-        out[at..at + part.len()].copy_from_slice(part);
+        copy_short(&mut out[at..at + part.len()], part);
         at += part.len();
     }
     let body_at = at;
     for part in message.body {
-        out[at..at + part.len()].copy_from_slice(part);
+        copy_short(&mut out[at..at + part.len()], part);
         at += part.len();
     }
     assert!(

@@ -1,0 +1,51 @@
+//! What memory units take while they grow, and how it is used again.
+
+use super::Units;
+use crate::disk::sim::SimDisk;
+use crate::live::Live;
+
+const UNIT_BYTES: usize = 1 << 20;
+
+fn living(bytes: usize) -> Live {
+    Live {
+        entries: 1,
+        bytes: crate::format::byte_count(bytes),
+    }
+}
+
+#[test]
+fn a_unit_takes_no_more_memory_than_it_may_hold() {
+    let units = Units::<SimDisk>::new();
+    units.set_unit_bytes(1 << 20);
+    let records = vec![7; UNIT_BYTES / 8 + 8];
+    let (_, first) = units.append(&records);
+    units.enter(first, living(records.len()));
+    while units.append(&records).1 == first {
+        assert!(units.bytes().memory <= 1 << 20, "{}", units.bytes().memory);
+    }
+}
+
+#[test]
+fn the_memory_of_a_unit_that_died_holds_a_whole_one_without_growing() {
+    let units = Units::<SimDisk>::new();
+    units.set_unit_bytes(1 << 20);
+    // The first unit ends a little short of its size, as most do, and the last one does not.
+    let fill = |len: usize| {
+        let records = vec![7; len];
+        let (_, number) = units.append(&records);
+        units.enter(number, living(len));
+        for _ in 1..UNIT_BYTES / len {
+            assert_eq!(units.append(&records).1, number);
+        }
+        number
+    };
+    let first = fill(UNIT_BYTES / 16 + 40);
+    let second = fill(UNIT_BYTES / 2);
+    let (_, third) = units.append(&vec![7; UNIT_BYTES]);
+    units.enter(third, living(UNIT_BYTES));
+    units.leave(first, living(UNIT_BYTES / 16 + 40));
+    let before = units.bytes().memory;
+    let fourth = fill(UNIT_BYTES / 2);
+    assert!(first < second && second < third && third < fourth);
+    assert_eq!(units.bytes().memory - before, 1 << 20);
+}
