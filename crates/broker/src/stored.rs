@@ -3,7 +3,7 @@
 //! Invariant: a body is copied once, into the block, however many queues it goes to.
 
 use logpond_store::disk::{Disk, Now};
-use logpond_store::{AppendError, BlockNumber, NewMessage, Persistence, QueueId, Shard};
+use logpond_store::{AppendError, BlockNumber, NewMessage, Persistence, QueueId, Shard, TransactionSize};
 
 use crate::delay::delay_ms;
 use crate::envelope;
@@ -147,10 +147,10 @@ impl Stored<'_> {
         Ok(Fitted { block, refused })
     }
 
-    /// Bytes that it takes in the journal.
-    pub(crate) fn bytes<D: Disk>(&self) -> u64 {
+    /// Counts it among what a transaction brings.
+    pub(crate) fn add_to(&self, size: &mut TransactionSize) {
         let (properties, body) = self.lengths();
-        Shard::<D>::message_bytes(self.queues.len(), properties, body)
+        size.add_message(self.queues, properties, body);
     }
 
     fn lengths(&self) -> (usize, usize) {

@@ -140,7 +140,9 @@ pub use queue_limits::{QueueLimits, WhenFull};
 pub use reader::{Reader, StoredMessage};
 pub use report::{LostEntries, Quarantined, RecoveredQueue, RecoveryReport, TornRange};
 pub use retention::Retention;
-pub use shard::{Applied, COLD, DeadLetter, DeadLetters, Lease, LeaseOutcome, NewMessage, Shard, Sources};
+pub use shard::{
+    Applied, COLD, DeadLetter, DeadLetters, Lease, LeaseOutcome, NewMessage, Shard, Sources, TransactionSize,
+};
 pub use snapshot::{
     Difference, HowTaken, Leftovers, ManifestProblem, SnapshotError, SnapshotFile, SnapshotManifest,
 };

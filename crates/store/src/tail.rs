@@ -364,6 +364,11 @@ impl<D: Disk> Tail<D> {
         self.held_open
     }
 
+    /// The block that is held open.
+    pub(crate) fn held_open(&self) -> Option<BlockNumber> {
+        self.held_open.then(|| self.building.number())
+    }
+
     /// From here on everything goes into one block, until [`Tail::release`]. Small transactions share a block with
     /// what is there already: the block is whole or not at all.
     pub(crate) fn hold_open(&mut self, more: usize) {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use logpond_store::disk::{Disk, Now};
-use logpond_store::{QueueId, Shard};
+use logpond_store::{BlockNumber, QueueId, Shard, TransactionSize};
 
 use super::deaths::Reason;
 use super::letter::Letter;
@@ -17,9 +17,6 @@ use crate::queue_policy::Destination;
 use crate::state::BrokerState;
 use crate::stored::Stored;
 use crate::topology::Topology;
-
-/// What is said of a range of a queue's messages.
-const RANGE_BYTES: u64 = 24;
 
 /// A letter, and the queues that take it.
 pub(crate) struct Hop {
@@ -46,15 +43,19 @@ impl Hop {
         }
     }
 
-    /// Bytes that it takes in the journal at most, with what may have to be said of each of its queues.
-    pub(crate) fn bytes<D: Disk>(&self, body: &[&[u8]]) -> u64 {
-        let queues = u64::try_from(self.queues.len()).expect("a length fits into 64 bits");
-        self.stored(body).bytes::<D>() + queues * RANGE_BYTES
+    /// Counts it among what a transaction brings.
+    pub(crate) fn add_to(&self, body: &[&[u8]], size: &mut TransactionSize) {
+        self.stored(body).add_to(size);
     }
 
     /// Appends it to the block that is being built.
-    pub(crate) fn publish<D: Disk>(&self, shard: &mut Shard<D>, body: &[&[u8]], now: Now) -> Answer<()> {
-        self.stored(body).publish(shard, now).map(drop)
+    pub(crate) fn publish<D: Disk>(
+        &self,
+        shard: &mut Shard<D>,
+        body: &[&[u8]],
+        now: Now,
+    ) -> Answer<BlockNumber> {
+        self.stored(body).publish(shard, now)
     }
 }
 
@@ -64,6 +65,14 @@ pub(crate) struct Plan {
     pub hops: Vec<Hop>,
     /// Whether it has an exchange and a route, and nobody refuses it.
     pub reaches_all: bool,
+}
+
+/// What came of the letters of a message that full queues refused.
+#[derive(Default)]
+pub(crate) struct PassedOn {
+    pub letters: usize,
+    /// The block of the last.
+    pub block: Option<BlockNumber>,
 }
 
 /// A letter on its way from an exchange.
@@ -183,7 +192,7 @@ impl BrokerState {
         refused.iter().copied().filter(passes).collect()
     }
 
-    /// Publishes what full queues refused and pass on. Says how many messages it brought.
+    /// Publishes what full queues refused and pass on.
     pub(crate) fn pass_on<D: Disk>(
         &mut self,
         shard: &mut Shard<D>,
@@ -192,8 +201,8 @@ impl BrokerState {
         body: &[&[u8]],
         refused: &[QueueId],
         now: Now,
-    ) -> Answer<usize> {
-        let mut brought = 0;
+    ) -> Answer<PassedOn> {
+        let mut passed = PassedOn::default();
         for id in refused {
             let Some(queue) = self.queues.get(id) else {
                 continue;
@@ -207,11 +216,11 @@ impl BrokerState {
                 to,
             };
             for hop in self.plan(shard, topology, dying.way(now), body, now).hops {
-                hop.publish(shard, body, now)?;
-                brought += 1;
+                passed.block = Some(hop.publish(shard, body, now)?);
+                passed.letters += 1;
             }
         }
-        Ok(brought)
+        Ok(passed)
     }
 }
 

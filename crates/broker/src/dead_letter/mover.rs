@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
 use logpond_store::disk::{Disk, Now};
-use logpond_store::{AckReason, DeadLetter, QueueId, ReadError, Reader, Shard, Sources};
+use logpond_store::{AckReason, DeadLetter, QueueId, ReadError, Reader, Shard, Sources, TransactionSize};
 
 use super::deaths::Reason;
 use super::hop::{Dying, Plan, Way};
@@ -24,9 +24,6 @@ use crate::queue::QueueSpec;
 use crate::queue_policy::{Destination, QueuePolicy};
 use crate::state::BrokerState;
 use crate::topology::{Topology, Vhost};
-
-/// What the end of a message takes in a transaction, with room for the lists that a block brings beside its messages.
-const END_BYTES: u64 = 1024;
 
 /// When whoever moves is to be woken: the part that lives under the shard's lock.
 #[derive(Default)]
@@ -383,10 +380,13 @@ impl BrokerState {
         }
         self.retained.remove(id, seq);
         let hops = plan.hops;
-        let bytes = hops.iter().map(|hop| hop.bytes::<D>(body)).sum::<u64>();
+        let mut size = TransactionSize::default();
+        hops.iter().for_each(|hop| hop.add_to(body, &mut size));
+        // Its end.
+        size.add_ranges(1);
         let reason = taken.handed.reason;
         let mut published = 0;
-        let together = shard.transaction(bytes + END_BYTES, |shard| {
+        let together = shard.transaction(&size, |shard| {
             for hop in &hops {
                 hop.publish(shard, body, now)?;
                 published += 1;

@@ -4,8 +4,8 @@
 //! - A returned message is handed out before its confirm can be.
 
 use logpond_routing::ExchangeKind;
-use logpond_store::QueueId;
 use logpond_store::disk::{Disk, Now};
+use logpond_store::{BlockNumber, QueueId};
 
 use super::channel::Mode;
 use super::locked::Locked;
@@ -196,21 +196,21 @@ impl<D: Disk> Locked<'_, D> {
         Ok(())
     }
 
-    /// What full queues refused goes on, where they pass it on.
+    /// What full queues refused goes on, where they pass it on; in this block, if there is anything.
     pub(super) fn pass_on(
         &mut self,
         letter: impl FnOnce() -> Letter,
         body: &[&[u8]],
         refused: &[QueueId],
-    ) -> Answer<()> {
+    ) -> Answer<Option<BlockNumber>> {
         let (shard, state) = self.guard.parts();
         let passing = state.passing_on(refused);
         if passing.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        let brought = state.pass_on(shard, &self.topology, &letter(), body, &passing, self.now)?;
-        self.settled += brought;
-        Ok(())
+        let passed = state.pass_on(shard, &self.topology, &letter(), body, &passing, self.now)?;
+        self.settled += passed.letters;
+        Ok(passed.block)
     }
 
     /// Finds queues and persistence for a message of a transaction.

@@ -2,11 +2,12 @@
 //!
 //! Invariants:
 //! - Everything of one commit lands in one block: after a crash all of it is there, or nothing.
+//! - A commit that no block has room for is refused as a whole, before anything of it is done.
 //! - A rollback puts the acknowledgements back and forgets the publishes.
 //! - What is not committed is not acknowledged: deliveries lapse here as elsewhere, and what has lapsed is no part of a commit.
 
 use logpond_store::disk::{Disk, Now};
-use logpond_store::{AckReason, AppendError, BlockNumber, QueueId};
+use logpond_store::{AckReason, AppendError, BlockNumber, QueueId, TransactionSize};
 
 use super::channel::Mode;
 use super::lapse::expect_acknowledgement;
@@ -14,14 +15,12 @@ use super::locked::{Locked, Outcome};
 use super::reply::Answered;
 use super::{Body, ChannelId, Returned, Session};
 use crate::dead_letter::Letter;
-use crate::errors::{AmqpError, Answer, precondition_failed};
+use crate::errors::{AmqpError, Answer, Scope, precondition_failed, storage_failed};
 use crate::limits::{TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX};
 use crate::replies::is_reply_name;
 use crate::table::FurtherKeys;
 use crate::unacked::Run;
 
-/// What an acknowledged range takes in the journal.
-const ACK_BYTES: u64 = 24;
 /// What a key takes in memory beside its bytes.
 const KEY_BYTES: usize = 16;
 
@@ -143,7 +142,8 @@ impl<D: Disk> Session<D> {
     /// send them before commit-ok.
     ///
     /// # Errors
-    /// 406 when the channel is not transactional.
+    /// 406 when the channel is not transactional, or when it is too much for one block: nothing of it was done then. 541 when the
+    /// storage failed.
     pub fn tx_commit(
         &mut self,
         channel: ChannelId,
@@ -205,7 +205,7 @@ impl<D: Disk> Session<D> {
 
 /// What came of a commit.
 struct Committed {
-    /// The block of all of it, unless nothing was written.
+    /// The block of all of it, or of the last copy of what full queues refused, unless nothing was written.
     block: Option<BlockNumber>,
     /// Which mandatory publishes reached no queue.
     unroutable: Vec<usize>,
@@ -217,8 +217,6 @@ struct Applied<'t> {
     replies: Vec<&'t PendingPublish>,
     /// Publishes that some of their queues refused.
     refused: Vec<(&'t PendingPublish, Vec<QueueId>)>,
-    /// Which acknowledgements the block had no room for, beside what limits dropped with the messages; ascending.
-    unsaid: Vec<usize>,
 }
 
 impl<D: Disk> Locked<'_, D> {
@@ -231,24 +229,23 @@ impl<D: Disk> Locked<'_, D> {
             }
         }
         let Applied {
-            committed,
+            mut committed,
             replies,
             refused,
-            unsaid,
         } = applied?;
-        let mut unsaid = unsaid.into_iter().peekable();
-        for (at, (run, outcome)) in transaction.settled.iter().enumerate() {
-            if unsaid.next_if_eq(&at).is_some() {
-                self.settle(*run, Outcome::Failed);
-                continue;
-            }
+        for (run, outcome) in &transaction.settled {
             match outcome {
                 Outcome::Requeued | Outcome::Failed => self.requeue(*run, *outcome),
                 Outcome::Acked | Outcome::Dropped => self.state().settled(run),
             }
         }
         for (publish, queues) in refused {
-            self.pass_on(|| publish.letter(), &[&publish.body], &queues)?;
+            match self.pass_on(|| publish.letter(), &[&publish.body], &queues) {
+                Ok(block) => committed.block = committed.block.max(block),
+                Err(error) if error.scope == Scope::Connection => return Err(error),
+                // Its copy is larger than a block. The commit stands.
+                Err(error) => tracing::error!(%error, "a dead letter is lost"),
+            }
         }
         for publish in replies {
             self.reply(Answered {
@@ -278,20 +275,20 @@ impl<D: Disk> Locked<'_, D> {
             }
         }
         let ends = |outcome: Outcome| matches!(outcome, Outcome::Acked | Outcome::Dropped);
-        let writes = !routed.is_empty() || transaction.settled.iter().any(|(_, how)| ends(*how));
-        let (mut refused, mut unsaid) = (Vec::new(), Vec::new());
-        let bytes = routed
-            .iter()
-            .map(|(publish, address)| {
-                let body = [&*publish.body];
-                let waiting = address.waiting(publish, &body).bytes::<D>();
-                address.stored(publish, &body).bytes::<D>()
-                    + if address.delays.is_empty() { 0 } else { waiting }
-            })
-            .sum::<u64>();
-        let ranges = u64::try_from(transaction.settled.len()).unwrap_or(u64::MAX);
+        let ends = transaction.settled.iter().filter(|(_, how)| ends(*how)).count();
+        let writes = !routed.is_empty() || ends > 0;
+        let mut size = TransactionSize::default();
+        for (publish, address) in &routed {
+            let body = [&*publish.body];
+            if !address.delays.is_empty() {
+                address.waiting(publish, &body).add_to(&mut size);
+            }
+            address.stored(publish, &body).add_to(&mut size);
+        }
+        size.add_ranges(ends);
+        let mut refused = Vec::new();
         let (shard, _) = self.guard.parts();
-        let applied = shard.transaction(bytes + ranges * ACK_BYTES, |shard| {
+        let applied = shard.transaction(&size, |shard| {
             for (publish, address) in &routed {
                 // A full queue that refuses it goes without.
                 let body = [&*publish.body];
@@ -303,8 +300,8 @@ impl<D: Disk> Locked<'_, D> {
                     refused.push((*publish, fitted.refused));
                 }
             }
-            for (at, (run, outcome)) in transaction.settled.iter().enumerate() {
-                let said = match outcome {
+            for (run, outcome) in &transaction.settled {
+                let ended = match outcome {
                     Outcome::Acked => {
                         shard.acknowledge(run.queue, run.first_seq, run.count, AckReason::Acked, now)
                     }
@@ -312,19 +309,16 @@ impl<D: Disk> Locked<'_, D> {
                     Outcome::Dropped => shard.reject(run.queue, run.first_seq, run.count, now),
                     Outcome::Requeued | Outcome::Failed => continue,
                 };
-                match said {
+                match ended {
                     // A queue that was deleted meanwhile has nothing left to acknowledge.
                     Ok(_) | Err(AppendError::UnknownQueue(_)) => {}
-                    Err(error) => {
-                        tracing::warn!(queue = %run.queue, %error, "an acknowledgement of a transaction goes back");
-                        unsaid.push(at);
-                    }
+                    Err(error) => return Err(storage_failed(error)),
                 }
             }
             Ok::<_, AmqpError>(())
         });
-        let (outcome, block) = applied.map_err(precondition_failed)?;
-        // Acknowledgements follow all messages, so none was said where one of those failed.
+        let (outcome, block) = applied.map_err(not_taken)?;
+        // There was room for all of it, so what failed is the storage, and the block is never written.
         outcome?;
         Ok(Applied {
             committed: Committed {
@@ -333,7 +327,15 @@ impl<D: Disk> Locked<'_, D> {
             },
             replies,
             refused,
-            unsaid,
         })
+    }
+}
+
+fn not_taken(error: AppendError) -> AmqpError {
+    match error {
+        AppendError::TooLarge { bytes, limit } => precondition_failed(format_args!(
+            "a transaction of {bytes} bytes is larger than the limit of {limit}"
+        )),
+        other => storage_failed(other),
     }
 }

@@ -18,11 +18,8 @@ use crate::format::record::AckReason;
 use crate::ids::{BlockNumber, Durable, QueueId, Seq};
 use crate::limits::{EXPIRE_MESSAGES_MAX, REFERENCES_MAX};
 use crate::queue_limits::WhenFull;
-use crate::shard::{NewMessage, Shard};
+use crate::shard::{NewMessage, Shard, TransactionSize};
 use std::sync::Arc;
-
-/// What an acknowledged range takes in a transaction.
-const RANGE_BYTES: u64 = 24;
 
 impl<D: Disk> Store<D> {
     /// Makes a batch durable, and returns when it is. Waits while the disk is behind.
@@ -151,7 +148,7 @@ impl<D: Disk> Store<D> {
         if let Some(unknown) = messages.queues().iter().find(|id| shard.counts(**id).is_none()) {
             return Err(CommitError::UnknownQueue(*unknown));
         }
-        let (mut bytes, limit) = (byte_count(messages.bytes().len()), shard.transaction_bytes_max());
+        let (bytes, limit) = (byte_count(messages.bytes().len()), shard.transaction_bytes_max());
         if bytes > limit {
             return Err(AppendError::TooLarge { bytes, limit }.into());
         }
@@ -164,8 +161,10 @@ impl<D: Disk> Store<D> {
             // One record is whole or not at all without more ado.
             return publish(shard, &mut batch.messages, now);
         }
-        bytes += byte_count(acks.len()) * RANGE_BYTES;
-        let (result, block) = shard.transaction(bytes, |shard| {
+        let mut size = TransactionSize::default();
+        size.add_encoded(&batch.messages);
+        size.add_ranges(acks.len());
+        let (result, block) = shard.transaction(&size, |shard| {
             for (queue, first, count) in &acks {
                 shard.acknowledge(*queue, *first, *count, AckReason::Acked, now)?;
             }

@@ -29,6 +29,7 @@ mod restate;
 mod retention;
 mod settle;
 mod spill;
+mod transaction;
 mod unlogged;
 
 use crate::builder::{self, BlockBuilder, SealedBlock};
@@ -66,6 +67,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
+pub use transaction::TransactionSize;
 
 /// A message as it is handed in. Slices are copied once, into the block.
 #[derive(Clone, Copy, Debug)]
@@ -243,6 +245,8 @@ impl<D: Disk> Shard<D> {
         self.check_alive()?;
         let MessageSize { len, counted } = self.checked_len(message)?;
         let (mut drops, mut skips) = (0, 0);
+        // A transaction goes on in the same block, in which the log says once what it skipped.
+        let held = self.tail.held_open();
         // What ends with all of its queues is as good as transient.
         let mut persistence = Persistence::Transient;
         for id in message.queues {
@@ -257,7 +261,7 @@ impl<D: Disk> Shard<D> {
             drops += usize::from(queue.limits.is_some());
             if queue.durability == QueueDurability::Durable {
                 persistence = message.persistence;
-                skips += usize::from(queue.unlogged.is_watched());
+                skips += usize::from(queue.unlogged.is_watched() && held != Some(queue.newest_block));
             }
         }
         // What is dropped for the message is dropped in its block, and what the log skipped before it is said there.
@@ -315,61 +319,20 @@ impl<D: Disk> Shard<D> {
         Ok(block)
     }
 
-    /// Bytes that a message takes in the log.
-    #[must_use]
-    pub fn message_bytes(queues: usize, properties: usize, body: usize) -> u64 {
-        byte_count(pad8(record::message_len(queues, properties, body)))
-    }
-
-    /// Bytes of records that a single block can take, and so the limit of a transaction.
-    #[must_use]
-    pub fn transaction_bytes_max(&self) -> u64 {
-        // The lists that are collected beside the messages get a sixteenth.
-        (self.tail.block_bytes_max() - BLOCK_HEADER_BYTES) / 16 * 15
-    }
-
     fn checked_len(&self, message: &NewMessage<'_>) -> Result<MessageSize, AppendError> {
         let sum = |parts: &[&[u8]]| parts.iter().map(|part| part.len()).sum::<usize>();
         let queues = message.queues.len();
         let (properties, body) = (sum(message.properties), sum(message.body));
-        let bytes = Self::message_bytes(queues, properties, body);
+        let len = record::message_len(queues, properties, body);
+        let bytes = byte_count(pad8(len));
         let limit = self.transaction_bytes_max();
         if bytes > limit || queues > REFERENCES_MAX {
             return Err(AppendError::TooLarge { bytes, limit });
         }
         Ok(MessageSize {
-            len: record::message_len(queues, properties, body),
+            len,
             counted: page::counted_bytes(properties, body),
         })
-    }
-
-    /// Everything that `apply` appends becomes durable together or not at all. `bytes` is the sum of
-    /// [`Shard::message_bytes`] of what it will publish, plus 24 for each acknowledged range.
-    ///
-    /// # Errors
-    /// When it is too large for one block, or the store is poisoned; `apply` was not called then.
-    pub fn transaction<R>(
-        &mut self,
-        bytes: u64,
-        apply: impl FnOnce(&mut Self) -> R,
-    ) -> Result<(R, BlockNumber), AppendError> {
-        self.check_alive()?;
-        let limit = self.transaction_bytes_max();
-        if bytes > limit {
-            return Err(AppendError::TooLarge { bytes, limit });
-        }
-        self.tail.hold_open(crate::format::memory_offset(bytes));
-        let result = apply(self);
-        let trimmed = self.trim_limited();
-        let block = if self.tail.is_building_empty() {
-            // There was nothing to say that is not true already.
-            self.durable().end()
-        } else {
-            self.tail.building_number()
-        };
-        self.tail.release();
-        trimmed?;
-        Ok((result, block))
     }
 
     /// How many entries the queue holds.

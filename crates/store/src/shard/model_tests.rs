@@ -308,11 +308,9 @@ impl World {
 
     fn transaction(&mut self, queue: usize, bodies: &[usize]) -> Result<(), Off> {
         let id = self.queues[queue];
-        let bytes = bodies
-            .iter()
-            .map(|len| Shard::<SimDisk>::message_bytes(1, 0, *len))
-            .sum();
-        let done = self.engine.lock().shard().transaction(bytes, |shard| {
+        let mut size = TransactionSize::default();
+        bodies.iter().for_each(|len| size.add_message(&[id], 0, *len));
+        let done = self.engine.lock().shard().transaction(&size, |shard| {
             let publish = |len: &usize| shard.publish(&message(&[id], &[&vec![7; *len]]));
             bodies.iter().map(publish).collect::<Vec<_>>()
         });

@@ -1,7 +1,9 @@
 //! Batches: all of it or nothing.
 
 use crate::support::{batch, bodies, held, open, publish, queue};
-use logpond_store::{Amount, Batch, CommitError, Message, Overflow, QueueId, QueueOptions, TryCommitError};
+use logpond_store::{
+    Amount, Batch, CommitError, Message, Overflow, Queue, QueueId, QueueOptions, TryCommitError,
+};
 
 #[test]
 fn a_message_for_several_queues_is_in_each_of_them() {
@@ -74,6 +76,30 @@ fn a_batch_beyond_what_one_commit_takes_is_refused_with_both_sizes() {
     );
     assert!(orders.is_empty());
     publish(&store, &orders, &["the store goes on"]);
+}
+
+#[test]
+fn a_delivery_stays_undone_when_the_log_has_to_say_too_much_of_the_queues_of_its_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let from = queue(&store, "from");
+    publish(&store, &from, &["one"]);
+    let queues: Vec<_> = (0..400).map(|n| queue(&store, &n.to_string())).collect();
+    let ids: Vec<_> = queues.iter().map(Queue::id).collect();
+    // What is not logged is a gap, and of each gap something is said in the block of the next message.
+    let mut gaps = Batch::new();
+    gaps.publish(&ids, Message::new("transient").transient());
+    store.commit(gaps).unwrap();
+
+    let mut refused = Batch::new();
+    refused.publish(&ids, Message::new(&"x".repeat(46_000)));
+    refused.ack(from.fetch(1).unwrap().remove(0));
+    let error = store.commit(refused).unwrap_err();
+    assert!(matches!(error, CommitError::TooLarge { .. }), "{error}");
+    assert_eq!(bodies(&from.fetch(1).unwrap()), ["one"]);
+    store.close().unwrap();
+    let (store, _) = open(dir.path());
+    assert_eq!(held(&queue(&store, "from")), ["one"]);
 }
 
 #[test]

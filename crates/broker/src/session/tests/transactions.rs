@@ -178,3 +178,145 @@ fn acknowledgements_that_follow_one_another_are_collected_as_one() {
     client.reopen();
     assert_eq!(client.ready("q"), 0);
 }
+
+/// Queues bound to `amq.fanout` that had a transient message each: of every one of them the log has to say what it skipped, in the
+/// block of the next message.
+fn bind_gaps(broker: &Arc<Broker<SimDisk>>, count: usize) {
+    let mut client = Client::new(broker);
+    for at in 0..count {
+        let queue = format!("gap-{at}");
+        client.declare(&queue);
+        client.bind("amq.fanout", &queue, "").unwrap();
+    }
+    let _ = client.publish_with("amq.fanout", "", PLAIN, &["transient"]);
+    sync(broker);
+}
+
+/// The largest body, or little less, that a transaction publishes to so many queues while it acknowledges so much.
+fn body_beside(broker: &Broker<SimDisk>, queues: usize, acks: usize) -> String {
+    let limit = usize::try_from(broker.store.lock().shard().transaction_bytes_max()).unwrap();
+    "x".repeat(limit - 128 - 24 * (queues + acks))
+}
+
+fn refused_commit(client: &mut Client) -> (Scope, String) {
+    refusal(client.session.tx_commit(ONE, NOW, &mut |_| ()))
+}
+
+#[test]
+fn a_commit_that_its_block_has_no_room_for_is_refused_and_acknowledges_nothing() {
+    let broker = broker();
+    bind_gaps(&broker, 156);
+    let mut client = transactional(&broker);
+    let bodies: Vec<String> = (0..40).map(|n| n.to_string()).collect();
+    let _ = client.publish("q", &bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    commit(&mut client);
+    client.consume("q", "t", false).unwrap();
+    assert_eq!(client.bodies().len(), 40);
+    for tag in (1..=40).step_by(2) {
+        client.ack(tag, Extent::One);
+    }
+    let _ = client.publish_with("amq.fanout", "", PERSISTENT, &[&body_beside(&broker, 156, 20)]);
+    let (scope, text) = refused_commit(&mut client);
+    assert_eq!(scope, Scope::Channel);
+    assert!(
+        text.starts_with("406 PRECONDITION_FAILED - a transaction of ")
+            && text.ends_with(" is larger than the limit of 57480"),
+        "{text}"
+    );
+    client.session.close_channel(ONE, NOW);
+    client.reopen();
+    assert_eq!((client.ready("q"), client.ready("gap-0")), (40, 1));
+}
+
+#[test]
+fn a_commit_of_which_the_last_message_finds_no_room_publishes_none() {
+    let broker = broker();
+    bind_gaps(&broker, 200);
+    let mut client = transactional(&broker);
+    let _ = client.publish("q", &["first"]);
+    let _ = client.publish_with("amq.fanout", "", PERSISTENT, &[&body_beside(&broker, 200, 4)]);
+    assert_eq!(refused_commit(&mut client).0, Scope::Channel);
+    client.reopen();
+    assert_eq!((client.ready("q"), client.ready("gap-0")), (0, 1));
+}
+
+#[test]
+fn a_commit_that_fills_its_block_is_done_as_a_whole() {
+    let broker = broker();
+    bind_gaps(&broker, 10);
+    let mut client = transactional(&broker);
+    let _ = client.publish("q", &["1", "2", "3"]);
+    commit(&mut client);
+    client.consume("q", "t", false).unwrap();
+    assert_eq!(client.bodies().len(), 3);
+    client.ack(1, Extent::One);
+    client.nack(3, Extent::One, GiveBack::Drop);
+    let _ = client.publish_with("amq.fanout", "", PERSISTENT, &[&body_beside(&broker, 2 * 10, 2)]);
+    commit(&mut client);
+    client.session.close_channel(ONE, NOW);
+    client.reopen();
+    assert_eq!((client.ready("q"), client.ready("gap-9")), (1, 2));
+}
+
+#[test]
+fn a_commit_that_the_storage_does_not_take_ends_the_connection() {
+    let disk = SimDisk::new(7);
+    let broker = open(&disk);
+    let mut client = transactional(&broker);
+    let _ = client.publish("q", &["1"]);
+    commit(&mut client);
+    let got = client.get("q", false).unwrap();
+    disk.turn_off();
+    let _ = Client::new(&broker).publish("q", &["2"]);
+    sync(&broker);
+    client.ack(got.tag, Extent::One);
+    let (scope, text) = refused_commit(&mut client);
+    assert_eq!(scope, Scope::Connection);
+    assert!(text.starts_with("541 INTERNAL_ERROR - storage: "), "{text}");
+}
+
+/// A queue without room that passes on what it refuses, to `dead`.
+fn declare_full(client: &mut Client) {
+    client.declare("dead");
+    let passing_on = [
+        ("x-max-length", Value::I32(0)),
+        ("x-overflow", Value::str("reject-publish-dlx")),
+        ("x-dead-letter-exchange", Value::str("")),
+        ("x-dead-letter-routing-key", Value::str("dead")),
+    ];
+    client.declare_with("full", &passing_on).unwrap();
+}
+
+#[test]
+fn a_commit_waits_for_the_copies_of_what_a_full_queue_refused() {
+    let disk = SimDisk::new(7);
+    let broker = open(&disk);
+    let mut client = transactional(&broker);
+    declare_full(&mut client);
+    // More than a block takes of its own accord, so that the copy goes into the next one.
+    let _ = client.publish("q", &[&"x".repeat(9000)]);
+    let _ = client.publish("full", &["refused"]);
+    commit(&mut client);
+    let survivor = disk.after_crash(&mut Rng::new(7));
+    drop((client, broker));
+    let mut client = Client::new(&open(&survivor));
+    assert_eq!((client.ready("q"), client.ready("dead")), (1, 1));
+}
+
+#[test]
+fn a_commit_is_done_although_the_copy_of_what_a_full_queue_refused_is_too_large() {
+    let broker = broker();
+    let mut client = transactional(&broker);
+    declare_full(&mut client);
+    client.bind("amq.fanout", "q", "").unwrap();
+    client.bind("amq.fanout", "full", "").unwrap();
+    let _ = client.publish("q", &["1"]);
+    commit(&mut client);
+    let got = client.get("q", false).unwrap();
+    client.ack(got.tag, Extent::One);
+    let _ = client.publish_with("amq.fanout", "", PERSISTENT, &[&body_beside(&broker, 2, 1)]);
+    commit(&mut client);
+    client.session.close_channel(ONE, NOW);
+    client.reopen();
+    assert_eq!((client.ready("q"), client.ready("dead")), (1, 0));
+}

@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::engine::stepped::{durable_queue, message_for};
 use crate::options::Options;
 use crate::queue_limits::{QueueLimits, WhenFull};
-use crate::shard::NewMessage;
+use crate::shard::{NewMessage, TransactionSize};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -384,8 +384,10 @@ impl World {
             return Ok(());
         };
         let copy = body(number, 0);
-        let bytes = Shard::<SimDisk>::message_bytes(1, 0, copy.len()) + 24;
-        let done = self.engine.lock().shard().transaction(bytes, |shard| {
+        let mut size = TransactionSize::default();
+        size.add_message(&[to], 0, copy.len());
+        size.add_ranges(1);
+        let done = self.engine.lock().shard().transaction(&size, |shard| {
             shard.publish(&message_for(&[to], &[&copy]))?;
             shard.acknowledge(from, Seq::new(seq), 1, reason, now)
         });

@@ -8,6 +8,7 @@ use crate::engine::stepped::{durable_queue, message_for};
 use crate::format::pad8;
 use crate::format::record::{Persistence, UnplacedMessage};
 use crate::options::Options;
+use crate::shard::TransactionSize;
 use proptest::prelude::*;
 
 /// What a block holds, checksums and all; and what the queues count.
@@ -24,7 +25,11 @@ fn written(
         .collect();
     let mut guard = engine.lock();
     let shard = guard.shard();
-    let (_, block) = shard.transaction(30_000, |shard| publish(shard, &named)).unwrap();
+    let mut size = TransactionSize::default();
+    named
+        .iter()
+        .for_each(|(queues, body)| size.add_message(queues, 100, body.len()));
+    let (_, block) = shard.transaction(&size, |shard| publish(shard, &named)).unwrap();
     let told = |id: &QueueId| {
         let queue = shard.state.queues.get(*id).unwrap();
         format!("{:?} {} {}", queue.counts(), queue.accepted_bytes, queue.next_seq)

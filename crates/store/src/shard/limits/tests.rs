@@ -5,7 +5,7 @@ use crate::attempts::Return;
 use crate::disk::sim::SimDisk;
 use crate::engine::{Engine, stepped};
 use crate::options::Options;
-use crate::shard::NewMessage;
+use crate::shard::{NewMessage, TransactionSize};
 use crate::{Persistence, Seq};
 
 const DROP_HEAD: WhenFull = WhenFull::DropHead;
@@ -251,9 +251,10 @@ fn a_transaction_drops_in_its_own_block() {
         timestamp_ms: 1,
         expires_ms: None,
     };
-    let bytes = 5 * Shard::<SimDisk>::message_bytes(1, 0, 100);
+    let mut size = TransactionSize::default();
+    (0..5).for_each(|_| size.add_message(message.queues, 0, 100));
     let before = fixture.engine.lock().shard().building();
-    let done = fixture.engine.lock().shard().transaction(bytes, |shard| {
+    let done = fixture.engine.lock().shard().transaction(&size, |shard| {
         (0..5).try_for_each(|_| shard.publish(&message).map(drop))
     });
     let (published, block) = done.unwrap();

@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use crate::disk::sim::SimDisk;
 use crate::engine::stepped::{come_to_rest, durable_queue, lease, message_for, publish_all};
 use crate::limits::ATTEMPT_RUNS_MAX;
-use crate::{AckReason, AppendError, Engine, Options, QueueDurability, QueueId, Seq};
+use crate::{AckReason, AppendError, Engine, Options, QueueDurability, QueueId, Seq, TransactionSize};
 use roaring::RoaringTreemap;
 
 /// Entries of a queue of which every other one is dead: that takes 8 KiB for 65,536 of them.
@@ -125,13 +125,16 @@ fn a_description_leaves_room_for_the_state_of_its_queue() {
 #[test]
 fn a_transaction_takes_no_queue_that_its_block_has_no_room_for() {
     let engine = open(&SimDisk::new(1), u64::MAX);
-    let done = engine.lock().shard().transaction(0, |shard| {
-        let mut made = Vec::new();
-        for id in 1..10 {
-            made.push(shard.create_queue(QueueId::new(id), QueueDurability::Durable, &[0; 15_000]));
-        }
-        made
-    });
+    let done = engine
+        .lock()
+        .shard()
+        .transaction(&TransactionSize::default(), |shard| {
+            let mut made = Vec::new();
+            for id in 1..10 {
+                made.push(shard.create_queue(QueueId::new(id), QueueDurability::Durable, &[0; 15_000]));
+            }
+            made
+        });
     let (made, block) = done.unwrap();
     let refused = made.iter().filter(|made| made.is_err()).count();
     assert_eq!(refused, 5);

@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::engine::stepped::{self, message_for, publish_all};
 use crate::format::record::Persistence;
 use crate::options::Options;
-use crate::shard::{Lease, NewMessage, Sources};
+use crate::shard::{Lease, NewMessage, Sources, TransactionSize};
 
 fn publish(engine: &Engine<SimDisk>, queue: QueueId, persistence: Persistence) {
     let message = NewMessage {
@@ -89,11 +89,13 @@ fn a_transaction_that_brings_more_than_it_said_is_told_so() {
     }
     let mut guard = engine.lock();
     let shard = guard.shard();
-    let (purged, _) = shard.transaction(0, |shard| shard.purge(queue, now)).unwrap();
+    let (purged, _) = shard
+        .transaction(&TransactionSize::default(), |shard| shard.purge(queue, now))
+        .unwrap();
     assert!(matches!(purged, Err(AppendError::TooLarge { .. })), "{purged:?}");
     assert_eq!(shard.counts(queue).unwrap().ready, 4_000, "nothing was changed");
     let (taken, block) = shard
-        .transaction(0, |shard| {
+        .transaction(&TransactionSize::default(), |shard| {
             let acked = AckReason::Acked;
             let acks = each(1..8_001).map(|seq| shard.acknowledge(queue, seq, 1, acked, now));
             acks.filter(Result::is_ok).count()
@@ -101,7 +103,7 @@ fn a_transaction_that_brings_more_than_it_said_is_told_so() {
         .unwrap();
     assert!(taken > 2_000 && taken < 4_000, "{taken}");
     shard
-        .transaction(0, |shard| {
+        .transaction(&TransactionSize::default(), |shard| {
             for seq in each(8_000..16_000) {
                 shard.requeue(queue, seq, 1, Return::Failed, now).unwrap();
             }

@@ -4,15 +4,13 @@ use logpond_store::disk::Disk;
 use logpond_store::disk::sim::SimDisk;
 use logpond_store::{
     AckReason, AppendError, Attempts, BlockNumber, NewMessage, Now, Persistence, QueueId, Seq, Shard,
+    TransactionSize,
 };
 
 use super::ended::Carriers;
 use super::{Entries, Flow, Session, Step};
 use crate::sim::message::Content;
 use crate::sim::model::{Entry, Event};
-
-/// Bytes of the record of an acknowledgement.
-const ACKNOWLEDGEMENT_BYTES: u64 = 24;
 
 /// A message that is to be published.
 #[derive(Clone, Debug)]
@@ -140,24 +138,19 @@ impl Session<'_> {
     ) -> Step {
         let now = self.disk.now();
         let contents: Vec<_> = publications.iter().map(Publication::content).collect();
-        let bytes: u64 = publications
-            .iter()
-            .zip(&contents)
-            .map(|(publication, content)| {
-                Shard::<SimDisk>::message_bytes(
-                    publication.queues.len(),
-                    content.properties.len(),
-                    content.body.len(),
-                )
-            })
-            .sum();
+        let mut size = TransactionSize::default();
+        for (publication, content) in publications.iter().zip(&contents) {
+            let queues: Vec<_> = publication.queues.iter().copied().map(QueueId::new).collect();
+            size.add_message(&queues, content.properties.len(), content.body.len());
+        }
+        size.add_ranges(1);
         let done = {
             let mut guard = self.store.lock();
             let shard = guard.shard();
-            if bytes + ACKNOWLEDGEMENT_BYTES > shard.transaction_bytes_max() || !shard.has_room() {
+            if !shard.has_room() {
                 return Ok(Flow::On);
             }
-            shard.transaction(bytes + ACKNOWLEDGEMENT_BYTES, |shard| {
+            shard.transaction(&size, |shard| {
                 let published: Vec<_> = publications
                     .iter()
                     .zip(&contents)
@@ -173,6 +166,7 @@ impl Session<'_> {
         };
         let ((published, acked_in), block) = match done {
             Ok((Ok(done), block)) => (done, block),
+            Err(AppendError::TooLarge { .. }) => return Ok(Flow::On),
             Ok((Err(error), _)) | Err(error) => return self.refused(&error),
         };
         for ((publication, content), published) in publications.iter().zip(&contents).zip(&published) {
