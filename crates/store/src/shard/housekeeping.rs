@@ -421,3 +421,7 @@ pub(crate) enum CheckpointWish {
     /// Now, as the last act of an orderly stop.
     Clean,
 }
+
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod tests;
