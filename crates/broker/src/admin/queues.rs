@@ -152,6 +152,8 @@ impl<D: Disk> Broker<D> {
         owner: Option<SessionKey>,
         now: Now,
     ) -> Answer<QueueDeclared> {
+        let meta = spec.meta();
+        self.check_description(&spec, &meta)?;
         let durability = if spec.is_kept() {
             let key = queue_key(&vhost.name, &spec.name);
             self.store
@@ -166,7 +168,7 @@ impl<D: Disk> Broker<D> {
         let mut guard = self.store.lock();
         let (shard, state) = guard.parts();
         let block = shard
-            .create_queue(spec.id, durability, &spec.meta())
+            .create_queue(spec.id, durability, &meta)
             .map_err(storage_failed)?;
         let queue = Queue::new(Arc::clone(&spec), owner);
         let answer = declared(&queue, None);
@@ -187,6 +189,18 @@ impl<D: Disk> Broker<D> {
             self.wait_durable(block)?;
         }
         Ok(answer)
+    }
+
+    /// Before the catalog names a queue that the journal cannot have.
+    fn check_description(&self, spec: &QueueSpec, meta: &[u8]) -> Answer<()> {
+        let limit = self.store.lock().shard().queue_meta_bytes_max();
+        if u64::try_from(meta.len()).is_ok_and(|bytes| bytes <= limit) {
+            return Ok(());
+        }
+        Err(precondition_failed(format_args!(
+            "name and arguments of {spec} take {} bytes, and may take {limit}",
+            meta.len()
+        )))
     }
 
     /// Deletes a queue for a session (or for an administrator): how many messages went with it.

@@ -181,7 +181,7 @@ impl<D: Disk> Shard<D> {
     /// Creates a queue. It exists at once; it survives when the returned block is durable.
     ///
     /// # Errors
-    /// When the id is taken, the description too large (a quarter of a segment, and 64 KiB, at most), or the store poisoned.
+    /// When the id is taken, the description too large ([`Shard::queue_meta_bytes_max`]), or the store poisoned.
     pub fn create_queue(
         &mut self,
         id: QueueId,
@@ -189,9 +189,7 @@ impl<D: Disk> Shard<D> {
         meta: &[u8],
     ) -> Result<BlockNumber, AppendError> {
         self.check_alive()?;
-        // Each record of the queue's state brings it along, and has to have room for more.
-        let (bytes, limit) = (byte_count(meta.len()), self.tail.block_bytes_max() / 4);
-        let limit = limit.min(byte_count(QUEUE_META_BYTES_MAX));
+        let (bytes, limit) = (byte_count(meta.len()), self.queue_meta_bytes_max());
         if bytes > limit {
             return Err(AppendError::TooLarge { bytes, limit });
         }
@@ -206,6 +204,13 @@ impl<D: Disk> Shard<D> {
         self.state.queue_ids_used = self.state.queue_ids_used.max(id.get());
         self.state.queues.insert(queue);
         Ok(block)
+    }
+
+    /// Bytes that the description of a queue may take.
+    #[must_use]
+    pub fn queue_meta_bytes_max(&self) -> u64 {
+        // Each record of the queue's state brings it along, and has to have room for more.
+        (self.tail.block_bytes_max() / 4).min(byte_count(QUEUE_META_BYTES_MAX))
     }
 
     /// Deletes a queue and all its entries. It is gone at once, also for those who hold leases; durably

@@ -256,3 +256,21 @@ fn channels_are_opened_once_and_before_use() {
         )
     );
 }
+
+#[test]
+fn a_queue_with_more_arguments_than_the_journal_keeps_is_refused_and_leaves_nothing_in_the_catalog() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    let note = "x".repeat(16_000);
+    let refused = client.declare_with("q", &[("x-note", Value::str(&note))]);
+    let text = "406 PRECONDITION_FAILED - name and arguments of queue 'q' in vhost '/' take 64048 bytes, and may take 15360";
+    assert_eq!(refusal(refused), (Scope::Channel, text.into()));
+    let key = crate::entries::queue_key("/", "q");
+    let is_named = || broker.store.catalog().get(&key).is_some();
+    assert!(!is_named());
+    client.reopen();
+    client
+        .declare_with("q", &[("x-note", Value::str("short"))])
+        .unwrap();
+    assert!(is_named());
+}
