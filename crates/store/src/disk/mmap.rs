@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io;
 
-use memmap2::{MmapMut, MmapOptions, UncheckedAdvice};
+use memmap2::{Advice, MmapMut, MmapOptions, UncheckedAdvice};
 
 use super::DiskMap;
 
@@ -50,6 +50,20 @@ impl DiskMap for RealMap {
     fn sync(&self) -> io::Result<()> {
         // msync(MS_SYNC) of the whole range: Linux turns it into an fdatasync of the file.
         self.map.flush()
+    }
+
+    fn read_around(&self, reads: bool) {
+        let advice = if reads { Advice::Normal } else { Advice::Random };
+        if let Err(error) = self.map.advise(advice) {
+            tracing::debug!(%error, "the kernel took no advice about a map");
+        }
+    }
+
+    fn will_need(&self, offset: usize, len: usize) {
+        let len = len.min(self.map.len().saturating_sub(offset));
+        if let Err(error) = self.map.advise_range(Advice::WillNeed, offset, len) {
+            tracing::debug!(%error, "the kernel took no advice about a map");
+        }
     }
 
     fn give_back(&self, offset: usize, len: usize) {

@@ -95,6 +95,15 @@ pub trait DiskMap: Send + 'static {
     /// Drops `len` bytes' pages from this process's resident memory; contents, changed or not, stay. Offset and length are
     /// rounded inwards to whole pages.
     fn give_back(&self, offset: usize, len: usize);
+    /// Whether a page that is touched for the first time brings its neighbours with it, as it does if nothing was said. It is
+    /// advice, and only about speed.
+    fn read_around(&self, reads: bool) {
+        let _ = reads;
+    }
+    /// These bytes will be touched soon: the system may bring them into memory together. Likewise advice.
+    fn will_need(&self, offset: usize, len: usize) {
+        let _ = (offset, len);
+    }
 }
 
 /// Why the data directory could not be taken.

@@ -33,6 +33,9 @@ const SLAB_WANTED_FRACTION: usize = 2;
 /// … and nothing more is accepted when less than this one is: it is for what one batch brings.
 const SLAB_KEPT_FRACTION: usize = 4;
 
+/// So many pages of a new slab come into memory together.
+const ANNOUNCED_TOGETHER: usize = 64;
+
 /// Makes the file of a slab, durably and with all its blocks.
 pub(crate) fn make_slab<D: Disk>(disk: &D, slab: usize, bytes: u64) -> io::Result<D::File> {
     let path = slab_path(slab);
@@ -53,6 +56,8 @@ struct Slab<D: Disk> {
     file: Arc<D::File>,
     map: D::Map,
     dirty: bool,
+    /// How many of its pages the system was told of since it is new: all, when it is not.
+    announced: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -155,6 +160,7 @@ impl<D: Disk> Pages<D> {
             file: Arc::new(file),
             map,
             dirty: false,
+            announced: self.pages_per_slab(),
         });
         let pages = self.states.len() + self.pages_per_slab();
         self.states.resize(pages, PageState::fresh(0));
@@ -199,10 +205,27 @@ impl<D: Disk> Pages<D> {
             self.add_slab()?;
         }
         let page = self.free.pop().expect("a new slab has free pages");
+        self.announce(page);
         self.states[index(page)] = PageState::fresh(self.generation);
         self.fresh.push(page);
         self.count_use(page);
         Ok(page)
+    }
+
+    /// Has a page of a new slab come into memory together with those that are handed out next.
+    fn announce(&mut self, page: PageNumber) {
+        let per_slab = self.pages_per_slab();
+        let (slab, at) = self.slab_of(page);
+        let slab = &mut self.slabs[slab];
+        if at < slab.announced {
+            return;
+        }
+        slab.map
+            .will_need(at * PAGE_BYTES, ANNOUNCED_TOGETHER * PAGE_BYTES);
+        slab.announced = at + ANNOUNCED_TOGETHER;
+        if slab.announced >= per_slab {
+            slab.map.read_around(true);
+        }
     }
 
     fn add_slab(&mut self) -> io::Result<()> {
@@ -243,6 +266,11 @@ impl<D: Disk> Pages<D> {
         }
         let first = self.states.len();
         self.map(file)?;
+        // Nothing in it is worth reading yet. Devices are there for which the kernel would clear megabytes around the first page that
+        // is touched, under the shard's lock.
+        let new = &mut self.slabs[slab];
+        new.map.read_around(false);
+        new.announced = 0;
         self.free
             .splice(0..0, (first..self.states.len()).rev().map(number));
         Ok(())
@@ -306,18 +334,21 @@ impl<D: Disk> Pages<D> {
     }
 
     fn bytes(&self, page: PageNumber) -> &[u8] {
-        let (slab, at) = (
-            index(page) / self.pages_per_slab(),
-            index(page) % self.pages_per_slab(),
-        );
+        let (slab, at) = self.slab_of(page);
         &self.slabs[slab].map.bytes()[at * PAGE_BYTES..][..PAGE_BYTES]
     }
 
     fn bytes_mut(&mut self, page: PageNumber) -> &mut [u8] {
-        let per_slab = self.pages_per_slab();
-        let slab = &mut self.slabs[index(page) / per_slab];
+        let (slab, at) = self.slab_of(page);
+        let slab = &mut self.slabs[slab];
         slab.dirty = true;
-        &mut slab.map.bytes_mut()[index(page) % per_slab * PAGE_BYTES..][..PAGE_BYTES]
+        &mut slab.map.bytes_mut()[at * PAGE_BYTES..][..PAGE_BYTES]
+    }
+
+    /// In which slab a page lies, and as which of its pages.
+    fn slab_of(&self, page: PageNumber) -> (usize, usize) {
+        let per_slab = self.pages_per_slab();
+        (index(page) / per_slab, index(page) % per_slab)
     }
 
     /// Begins a checkpoint: from now on no page that is in use is changed in place. Returns the
