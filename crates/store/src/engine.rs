@@ -318,6 +318,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
 mod full_disk_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
+mod orderly_stop_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
 mod prewrite_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]

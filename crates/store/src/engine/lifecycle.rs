@@ -35,11 +35,12 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
         make_directories(&disk)?;
         empty_spill(&disk).map_err(OpenError::io("emptying", SPILL_DIR))?;
         let mut meta = open_meta(&disk, &mut report)?;
-        let was_clean = meta.meta().shutdown == Shutdown::Clean;
+        let last = Epoch::new(meta.meta().epoch);
         let identity = Identity {
             store: meta.meta().store,
-            epoch: Epoch::new(meta.meta().epoch).next(),
+            epoch: last.next(),
             begun: Epoch::new(meta.meta().begun),
+            closed: (meta.meta().shutdown == Shutdown::Clean).then_some(last),
         };
         let raised = Meta {
             store: identity.store,
@@ -52,7 +53,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             Catalog::open(disk.clone(), identity.store, CatalogOptions::default()).map_err(catalog_error)?;
         report.catalog = found;
         report.epoch = identity.epoch.get();
-        let opened = recovery::open_shard(&disk, &options, identity, was_clean, now, &mut report)?;
+        let opened = recovery::open_shard(&disk, &options, identity, now, &mut report)?;
         // From now on a segment of this epoch without a sound header is damaged, and no remains of this start.
         let begun = Meta {
             begun: identity.epoch.get(),
@@ -137,7 +138,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
     }
 
     /// Does what is due, then takes the checkpoint that says that the store was stopped in order.
-    fn chore_until_clean(&self) {
+    pub(super) fn chore_until_clean(&self) {
         let before = self.lock().shard.chores.clean_checkpoints;
         while self.lock().shard.poisoned().is_none() && self.lock().shard.chores.clean_checkpoints == before {
             if self.chore(CheckpointWish::Clean) != Did::Done {
@@ -146,12 +147,14 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         }
     }
 
-    fn mark_closed(&self) -> Result<(), PoisonCause> {
+    pub(super) fn mark_closed(&self) -> Result<(), PoisonCause> {
         let mut locked = self.lock();
         if let Some(cause) = locked.shard.poisoned() {
             return Err(cause.clone());
         }
         let is_clean = locked.shard.chores.clean_checkpoints > 0;
+        // Somebody may have gone on while the checkpoint was written.
+        let is_end = locked.shard.checkpoint_is_end();
         locked.shard.poisoned = Some(crate::shard::stopped());
         locked.shard.poison_reported = true;
         drop(locked);
@@ -162,6 +165,10 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 checkpoint::SHARD_DIR,
                 full,
             ));
+        }
+        if !is_end {
+            // The next start has to look for what came behind it.
+            return Ok(());
         }
         let mut meta = self.meta.lock().expect("no holder of this lock panics");
         let clean = Meta {

@@ -57,6 +57,8 @@ pub(crate) struct Identity {
     pub epoch: Epoch,
     /// The newest epoch that was begun in full before this start.
     pub begun: Epoch,
+    /// The epoch before this start, if it was closed in order.
+    pub closed: Option<Epoch>,
 }
 
 /// Recovers shard 0. An index that turns out to be damaged is rebuilt from the log.
@@ -64,20 +66,19 @@ pub(crate) fn open_shard<D: Disk>(
     disk: &D,
     options: &Options,
     identity: Identity,
-    was_clean: bool,
     now: Now,
     report: &mut RecoveryReport,
 ) -> Result<Opened<D>, OpenError> {
     let before = report.clone();
     // Read before anything is removed: a segment may be known by its checkpoint alone.
     let known = checkpoint::known_segments(disk, identity.store)?;
-    match try_open(disk, options, identity, &known, was_clean, now, report) {
+    match try_open(disk, options, identity, &known, now, report) {
         Err(error) if is_damaged_index(&error) => {
             tracing::warn!(%error, "rebuilding the index from the log");
             checkpoint::remove_all(disk)
                 .map_err(OpenError::io("removing checkpoints of", checkpoint::SHARD_DIR))?;
             *report = before;
-            try_open(disk, options, identity, &known, was_clean, now, report)
+            try_open(disk, options, identity, &known, now, report)
         }
         opened => opened,
     }
@@ -104,12 +105,11 @@ fn try_open<D: Disk>(
     options: &Options,
     identity: Identity,
     known: &[CheckpointSegment],
-    was_clean: bool,
     now: Now,
     report: &mut RecoveryReport,
 ) -> Result<Opened<D>, OpenError> {
     let directory = Directory::read(disk, identity.store, identity.begun, known)?;
-    let restored = restore::state(disk, options, identity.store, &directory, report)?;
+    let restored = restore::state(disk, options, identity, &directory, report)?;
     let mut scan = Scan::new(disk, identity.store, &directory, restored);
     scan.run(report)?;
     let doubtful = cold::read(&mut scan, report)?;
@@ -122,7 +122,7 @@ fn try_open<D: Disk>(
         )));
     }
     let mut ending = scan.finish(doubtful);
-    ending.clean &= was_clean;
+    ending.clean &= identity.closed.is_some();
     report.clean = ending.clean;
     start_epoch(disk, options, identity, now, ending, &directory, report)
 }

@@ -1,10 +1,11 @@
 //! The state to begin with: from the newest checkpoint that is sound, or from nothing.
 
+use super::Identity;
 use super::directory::Directory;
 use crate::checkpoint::{self, Checkpoint};
 use crate::disk::Disk;
 use crate::error::OpenError;
-use crate::ids::{BlockNumber, Lsn, QueueId};
+use crate::ids::{BlockNumber, Epoch, Lsn, QueueId};
 use crate::index::pages::Pages;
 use crate::limits::SEGMENT_HEADER_BYTES;
 use crate::options::Options;
@@ -23,6 +24,8 @@ pub(super) struct Restored<D: Disk> {
     pub previous_crc: u32,
     pub max_timestamp_ms: u64,
     pub clean: bool,
+    /// Nothing was written behind `lsn`: it was taken as the last act of the last process, which was closed in order.
+    pub ends_log: bool,
     pub from_checkpoint: bool,
     /// Older first.
     pub retained: Vec<Retained>,
@@ -40,11 +43,21 @@ fn keep_for<D: Disk>(older: &Checkpoint, state: &mut State<D>) {
     }
 }
 
+/// Whether a checkpoint is that of the orderly stop with which the epoch `last` ended. An older one may have been left alone,
+/// but each epoch has a segment of its own.
+fn is_last_act(checkpoint: &Checkpoint, last: Epoch, directory: &Directory) -> bool {
+    let knows_it = checkpoint
+        .segments
+        .iter()
+        .any(|segment| segment.epoch == last.get() && !crate::SegmentNumber::new(segment.number).is_cold());
+    checkpoint.clean && knows_it && directory.segments.iter().all(|found| found.epoch <= last)
+}
+
 /// Loads the newest sound checkpoint.
 pub(super) fn state<D: Disk>(
     disk: &D,
     options: &Options,
-    store: u128,
+    identity: Identity,
     directory: &Directory,
     report: &mut RecoveryReport,
 ) -> Result<Restored<D>, OpenError> {
@@ -54,7 +67,7 @@ pub(super) fn state<D: Disk>(
     let lsns = checkpoint::list(disk).map_err(shard())?;
     let mut sound = Vec::new();
     for lsn in &lsns {
-        let read = Checkpoint::read(disk, *lsn, store);
+        let read = Checkpoint::read(disk, *lsn, identity.store);
         match read.map_err(OpenError::io("reading", checkpoint::path(*lsn)))? {
             Some(checkpoint) => sound.push(checkpoint),
             // It says nothing that the log does not say too.
@@ -73,6 +86,9 @@ pub(super) fn state<D: Disk>(
             && let Some(restored) = restore(disk, checkpoint, pages, directory)?
         {
             let mut restored = restored;
+            restored.ends_log = identity
+                .closed
+                .is_some_and(|last| is_last_act(checkpoint, last, directory));
             if let Some(older) = older {
                 keep_for(older, &mut restored.state);
             }
@@ -138,6 +154,7 @@ fn restore<D: Disk>(
         previous_crc: checkpoint.previous_crc,
         max_timestamp_ms: checkpoint.max_timestamp_ms,
         clean: checkpoint.clean,
+        ends_log: false,
         from_checkpoint: true,
         retained: Vec::new(),
         next_cold: directory.next_cold,
@@ -166,6 +183,7 @@ fn from_nothing<D: Disk>(
         previous_crc: 0,
         max_timestamp_ms: 0,
         clean: false,
+        ends_log: false,
         from_checkpoint: false,
         retained: Vec::new(),
         next_cold: directory.next_cold,

@@ -8,6 +8,7 @@
 //! Invariants:
 //! - A block is applied when something proves that it was synced: a later block, or a later epoch.
 //! - The last block, which nothing proves, is handed back to be written again.
+//! - Behind the last checkpoint of a store that was closed in order nothing is looked for.
 //!
 //! Elsewhere: segments whose footer is read in place of their blocks (`footers`), one segment block by block (`segment_view`), what invalid bytes are (`damage`), what comes out (`ending`).
 
@@ -80,7 +81,7 @@ impl<'a, D: Disk> Scan<'a, D> {
                 });
             }
             let first = found.first_lsn.plus(SEGMENT_HEADER_BYTES).max(self.restored.lsn);
-            if first >= found.limit {
+            if first >= found.limit || self.restored.ends_log {
                 continue;
             }
             if index > 0 && !self.follows(index) && self.restored.lsn <= found.first_lsn {
@@ -275,6 +276,9 @@ impl<'a, D: Disk> Scan<'a, D> {
     /// Nothing valid follows. What a later epoch or a checkpoint covers was synced all the same.
     fn end_of_log(&mut self, damage: Option<Damage>, report: &mut RecoveryReport) -> Result<(), OpenError> {
         let covered = self.covered();
+        if self.restored.ends_log {
+            self.end = self.end.max(covered);
+        }
         if self
             .held
             .as_ref()

@@ -275,6 +275,11 @@ impl<D: Disk> Shard<D> {
             || now.mono_ms.saturating_sub(self.chores.checkpoint_ms) >= self.options.checkpoint_ms
     }
 
+    /// Whether nothing was written since the last checkpoint, nor is being written.
+    pub(crate) fn checkpoint_is_end(&self) -> bool {
+        self.chores.checkpoint_lsn == self.end() && !self.tail.is_writing()
+    }
+
     fn position(&self, clean: bool) -> Position {
         let (previous_crc, max_timestamp_ms) = self.tail.chain();
         Position {

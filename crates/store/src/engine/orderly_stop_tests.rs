@@ -1,0 +1,115 @@
+//! What a start may take from an orderly stop: that the log ends at the last checkpoint.
+
+use super::Engine;
+use super::stepped::{durable_queue, lease, message_for, publish_all};
+use crate::checkpoint;
+use crate::disk::Disk;
+use crate::disk::sim::SimDisk;
+use crate::shard::CheckpointWish;
+use crate::tail::{Next, Take};
+use crate::{Options, QueueId, RecoveryReport};
+
+fn open(disk: &SimDisk) -> (Engine<SimDisk>, RecoveryReport) {
+    Engine::open(disk.clone(), Options::tiny(), ()).unwrap()
+}
+
+fn publish(engine: &Engine<SimDisk>, queue: QueueId) {
+    let block = publish_all(engine, [message_for(&[queue], &[b"body"])]);
+    engine.wait_durable(block).unwrap();
+}
+
+#[test]
+fn behind_the_checkpoint_of_an_orderly_stop_a_start_reads_nothing() {
+    let reads_after = |stop: fn(&SimDisk, &Engine<SimDisk>) -> SimDisk| {
+        let disk = SimDisk::new(1);
+        let (engine, _) = open(&disk);
+        let queue = durable_queue(&engine);
+        publish(&engine, queue);
+        let disk = stop(&disk, &engine);
+        drop(engine);
+        let before = disk.calls().reads;
+        let (engine, report) = open(&disk);
+        let reads = disk.calls().reads - before;
+        assert_eq!(lease(&engine, queue, 9), [0], "{report:?}");
+        reads
+    };
+    let closed = reads_after(|disk, engine| {
+        engine.close().unwrap();
+        disk.clone()
+    });
+    let killed = reads_after(|disk, engine| {
+        engine.checkpoint();
+        disk.after_kill()
+    });
+    assert!(closed < killed, "{closed} {killed}");
+}
+
+#[test]
+fn what_is_confirmed_while_a_store_is_closed_is_there_again() {
+    let disk = SimDisk::new(1);
+    let (engine, _) = open(&disk);
+    let queue = durable_queue(&engine);
+    publish(&engine, queue);
+    // Somebody publishes between the last checkpoint and the end.
+    engine.inner.chore_until_clean();
+    publish(&engine, queue);
+    engine.inner.mark_closed().unwrap();
+    drop(engine);
+    let (engine, report) = open(&disk.after_kill());
+    assert!(!report.clean);
+    assert_eq!(lease(&engine, queue, 9), [0, 1]);
+}
+
+#[test]
+fn what_is_confirmed_by_a_write_that_ends_after_the_stop_is_there_again() {
+    let disk = SimDisk::new(1);
+    let (engine, _) = open(&disk);
+    let queue = durable_queue(&engine);
+    engine.inner.chore_until_clean();
+    let block = publish_all(&engine, [message_for(&[queue], &[b"body"])]);
+    let next = engine.lock().shard().next_write(disk.now(), Take::All);
+    let Next::Write(job) = next else {
+        panic!("a message waits");
+    };
+    engine.inner.mark_closed().unwrap();
+    engine.inner.complete(job.perform());
+    assert!(engine.lock().shard().durable().covers(block));
+    drop(engine);
+    let (engine, _) = open(&disk.after_kill());
+    assert_eq!(lease(&engine, queue, 9), [0]);
+}
+
+#[test]
+fn the_checkpoint_of_an_earlier_stop_is_not_the_end_of_the_log() {
+    let disk = SimDisk::new(1);
+    let (engine, _) = open(&disk);
+    let queue = durable_queue(&engine);
+    publish(&engine, queue);
+    engine.close().unwrap();
+    drop(engine);
+    let (engine, _) = open(&disk);
+    publish(&engine, queue);
+    engine.close().unwrap();
+    drop(engine);
+    // The newest is lost, and the one before was the last of its process, too.
+    let newest = checkpoint::list(&disk).unwrap()[0];
+    checkpoint::remove(&disk, newest).unwrap();
+    let (engine, report) = open(&disk);
+    assert!(!report.index_rebuilt && !report.clean, "{report:?}");
+    assert_eq!(lease(&engine, queue, 9), [0, 1]);
+}
+
+#[test]
+fn a_checkpoint_that_was_taken_on_the_way_is_not_the_end_of_the_log() {
+    let disk = SimDisk::new(1);
+    let (engine, _) = open(&disk);
+    let queue = durable_queue(&engine);
+    while engine.inner.chore(CheckpointWish::Now) == super::Did::Done {}
+    publish(&engine, queue);
+    engine.close().unwrap();
+    drop(engine);
+    let newest = checkpoint::list(&disk).unwrap()[0];
+    checkpoint::remove(&disk, newest).unwrap();
+    let (engine, _) = open(&disk);
+    assert_eq!(lease(&engine, queue, 9), [0]);
+}
