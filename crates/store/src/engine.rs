@@ -22,7 +22,7 @@ use crate::error::PoisonCause;
 use crate::follower::Follower;
 use crate::ids::{BlockNumber, Durable};
 use crate::meta::MetaFile;
-use crate::reader::Reader;
+use crate::reader::{Ahead, Reader};
 use crate::segments::SegmentFiles;
 use crate::shard::{CheckpointWish, Shard};
 use crate::units::Units;
@@ -80,6 +80,7 @@ struct Inner<D: Disk, F> {
     meta: Mutex<MetaFile<D>>,
     files: SegmentFiles<D>,
     units: Units<D>,
+    ahead: Ahead<D>,
     salt: Salt,
     next_queue_id: AtomicU64,
     write_clock: WriteClock,
@@ -194,7 +195,12 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
     #[must_use]
     pub fn reader(&self) -> Reader<D> {
         let inner = &self.inner;
-        Reader::new(inner.files.clone(), inner.units.clone(), inner.salt)
+        Reader::new(
+            inner.files.clone(),
+            inner.units.clone(),
+            inner.salt,
+            inner.ahead.clone(),
+        )
     }
 
     /// What seals this store's bytes.

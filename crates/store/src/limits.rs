@@ -84,6 +84,10 @@ pub const PAGES_RESIDENT_MAX: usize = 4096;
 pub const READ_AHEAD_BYTES_MIN: u64 = 64 << 10;
 /// … and doubles up to this much while reads stay sequential.
 pub const READ_AHEAD_BYTES_MAX: u64 = 1 << 20;
+/// In front of what is read ahead there is room for so much of a record that begins before.
+pub const READ_AHEAD_HEAD_BYTES_MAX: u64 = 128 << 10;
+/// Reads that were asked for ahead, of all readers of a store; what is asked for beyond is read when it is wanted.
+pub const READS_WAITING_MAX: usize = 16;
 /// Memory of earlier reads that a reader keeps to use it again, as soon as no delivery lies in it any more.
 pub const STRETCHES_KEPT_MAX: usize = 8;
 /// A thread that brings at most this many messages may lead a commit itself.
@@ -125,6 +129,9 @@ pub const READERS_KEPT_MAX: usize = 16;
 pub const ATTEMPT_RUNS_MAX: usize = 16_384;
 
 const _: () = assert!(SEGMENT_BYTES >= SEGMENT_BYTES_MIN && SEGMENT_BYTES <= SEGMENT_BYTES_MAX);
+const _: () = assert!(
+    READ_AHEAD_HEAD_BYTES_MAX.is_multiple_of(ALIGNMENT) && READ_AHEAD_BYTES_MAX.is_multiple_of(ALIGNMENT)
+);
 const _: () = assert!(SEGMENT_BYTES_MIN.is_multiple_of(ALIGNMENT) && SEGMENT_BYTES.is_multiple_of(ALIGNMENT));
 const _: () = assert!(SEGMENT_HEADER_BYTES == ALIGNMENT && PAGE_BYTES == 4096);
 // An ordinary block must fit into an empty segment, or rolling could go on for ever.

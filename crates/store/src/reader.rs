@@ -3,8 +3,9 @@
 //! Invariants:
 //! - What comes from disk is compared with its checksums, its place and its (queue, seq) before anyone sees it.
 //!
-//! Elsewhere: the memory that it reads into (`window`).
+//! Elsewhere: the memory that it reads into (`window`), what is read before it is asked for (`ahead`).
 
+mod ahead;
 mod window;
 
 use crate::checksum::Salt;
@@ -16,9 +17,10 @@ use crate::ids::{Lsn, QueueId};
 use crate::segments::{SegmentFile, SegmentFiles};
 use crate::shard::{COLD, Lease, Source, Sources};
 use crate::units::{Piece, Units};
+pub(crate) use ahead::Ahead;
 use std::sync::Arc;
 pub(crate) use window::Stretch;
-use window::Window;
+use window::{Filled, Window};
 
 /// A message as it was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,13 +46,13 @@ pub struct Reader<D: Disk> {
 }
 
 impl<D: Disk> Reader<D> {
-    pub(crate) fn new(files: SegmentFiles<D>, units: Units<D>, salt: Salt) -> Self {
+    pub(crate) fn new(files: SegmentFiles<D>, units: Units<D>, salt: Salt, ahead: Ahead<D>) -> Self {
         Self {
             files,
             units,
             piece: None,
             salt,
-            window: Window::new(),
+            window: Window::new(ahead),
         }
     }
 
@@ -110,14 +112,17 @@ impl<D: Disk> Reader<D> {
     }
 
     fn cold(&mut self, lsn: Lsn, len: usize) -> Result<MessageRecord<'_>, ReadError> {
-        let ahead = self.window.holds(lsn, len);
-        if !ahead {
-            self.fill(lsn, len)?;
-        }
+        let filled = if self.window.holds(lsn, len) {
+            Filled::Ahead
+        } else {
+            let (file, limit) = self.find(lsn).ok_or(ReadError::Gone)?;
+            self.window.advance(&file, limit, lsn, len)?
+        };
         let mut intact = self.window.is_intact(lsn, len, self.salt);
-        if !intact && ahead {
+        if !intact && filled == Filled::Ahead {
             // It was read ahead, perhaps before it was written: only a fresh read can tell.
-            self.fill(lsn, len)?;
+            let (file, limit) = self.find(lsn).ok_or(ReadError::Gone)?;
+            self.window.fill(&file, limit, lsn, len)?;
             intact = self.window.is_intact(lsn, len, self.salt);
         }
         let Some((segment, offset)) = self.window.place(lsn) else {
@@ -135,11 +140,6 @@ impl<D: Disk> Reader<D> {
             None if recycled() => Err(ReadError::Gone),
             None => Err(ReadError::Damaged { segment, offset }),
         }
-    }
-
-    fn fill(&mut self, lsn: Lsn, len: usize) -> Result<(), ReadError> {
-        let (file, limit) = self.find(lsn).ok_or(ReadError::Gone)?;
-        self.window.fill(file, limit, lsn, len)
     }
 }
 

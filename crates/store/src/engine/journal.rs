@@ -1,4 +1,4 @@
-//! The two threads of a running store.
+//! The threads of a running store.
 
 use super::{Did, Engine, Inner};
 use crate::disk::Disk;
@@ -16,7 +16,7 @@ use std::time::Duration;
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(500);
 
 impl<D: Disk, F: Follower<D>> Engine<D, F> {
-    /// Starts the journal thread and the housekeeper.
+    /// Starts the journal thread, the housekeeper, and the thread that reads ahead.
     ///
     /// # Errors
     /// When the system grants no thread.
@@ -36,6 +36,13 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             thread::Builder::new()
                 .name("housekeeper".to_owned())
                 .spawn(move || inner.keep_house())?,
+        );
+        let ahead = self.inner.ahead.clone();
+        ahead.open();
+        threads.push(
+            thread::Builder::new()
+                .name("read-ahead".to_owned())
+                .spawn(move || ahead.serve())?,
         );
         Ok(())
     }

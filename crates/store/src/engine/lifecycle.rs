@@ -11,6 +11,7 @@ use crate::ids::Epoch;
 use crate::index::pages::INDEX_DIR;
 use crate::meta::{META_NAME, Meta, MetaError, MetaFile, Shutdown};
 use crate::options::Options;
+use crate::reader::Ahead;
 use crate::recovery::{self, Identity};
 use crate::report::RecoveryReport;
 use crate::segments::{COLD_DIR, JOURNAL_DIR};
@@ -82,6 +83,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             meta: Mutex::new(meta),
             files,
             units,
+            ahead: Ahead::new(),
             salt: Salt::of(identity.store),
             next_queue_id: AtomicU64::new(opened.next_queue_id),
             write_clock: WriteClock::new(),
@@ -127,6 +129,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         drop(locked);
         self.work.notify_all();
         self.chores.notify_all();
+        self.ahead.close();
         let threads = std::mem::take(&mut *self.threads.lock().expect("no holder of this lock panics"));
         for thread in threads {
             // A waker can drop the last handle on a thread of ours, which cannot wait for itself.

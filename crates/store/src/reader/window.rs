@@ -1,16 +1,21 @@
-//! The memory into which a reader reads ahead: a stretch of one segment.
+//! The memory into which a reader reads ahead: a stretch of one segment, and while reads follow each other the next one.
 //!
 //! Invariants:
 //! - A window is bounded by the largest record it was asked for; a stretch that somebody else keeps is never written again.
 //! - Of stretches that others kept for a while no more than [`STRETCHES_KEPT_MAX`] are kept to be used again.
+//!
+//! Elsewhere: who reads the next one meanwhile (`ahead`).
 
+use super::ahead::{Ahead, Asked, Read};
 use crate::checksum::Salt;
 use crate::disk::{AlignedBuf, Disk, DiskFile};
 use crate::error::ReadError;
 use crate::format::record;
 use crate::format::{byte_count, memory_offset};
 use crate::ids::{Lsn, SegmentNumber};
-use crate::limits::{ALIGNMENT, READ_AHEAD_BYTES_MAX, READ_AHEAD_BYTES_MIN, STRETCHES_KEPT_MAX};
+use crate::limits::{
+    ALIGNMENT, READ_AHEAD_BYTES_MAX, READ_AHEAD_BYTES_MIN, READ_AHEAD_HEAD_BYTES_MAX, STRETCHES_KEPT_MAX,
+};
 use crate::segments::SegmentFile;
 use std::sync::Arc;
 
@@ -18,6 +23,8 @@ use std::sync::Arc;
 pub(crate) struct Stretch {
     first_lsn: Lsn,
     buf: AlignedBuf,
+    /// Where in `buf` they begin: before, there may be room for what the stretch before ends with.
+    start: usize,
 }
 
 impl Stretch {
@@ -25,11 +32,12 @@ impl Stretch {
         Self {
             first_lsn: Lsn::new(0),
             buf: AlignedBuf::new(),
+            start: 0,
         }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.buf
+        &self.buf[self.start..]
     }
 
     /// Where they begin.
@@ -37,32 +45,92 @@ impl Stretch {
         self.first_lsn
     }
 
+    /// Where they end.
+    fn end(&self) -> Lsn {
+        self.first_lsn.plus(byte_count(self.bytes().len()))
+    }
+
     /// The `len` bytes at `lsn`, when they lie here.
     pub(crate) fn at(&self, lsn: Lsn, len: usize) -> Option<&[u8]> {
         let start = usize::try_from(lsn.get().checked_sub(self.first_lsn.get())?).ok()?;
-        self.buf.get(start..start.checked_add(len)?)
+        self.bytes().get(start..start.checked_add(len)?)
     }
 
     /// Memory that it takes.
     pub(crate) fn memory(&self) -> usize {
         self.buf.capacity()
     }
+
+    /// Makes room for `bytes` to be read from `first_lsn` on, with `head` more before them.
+    fn prepare(&mut self, first_lsn: Lsn, head: u64, bytes: u64) {
+        self.first_lsn = first_lsn;
+        self.start = memory_offset(head);
+        let len = memory_offset(head + bytes);
+        if self.buf.capacity() < len {
+            self.buf = AlignedBuf::with_capacity(len);
+        }
+        self.buf.resize_stale(len);
+    }
+
+    /// What is to be read into.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        &mut self.buf[self.start..]
+    }
+
+    /// Only so much was read.
+    pub(super) fn truncate(&mut self, read: usize) {
+        self.buf.truncate(self.start + read);
+    }
+
+    /// Puts what stands in `before` from `from` on in front of this, which continues it. Whether there was room.
+    fn lead_in(&mut self, before: &Self, from: Lsn) -> bool {
+        let Some(head) = self.first_lsn.get().checked_sub(from.get()).map(memory_offset) else {
+            return true;
+        };
+        let Some(bytes) = before.at(from, head).filter(|_| head <= self.start) else {
+            return false;
+        };
+        let start = self.start - head;
+        self.buf[start..self.start].copy_from_slice(bytes);
+        (self.start, self.first_lsn) = (start, from);
+        true
+    }
+}
+
+/// How the bytes of a window came there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Filled {
+    /// They were read just now.
+    Now,
+    /// They were read before anybody asked for them.
+    Ahead,
+}
+
+/// What comes after the stretch in the same segment.
+struct Next<D: Disk> {
+    file: Arc<SegmentFile<D::File>>,
+    first_lsn: Lsn,
+    asked: Asked<D>,
 }
 
 /// See the module's description.
 pub(super) struct Window<D: Disk> {
     segment: Option<Arc<SegmentFile<D::File>>>,
     stretch: Arc<Stretch>,
+    next: Option<Next<D>>,
+    ahead: Ahead<D>,
     /// Earlier ones.
     kept: Vec<Arc<Stretch>>,
     read_ahead: u64,
 }
 
 impl<D: Disk> Window<D> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(ahead: Ahead<D>) -> Self {
         Self {
             segment: None,
             stretch: Arc::new(Stretch::empty()),
+            next: None,
+            ahead,
             kept: Vec::new(),
             read_ahead: READ_AHEAD_BYTES_MIN,
         }
@@ -98,45 +166,123 @@ impl<D: Disk> Window<D> {
             && record::is_intact(bytes, salt, segment, offset)
     }
 
+    /// Takes what was read ahead if `lsn` lies there, or reads from there on, no further than `limit`, where another segment
+    /// takes over.
+    pub(super) fn advance(
+        &mut self,
+        file: &Arc<SegmentFile<D::File>>,
+        limit: Lsn,
+        lsn: Lsn,
+        len: usize,
+    ) -> Result<Filled, ReadError> {
+        let Some(next) = self.next.take() else {
+            return self.fill(file, limit, lsn, len).map(|()| Filled::Now);
+        };
+        if self.take(next, file, lsn, len) {
+            self.ask(file, limit, len);
+            return Ok(Filled::Ahead);
+        }
+        self.fill(file, limit, lsn, len).map(|()| Filled::Now)
+    }
+
+    /// Whether what was read ahead has the `len` bytes at `lsn`; then it is the stretch.
+    fn take(&mut self, next: Next<D>, file: &Arc<SegmentFile<D::File>>, lsn: Lsn, len: usize) -> bool {
+        let from = file.first_lsn.plus(file.offset(lsn) / ALIGNMENT * ALIGNMENT);
+        let head = next.first_lsn.get().saturating_sub(from.get());
+        let reach = next.first_lsn.plus(READ_AHEAD_BYTES_MAX);
+        let is_within = head <= READ_AHEAD_HEAD_BYTES_MAX && lsn.plus(byte_count(len)) <= reach;
+        if !is_within || !Arc::ptr_eq(&next.file, file) {
+            return false;
+        }
+        let Some(mut stretch) = next.asked.take() else {
+            return false;
+        };
+        let fits = Arc::get_mut(&mut stretch).is_some_and(|next| next.lead_in(&self.stretch, from));
+        if !fits || stretch.at(lsn, len).is_none() {
+            self.keep(stretch);
+            return false;
+        }
+        let before = std::mem::replace(&mut self.stretch, stretch);
+        self.keep(before);
+        true
+    }
+
     /// Reads from `lsn` on, no further than `limit`, where another segment takes over.
     pub(super) fn fill(
         &mut self,
-        file: Arc<SegmentFile<D::File>>,
+        file: &Arc<SegmentFile<D::File>>,
         limit: Lsn,
         lsn: Lsn,
         len: usize,
     ) -> Result<(), ReadError> {
+        self.next = None;
         let offset = file.offset(lsn);
         let start = offset / ALIGNMENT * ALIGNMENT;
         let first_lsn = file.first_lsn.plus(start);
-        self.read_ahead = self.next_read_ahead(&file, lsn, start);
+        self.read_ahead = self.next_read_ahead(file, lsn, start);
         let needed = (offset + byte_count(len) - start).next_multiple_of(ALIGNMENT);
         let wanted = needed.max(self.read_ahead).min(file.offset(limit) - start);
         self.segment = None;
-        let stretch = self.unshared();
-        stretch.first_lsn = first_lsn;
-        stretch.buf.resize_stale(memory_offset(wanted));
-        let read = file.file.read_at(&mut stretch.buf, start);
+        if Arc::get_mut(&mut self.stretch).is_none() {
+            let free = self.unshared();
+            let shared = std::mem::replace(&mut self.stretch, free);
+            self.keep(shared);
+        }
+        let stretch = Arc::get_mut(&mut self.stretch).expect("nobody else has it");
+        stretch.prepare(first_lsn, 0, wanted);
+        let read = file.file.read_at(stretch.room(), start);
         let read = read.map_err(|source| ReadError::Io {
             segment: file.number,
             offset: start,
             source,
         })?;
-        stretch.buf.truncate(read);
+        stretch.truncate(read);
         let segment = file.number;
-        self.segment = Some(file);
-        if self.holds(lsn, len) {
-            Ok(())
-        } else {
-            Err(ReadError::Damaged { segment, offset })
+        self.segment = Some(Arc::clone(file));
+        if !self.holds(lsn, len) {
+            return Err(ReadError::Damaged { segment, offset });
+        }
+        if self.read_ahead == READ_AHEAD_BYTES_MAX {
+            self.ask(file, limit, len);
+        }
+        Ok(())
+    }
+
+    /// Asks for what follows the stretch, below `limit`. Records of `len` bytes, as the last one, must fit in front of it.
+    fn ask(&mut self, file: &Arc<SegmentFile<D::File>>, limit: Lsn, len: usize) {
+        let first_lsn = self.stretch.end();
+        let left = limit.get().saturating_sub(first_lsn.get());
+        let bytes = left.min(READ_AHEAD_BYTES_MAX);
+        let offset = file.offset(first_lsn);
+        let is_large = byte_count(len) + ALIGNMENT > READ_AHEAD_HEAD_BYTES_MAX;
+        if bytes == 0 || is_large || !offset.is_multiple_of(ALIGNMENT) || !self.ahead.is_served() {
+            return;
+        }
+        let mut stretch = self.unshared();
+        let unshared = Arc::get_mut(&mut stretch).expect("nobody else has it");
+        unshared.prepare(first_lsn, READ_AHEAD_HEAD_BYTES_MAX, bytes);
+        let read = Read {
+            file: Arc::clone(file),
+            offset,
+            stretch,
+        };
+        match self.ahead.ask(read) {
+            Ok(asked) => {
+                let file = Arc::clone(file);
+                self.next = Some(Next {
+                    file,
+                    first_lsn,
+                    asked,
+                });
+            }
+            Err(read) => self.keep(read.stretch),
         }
     }
 
     /// How far to read: further and further while reads follow each other.
     fn next_read_ahead(&self, file: &SegmentFile<D::File>, lsn: Lsn, start: u64) -> u64 {
         let held = self.segment.as_ref().filter(|held| held.number == file.number);
-        let first = self.stretch.first_lsn;
-        let end = first.plus(byte_count(self.stretch.buf.len()));
+        let (first, end) = (self.stretch.first_lsn, self.stretch.end());
         // The next record, or one not far behind it, continues a sequential read.
         let is_sequential = held.is_some() && lsn >= first && lsn <= end.plus(self.read_ahead);
         let is_entering = held.is_none() && start <= crate::limits::SEGMENT_HEADER_BYTES;
@@ -147,16 +293,16 @@ impl<D: Disk> Window<D> {
         }
     }
 
-    /// A stretch that nobody else keeps, in place of the present one.
-    fn unshared(&mut self) -> &mut Stretch {
-        if Arc::get_mut(&mut self.stretch).is_none() {
-            let free = self.kept.iter_mut().position(|kept| Arc::get_mut(kept).is_some());
-            let free = free.map_or_else(|| Arc::new(Stretch::empty()), |at| self.kept.swap_remove(at));
-            let shared = std::mem::replace(&mut self.stretch, free);
-            if self.kept.len() < STRETCHES_KEPT_MAX {
-                self.kept.push(shared);
-            }
+    /// A stretch that nobody else keeps.
+    fn unshared(&mut self) -> Arc<Stretch> {
+        let free = self.kept.iter_mut().position(|kept| Arc::get_mut(kept).is_some());
+        free.map_or_else(|| Arc::new(Stretch::empty()), |at| self.kept.swap_remove(at))
+    }
+
+    /// Keeps a stretch, to use it again when nobody else has it any more.
+    fn keep(&mut self, stretch: Arc<Stretch>) {
+        if self.kept.len() < STRETCHES_KEPT_MAX {
+            self.kept.push(stretch);
         }
-        Arc::get_mut(&mut self.stretch).expect("it was looked for")
     }
 }

@@ -1,0 +1,197 @@
+//! Reading the next stretch of a segment while the one before it is used: one thread for all readers of a store.
+//!
+//! Invariants:
+//! - No more than [`READS_WAITING_MAX`] reads wait; what is asked for beyond is not read ahead.
+//! - Nobody waits for a read that has not begun: it is given up, and whoever wanted it reads.
+//! - What was read ahead is as good as any read of its moment, which may have been before the bytes were written.
+//!
+//! Elsewhere: what is worth reading ahead (`window`).
+
+use super::window::Stretch;
+use crate::disk::{Disk, DiskFile};
+use crate::limits::READS_WAITING_MAX;
+use crate::segments::SegmentFile;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+/// Where readers leave what they will want next.
+pub(crate) struct Ahead<D: Disk>(Arc<Desk<D>>);
+
+struct Desk<D: Disk> {
+    waiting: Mutex<Waiting<D>>,
+    /// The thread waits here.
+    work: Condvar,
+}
+
+struct Waiting<D: Disk> {
+    reads: VecDeque<Arc<Slot<D>>>,
+    /// Whether there is a thread.
+    is_served: bool,
+}
+
+/// One read, shared by the reader that wants it and the thread.
+struct Slot<D: Disk> {
+    progress: Mutex<Progress<D>>,
+    done: Condvar,
+}
+
+enum Progress<D: Disk> {
+    Asked(Read<D>),
+    /// The thread reads.
+    Begun,
+    /// It has read; nothing if the disk refused.
+    Done(Option<Arc<Stretch>>),
+    /// Nobody wants it any more, or it was taken.
+    Over,
+}
+
+/// What is to be read: as much as the stretch has room for, from `offset` of the file on.
+pub(super) struct Read<D: Disk> {
+    pub file: Arc<SegmentFile<D::File>>,
+    pub offset: u64,
+    /// Nobody else has it.
+    pub stretch: Arc<Stretch>,
+}
+
+/// A read that was asked for. Dropped, it is given up.
+pub(super) struct Asked<D: Disk>(Arc<Slot<D>>);
+
+impl<D: Disk> Ahead<D> {
+    pub(crate) fn new() -> Self {
+        let waiting = Waiting {
+            reads: VecDeque::new(),
+            is_served: false,
+        };
+        Self(Arc::new(Desk {
+            waiting: Mutex::new(waiting),
+            work: Condvar::new(),
+        }))
+    }
+
+    /// Whether somebody does what is asked for.
+    pub(super) fn is_served(&self) -> bool {
+        self.0.waiting().is_served
+    }
+
+    /// Asks for a read; gives it back when nobody would do it, or too many wait.
+    pub(super) fn ask(&self, read: Read<D>) -> Result<Asked<D>, Read<D>> {
+        let mut waiting = self.0.waiting();
+        if !waiting.is_served || waiting.reads.len() >= READS_WAITING_MAX {
+            return Err(read);
+        }
+        let slot = Arc::new(Slot {
+            progress: Mutex::new(Progress::Asked(read)),
+            done: Condvar::new(),
+        });
+        waiting.reads.push_back(Arc::clone(&slot));
+        drop(waiting);
+        self.0.work.notify_one();
+        Ok(Asked(slot))
+    }
+
+    /// From now on reads that are asked for are done by [`Ahead::serve`].
+    pub(crate) fn open(&self) {
+        self.0.waiting().is_served = true;
+    }
+
+    /// Ends [`Ahead::serve`].
+    pub(crate) fn close(&self) {
+        let mut waiting = self.0.waiting();
+        waiting.is_served = false;
+        waiting.reads.clear();
+        drop(waiting);
+        self.0.work.notify_all();
+    }
+
+    /// Reads what is asked for, until it is closed.
+    pub(crate) fn serve(&self) {
+        while let Some(slot) = self.next() {
+            slot.perform();
+        }
+    }
+
+    /// The read that was asked for first; waits for one. None when it is closed.
+    fn next(&self) -> Option<Arc<Slot<D>>> {
+        let mut waiting = self.0.waiting();
+        while waiting.is_served {
+            let first = waiting.reads.pop_front();
+            if first.is_some() {
+                return first;
+            }
+            waiting = self.0.work.wait(waiting).expect("no holder of this lock panics");
+        }
+        None
+    }
+}
+
+impl<D: Disk> Clone for Ahead<D> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<D: Disk> Desk<D> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting<D>> {
+        self.waiting.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl<D: Disk> Slot<D> {
+    fn progress(&self) -> MutexGuard<'_, Progress<D>> {
+        self.progress.lock().expect("no holder of this lock panics")
+    }
+
+    fn perform(&self) {
+        let mut progress = self.progress();
+        let Progress::Asked(read) = std::mem::replace(&mut *progress, Progress::Over) else {
+            return;
+        };
+        *progress = Progress::Begun;
+        drop(progress);
+        let done = read.perform();
+        let mut progress = self.progress();
+        // Whoever has given it up meanwhile needs nothing of it.
+        let given_up = match &*progress {
+            Progress::Begun => std::mem::replace(&mut *progress, Progress::Done(done)),
+            _ => Progress::Done(done),
+        };
+        drop(progress);
+        drop(given_up);
+        self.done.notify_one();
+    }
+}
+
+impl<D: Disk> Read<D> {
+    fn perform(mut self) -> Option<Arc<Stretch>> {
+        let stretch = Arc::get_mut(&mut self.stretch)?;
+        // Whoever wants the bytes tries again, and says what is wrong.
+        let read = self.file.file.read_at(stretch.room(), self.offset).ok()?;
+        stretch.truncate(read);
+        Some(self.stretch)
+    }
+}
+
+impl<D: Disk> Asked<D> {
+    /// What was read; waits for a read that has begun. Nothing when it has not, or the disk refused.
+    pub(super) fn take(self) -> Option<Arc<Stretch>> {
+        let mut progress = self.0.progress();
+        while matches!(*progress, Progress::Begun) {
+            progress = self.0.done.wait(progress).expect("no holder of this lock panics");
+        }
+        match std::mem::replace(&mut *progress, Progress::Over) {
+            Progress::Done(stretch) => stretch,
+            _ => None,
+        }
+    }
+}
+
+impl<D: Disk> Drop for Asked<D> {
+    fn drop(&mut self) {
+        let given_up = std::mem::replace(&mut *self.0.progress(), Progress::Over);
+        drop(given_up);
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod tests;
