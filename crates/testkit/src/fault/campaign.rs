@@ -8,6 +8,9 @@ use super::injection::Injection;
 use super::run as single;
 use crate::report::{Finding, Report};
 
+/// So many runs that failed leave their folder: each holds what a publisher wrote in a minute at most.
+const KEPT_MAX: usize = 3;
+
 /// What to inject.
 #[derive(Clone, Debug)]
 pub struct CampaignOptions {
@@ -27,6 +30,7 @@ pub struct CampaignOptions {
 pub fn run(options: &CampaignOptions) -> anyhow::Result<Report> {
     let mut findings = Vec::new();
     let mut runs = 0;
+    let kept = AtomicUsize::new(0);
     for (mode, call, fault) in Injection::kinds() {
         let name = format!("{mode}: {call} {fault}");
         if !name.contains(&options.only) {
@@ -42,7 +46,7 @@ pub fn run(options: &CampaignOptions) -> anyhow::Result<Report> {
             })
             .collect();
         runs += injections.len();
-        let failures = all(&injections, options);
+        let failures = all(&injections, options, &kept);
         let detail = match failures.first() {
             None => format!("{} runs", injections.len()),
             Some(first) => format!("{} of {} runs failed; {first}", failures.len(), injections.len()),
@@ -57,14 +61,14 @@ pub fn run(options: &CampaignOptions) -> anyhow::Result<Report> {
 }
 
 /// What went wrong, in the order of the injections.
-fn all(injections: &[Injection], options: &CampaignOptions) -> Vec<String> {
+fn all(injections: &[Injection], options: &CampaignOptions, kept: &AtomicUsize) -> Vec<String> {
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..options.jobs.max(1) {
             scope.spawn(|| {
                 while let Some(injection) = injections.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(error) = one(injection, options) {
+                    if let Err(error) = one(injection, options, kept) {
                         eprintln!("{injection}: {error:#}");
                         let mut failures = failures.lock().expect("no holder panics");
                         failures.push((injection.nth, format!("{injection}: {error:#}")));
@@ -78,14 +82,16 @@ fn all(injections: &[Injection], options: &CampaignOptions) -> Vec<String> {
     failures.into_iter().map(|(_, text)| text).collect()
 }
 
-/// One run; its folder stays when it failed.
-fn one(injection: &Injection, options: &CampaignOptions) -> anyhow::Result<()> {
+/// One run; its folder stays when it failed, unless enough are `kept` already.
+fn one(injection: &Injection, options: &CampaignOptions, kept: &AtomicUsize) -> anyhow::Result<()> {
     let folder = single::kept(&options.folder, injection);
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
     std::fs::create_dir_all(&folder)?;
-    single::run(injection, &folder)?;
-    std::fs::remove_dir_all(&folder)?;
-    Ok(())
+    let result = single::run(injection, &folder);
+    if result.is_ok() || kept.fetch_add(1, Ordering::Relaxed) >= KEPT_MAX {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    result
 }

@@ -71,15 +71,19 @@ fn publish_for_ever(target: &Target) -> anyhow::Result<()> {
     publish(&mut connection, &options).map(drop)
 }
 
-/// A broker that may go on is given a moment after the fault, then it is killed.
+/// A broker is given a moment after the fault, then it is killed: one that should have ended has gone on for too long by then.
 fn wait_for_end(broker: &mut BrokerProcess, injection: &Injection, trace: &Path) -> anyhow::Result<()> {
     let until = Instant::now() + RUN_TIME_MAX;
+    let moment = if injection.is_survivable() {
+        injection.duration() + AFTERMATH
+    } else {
+        END_TIME_MAX + AFTERMATH
+    };
     let mut lines = BufReader::new(File::open(trace)?).lines();
     while broker.ended_within(LOOK_EVERY)?.is_none() {
-        let fired =
-            injection.is_survivable() && lines.by_ref().map_while(Result::ok).any(|line| is_fault(&line));
+        let fired = lines.by_ref().map_while(Result::ok).any(|line| is_fault(&line));
         if fired || Instant::now() > until {
-            broker.ended_within(injection.duration() + AFTERMATH)?;
+            broker.ended_within(moment)?;
             broker.kill()?;
         }
     }
@@ -99,6 +103,12 @@ fn wait_for_trace(trace: &Path, pid: u32) -> anyhow::Result<Witness> {
     }
 }
 
+/// Whether a call was about a file that the broker can do without. Whether a write mode works is tried out on a file of its own,
+/// and another is taken when it does not; a footer only repeats what its segment says.
+fn is_dispensable(call: &str) -> bool {
+    call.contains("/probe-") || call.contains(".footer")
+}
+
 fn judge(seen: &Witness, injection: &Injection) -> anyhow::Result<()> {
     let Some((what, _)) = &seen.fired else {
         anyhow::bail!("the fault never came about");
@@ -110,8 +120,7 @@ fn judge(seen: &Witness, injection: &Injection) -> anyhow::Result<()> {
             early.len()
         );
     }
-    // Whether a write mode works is tried out on a file of its own, and another is taken when it does not.
-    if injection.is_survivable() || what.contains("/probe-") {
+    if injection.is_survivable() || is_dispensable(what) {
         return Ok(());
     }
     let (end, survived) = (seen.end.as_ref().map(|end| end.0.as_str()), seen.survived());
