@@ -111,6 +111,9 @@ impl Checkpoint {
         let durable = state.queues.iter().filter(|queue| {
             queue.durability == QueueDurability::Durable && queue.created_in.get() <= position.last_block
         });
+        // The shard is locked: nothing is copied for want of room.
+        let mut queues = Vec::with_capacity(durable.size_hint().1.unwrap_or(0));
+        queues.extend(durable.map(CheckpointQueue::of));
         Self {
             store: position.store,
             lsn: position.lsn.get(),
@@ -123,7 +126,7 @@ impl Checkpoint {
             clean: position.clean,
             segments: segments.collect(),
             tombstones: state.tombstones.iter().map(|id| id.get()).collect(),
-            queues: durable.map(CheckpointQueue::of).collect(),
+            queues,
         }
     }
 

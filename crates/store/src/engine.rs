@@ -60,7 +60,9 @@ struct Owners<D: Disk, F: Follower<D>> {
 
 impl<D: Disk, F: Follower<D>> Drop for Owners<D, F> {
     fn drop(&mut self) {
-        // Who panicked under the lock has ended the threads too, and a second panic would hide the first.
+        // The thread that reads ahead knows no other lock than its own.
+        self.inner.ahead.close();
+        // Who panicked under the lock has ended the other threads too, and a second panic would hide the first.
         if !self.inner.locked.is_poisoned() {
             self.inner.stop_threads();
         }

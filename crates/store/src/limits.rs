@@ -86,8 +86,9 @@ pub const READ_AHEAD_BYTES_MIN: u64 = 64 << 10;
 pub const READ_AHEAD_BYTES_MAX: u64 = 1 << 20;
 /// In front of what is read ahead there is room for so much of a record that begins before.
 pub const READ_AHEAD_HEAD_BYTES_MAX: u64 = 128 << 10;
-/// Reads that were asked for ahead, of all readers of a store; what is asked for beyond is read when it is wanted.
-pub const READS_WAITING_MAX: usize = 16;
+/// Reads ahead that all readers of a store may have asked for at a time, with those that were done and not taken. Each is of at most
+/// [`READ_AHEAD_BYTES_MAX`].
+pub const READS_ASKED_MAX: usize = 16;
 /// Memory of earlier reads that a reader keeps to use it again, as soon as no delivery lies in it any more.
 pub const STRETCHES_KEPT_MAX: usize = 8;
 /// A thread that brings at most this many messages may lead a commit itself.

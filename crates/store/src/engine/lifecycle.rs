@@ -129,8 +129,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         drop(locked);
         self.work.notify_all();
         self.chores.notify_all();
-        self.ahead.close();
         let threads = std::mem::take(&mut *self.threads.lock().expect("no holder of this lock panics"));
+        // Not before: somebody may just have been starting them.
+        self.ahead.close();
         for thread in threads {
             // A waker can drop the last handle on a thread of ours, which cannot wait for itself.
             if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
@@ -156,8 +157,8 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             return Err(cause.clone());
         }
         let is_clean = locked.shard.chores.clean_checkpoints > 0;
-        // Somebody may have gone on while the checkpoint was written.
-        let is_end = locked.shard.checkpoint_is_end();
+        // Somebody may have gone on while the checkpoint was written, and a start takes any clean one of ours for the last.
+        let is_end = locked.shard.checkpoint_is_end() && locked.shard.chores.clean_checkpoints == 1;
         locked.shard.poisoned = Some(crate::shard::stopped());
         locked.shard.poison_reported = true;
         drop(locked);

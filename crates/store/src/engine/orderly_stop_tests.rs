@@ -113,3 +113,21 @@ fn a_checkpoint_that_was_taken_on_the_way_is_not_the_end_of_the_log() {
     let (engine, _) = open(&disk);
     assert_eq!(lease(&engine, queue, 9), [0]);
 }
+
+#[test]
+fn of_two_checkpoints_of_a_stop_the_first_is_not_taken_for_the_end_of_the_log() {
+    let disk = SimDisk::new(1);
+    let (engine, _) = open(&disk);
+    let queue = durable_queue(&engine);
+    // Two close the store at once, and somebody publishes between their checkpoints.
+    engine.inner.chore_until_clean();
+    publish(&engine, queue);
+    engine.inner.chore_until_clean();
+    engine.inner.mark_closed().unwrap();
+    drop(engine);
+    let disk = disk.after_kill();
+    let newest = checkpoint::list(&disk).unwrap()[0];
+    checkpoint::remove(&disk, newest).unwrap();
+    let (engine, _) = open(&disk);
+    assert_eq!(lease(&engine, queue, 9), [0]);
+}

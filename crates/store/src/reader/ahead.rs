@@ -1,7 +1,8 @@
 //! Reading the next stretch of a segment while the one before it is used: one thread for all readers of a store.
 //!
 //! Invariants:
-//! - No more than [`READS_WAITING_MAX`] reads wait; what is asked for beyond is not read ahead.
+//! - No more than [`READS_ASKED_MAX`] reads of all readers wait, are under way, or were done and not taken. For one more the oldest
+//!   that is done is given up; while there is none, what is asked for is not read ahead.
 //! - Nobody waits for a read that has not begun: it is given up, and whoever wanted it reads.
 //! - What was read ahead is as good as any read of its moment, which may have been before the bytes were written.
 //!
@@ -9,7 +10,7 @@
 
 use super::window::Stretch;
 use crate::disk::{Disk, DiskFile};
-use crate::limits::READS_WAITING_MAX;
+use crate::limits::READS_ASKED_MAX;
 use crate::segments::SegmentFile;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -25,6 +26,8 @@ struct Desk<D: Disk> {
 
 struct Waiting<D: Disk> {
     reads: VecDeque<Arc<Slot<D>>>,
+    /// These, those that the thread has begun, and those that nobody has come for; among them what was given up lately.
+    asked: Vec<Arc<Slot<D>>>,
     /// Whether there is a thread.
     is_served: bool,
 }
@@ -60,6 +63,7 @@ impl<D: Disk> Ahead<D> {
     pub(crate) fn new() -> Self {
         let waiting = Waiting {
             reads: VecDeque::new(),
+            asked: Vec::new(),
             is_served: false,
         };
         Self(Arc::new(Desk {
@@ -73,10 +77,10 @@ impl<D: Disk> Ahead<D> {
         self.0.waiting().is_served
     }
 
-    /// Asks for a read; gives it back when nobody would do it, or too many wait.
+    /// Asks for a read; gives it back when nobody would do it, or too many were asked for.
     pub(super) fn ask(&self, read: Read<D>) -> Result<Asked<D>, Read<D>> {
         let mut waiting = self.0.waiting();
-        if !waiting.is_served || waiting.reads.len() >= READS_WAITING_MAX {
+        if !waiting.is_served || !waiting.make_room() {
             return Err(read);
         }
         let slot = Arc::new(Slot {
@@ -84,6 +88,7 @@ impl<D: Disk> Ahead<D> {
             done: Condvar::new(),
         });
         waiting.reads.push_back(Arc::clone(&slot));
+        waiting.asked.push(Arc::clone(&slot));
         drop(waiting);
         self.0.work.notify_one();
         Ok(Asked(slot))
@@ -99,6 +104,7 @@ impl<D: Disk> Ahead<D> {
         let mut waiting = self.0.waiting();
         waiting.is_served = false;
         waiting.reads.clear();
+        waiting.asked.clear();
         drop(waiting);
         self.0.work.notify_all();
     }
@@ -136,6 +142,24 @@ impl<D: Disk> Desk<D> {
     }
 }
 
+impl<D: Disk> Waiting<D> {
+    /// Whether one more may be asked for.
+    fn make_room(&mut self) -> bool {
+        self.asked
+            .retain(|slot| !matches!(*slot.progress(), Progress::Over));
+        self.reads
+            .retain(|slot| !matches!(*slot.progress(), Progress::Over));
+        if self.asked.len() < READS_ASKED_MAX {
+            return true;
+        }
+        let Some(idle) = self.asked.iter().position(|slot| slot.give_up_done()) else {
+            return false;
+        };
+        self.asked.remove(idle);
+        true
+    }
+}
+
 impl<D: Disk> Slot<D> {
     fn progress(&self) -> MutexGuard<'_, Progress<D>> {
         self.progress.lock().expect("no holder of this lock panics")
@@ -148,16 +172,39 @@ impl<D: Disk> Slot<D> {
         };
         *progress = Progress::Begun;
         drop(progress);
-        let done = read.perform();
-        let mut progress = self.progress();
-        // Whoever has given it up meanwhile needs nothing of it.
-        let given_up = match &*progress {
-            Progress::Begun => std::mem::replace(&mut *progress, Progress::Done(done)),
-            _ => Progress::Done(done),
+        let mut begun = Begun {
+            slot: self,
+            done: None,
         };
+        begun.done = read.perform();
+    }
+
+    /// Whether it was done, and is not any more.
+    fn give_up_done(&self) -> bool {
+        let mut progress = self.progress();
+        let is_done = matches!(*progress, Progress::Done(_));
+        if is_done {
+            *progress = Progress::Over;
+        }
+        is_done
+    }
+}
+
+/// A read that is under way. However it ends, nobody waits for it any longer.
+struct Begun<'a, D: Disk> {
+    slot: &'a Slot<D>,
+    done: Option<Arc<Stretch>>,
+}
+
+impl<D: Disk> Drop for Begun<'_, D> {
+    fn drop(&mut self) {
+        let mut progress = self.slot.progress();
+        // Whoever has given it up meanwhile needs nothing of it.
+        if matches!(*progress, Progress::Begun) {
+            *progress = Progress::Done(self.done.take());
+        }
         drop(progress);
-        drop(given_up);
-        self.done.notify_one();
+        self.slot.done.notify_one();
     }
 }
 

@@ -1,7 +1,7 @@
 //! The memory into which a reader reads ahead: a stretch of one segment, and while reads follow each other the next one.
 //!
 //! Invariants:
-//! - A window is bounded by the largest record it was asked for; a stretch that somebody else keeps is never written again.
+//! - A stretch is bounded by the largest record that was asked for, the next one by what is read ahead and its head; a stretch that somebody else keeps is never written again.
 //! - Of stretches that others kept for a while no more than [`STRETCHES_KEPT_MAX`] are kept to be used again.
 //!
 //! Elsewhere: who reads the next one meanwhile (`ahead`).
@@ -258,9 +258,7 @@ impl<D: Disk> Window<D> {
         if bytes == 0 || is_large || !offset.is_multiple_of(ALIGNMENT) || !self.ahead.is_served() {
             return;
         }
-        let mut stretch = self.unshared();
-        let unshared = Arc::get_mut(&mut stretch).expect("nobody else has it");
-        unshared.prepare(first_lsn, READ_AHEAD_HEAD_BYTES_MAX, bytes);
+        let stretch = self.stretch_for(first_lsn, bytes);
         let read = Read {
             file: Arc::clone(file),
             offset,
@@ -277,6 +275,14 @@ impl<D: Disk> Window<D> {
             }
             Err(read) => self.keep(read.stretch),
         }
+    }
+
+    /// A stretch that nobody else keeps, with room for `bytes` from `first_lsn` on and for a head.
+    pub(super) fn stretch_for(&mut self, first_lsn: Lsn, bytes: u64) -> Arc<Stretch> {
+        let mut stretch = self.unshared();
+        let unshared = Arc::get_mut(&mut stretch).expect("nobody else has it");
+        unshared.prepare(first_lsn, READ_AHEAD_HEAD_BYTES_MAX, bytes);
+        stretch
     }
 
     /// How far to read: further and further while reads follow each other.

@@ -46,11 +46,15 @@ fn keep_for<D: Disk>(older: &Checkpoint, state: &mut State<D>) {
 /// Whether a checkpoint is that of the orderly stop with which the epoch `last` ended. An older one may have been left alone,
 /// but each epoch has a segment of its own.
 fn is_last_act(checkpoint: &Checkpoint, last: Epoch, directory: &Directory) -> bool {
-    let knows_it = checkpoint
-        .segments
-        .iter()
-        .any(|segment| segment.epoch == last.get() && !crate::SegmentNumber::new(segment.number).is_cold());
-    checkpoint.clean && knows_it && directory.segments.iter().all(|found| found.epoch <= last)
+    let is_of_journal = |number: u64| !crate::SegmentNumber::new(number).is_cold();
+    let segments = checkpoint.segments.iter();
+    let newest = segments
+        .filter(|segment| is_of_journal(segment.number))
+        .map(|segment| segment.epoch)
+        .max();
+    checkpoint.clean
+        && newest == Some(last.get())
+        && directory.segments.iter().all(|found| found.epoch <= last)
 }
 
 /// Loads the newest sound checkpoint.

@@ -1,11 +1,11 @@
 use super::super::Reader;
 use super::super::window::{Filled, Window};
-use super::Ahead;
+use super::{Ahead, Asked, Begun, Progress, Read};
 use crate::disk::sim::SimDisk;
 use crate::disk::{Disk, DiskFile, FileKind};
 use crate::engine::Engine;
 use crate::ids::{Epoch, Lsn, QueueId, SegmentNumber};
-use crate::limits::{READ_AHEAD_BYTES_MAX, READS_WAITING_MAX};
+use crate::limits::{READ_AHEAD_BYTES_MAX, READS_ASKED_MAX};
 use crate::segments::SegmentFile;
 use crate::shard::{LeaseOutcome, NewMessage, Sources};
 use crate::{Options, Persistence, QueueDurability};
@@ -116,17 +116,23 @@ fn nobody_waits_for_a_read_that_has_not_begun() {
     }
 }
 
+/// Asks for the first stretch of a file.
+fn ask(ahead: &Ahead<SimDisk>) -> Option<Asked<SimDisk>> {
+    let read = Read {
+        file: file_of(&contents()[..4096]),
+        offset: 0,
+        stretch: Window::new(ahead.clone()).stretch_for(FIRST, READ_AHEAD_BYTES_MAX),
+    };
+    ahead.ask(read).ok()
+}
+
 #[test]
 fn no_more_reads_wait_than_the_bound_says() {
     let ahead = Ahead::new();
     ahead.open();
-    let mut windows: Vec<_> = (0..READS_WAITING_MAX + 4)
-        .map(|_| Window::new(ahead.clone()))
-        .collect();
-    for window in &mut windows {
-        walk(window, 50_000, || {});
-    }
-    assert_eq!(ahead.0.waiting().reads.len(), READS_WAITING_MAX);
+    let asked: Vec<_> = (0..READS_ASKED_MAX + 4).filter_map(|_| ask(&ahead)).collect();
+    assert_eq!(asked.len(), READS_ASKED_MAX);
+    assert_eq!(ahead.0.waiting().reads.len(), READS_ASKED_MAX);
     ahead.close();
     assert_eq!(ahead.0.waiting().reads.len(), 0);
     assert!(ahead.next().is_none());
@@ -218,4 +224,37 @@ fn what_was_read_ahead_before_it_was_written_is_read_again() {
     slot.perform();
     fixture.publish(2 * READ_AHEAD_BYTES_MAX);
     assert!(fixture.read() > 0);
+}
+
+#[test]
+fn what_was_read_ahead_and_nobody_came_for_makes_room_for_others() {
+    let ahead = Ahead::new();
+    ahead.open();
+    let mut idle: Vec<_> = (0..READS_ASKED_MAX).map(|_| ask(&ahead).unwrap()).collect();
+    assert!(ask(&ahead).is_none(), "none of them is done");
+    serve_one(&ahead);
+    serve_one(&ahead);
+    let more = ask(&ahead);
+    assert!(more.is_some());
+    assert_eq!(ahead.0.waiting().asked.len(), READS_ASKED_MAX);
+    assert!(idle.remove(0).take().is_none(), "the oldest was given up");
+    assert!(idle.remove(0).take().is_some());
+    assert!(ask(&ahead).is_some(), "what was taken makes room");
+}
+
+#[test]
+fn nobody_waits_for_a_read_that_ended_with_a_panic() {
+    let ahead = Ahead::<SimDisk>::new();
+    ahead.open();
+    let asked = ask(&ahead).unwrap();
+    let slot = ahead.0.waiting().reads.pop_front().unwrap();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        *slot.progress() = Progress::Begun;
+        let _begun = Begun {
+            slot: &slot,
+            done: None,
+        };
+        panic!("a disk that panics");
+    }));
+    assert!(panicked.is_err() && asked.take().is_none());
 }
