@@ -3,6 +3,7 @@
 //! Invariants:
 //! - A queue that refuses it goes without, as in RabbitMQ; one that passes on what it refuses makes it die again.
 //! - The chain of queues that pass on ends, for each of them is one in which it died since.
+//! - A letter that no block has room for is lost, and reported; the other letters and the publish stand.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use logpond_store::{BlockNumber, QueueId, Shard, TransactionSize};
 
 use super::deaths::Reason;
 use super::letter::Letter;
-use crate::errors::Answer;
+use crate::errors::{Answer, Scope};
 use crate::queue::{Queue, QueueSpec};
 use crate::queue_policy::Destination;
 use crate::state::BrokerState;
@@ -193,6 +194,9 @@ impl BrokerState {
     }
 
     /// Publishes what full queues refused and pass on.
+    ///
+    /// # Errors
+    /// 541 when the storage failed.
     pub(crate) fn pass_on<D: Disk>(
         &mut self,
         shard: &mut Shard<D>,
@@ -216,8 +220,15 @@ impl BrokerState {
                 to,
             };
             for hop in self.plan(shard, topology, dying.way(now), body, now).hops {
-                passed.block = Some(hop.publish(shard, body, now)?);
-                passed.letters += 1;
+                match hop.publish(shard, body, now) {
+                    Ok(block) => {
+                        passed.block = Some(block);
+                        passed.letters += 1;
+                    }
+                    Err(error) if error.scope == Scope::Connection => return Err(error),
+                    // It is larger than a block.
+                    Err(error) => tracing::error!(queue = %dying.queue, %error, "a dead letter is lost"),
+                }
             }
         }
         Ok(passed)

@@ -15,7 +15,7 @@ use super::locked::{Locked, Outcome};
 use super::reply::Answered;
 use super::{Body, ChannelId, Returned, Session};
 use crate::dead_letter::Letter;
-use crate::errors::{AmqpError, Answer, Scope, precondition_failed, storage_failed};
+use crate::errors::{AmqpError, Answer, precondition_failed, storage_failed};
 use crate::limits::{TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX};
 use crate::replies::is_reply_name;
 use crate::table::FurtherKeys;
@@ -240,12 +240,8 @@ impl<D: Disk> Locked<'_, D> {
             }
         }
         for (publish, queues) in refused {
-            match self.pass_on(|| publish.letter(), &[&publish.body], &queues) {
-                Ok(block) => committed.block = committed.block.max(block),
-                Err(error) if error.scope == Scope::Connection => return Err(error),
-                // Its copy is larger than a block. The commit stands.
-                Err(error) => tracing::error!(%error, "a dead letter is lost"),
-            }
+            let block = self.pass_on(|| publish.letter(), &[&publish.body], &queues)?;
+            committed.block = committed.block.max(block);
         }
         for publish in replies {
             self.reply(Answered {

@@ -276,7 +276,7 @@ fn a_commit_that_the_storage_does_not_take_ends_the_connection() {
 }
 
 /// A queue without room that passes on what it refuses, to `dead`.
-fn declare_full(client: &mut Client) {
+fn declare_full(client: &mut Client, name: &str) {
     client.declare("dead");
     let passing_on = [
         ("x-max-length", Value::I32(0)),
@@ -284,7 +284,7 @@ fn declare_full(client: &mut Client) {
         ("x-dead-letter-exchange", Value::str("")),
         ("x-dead-letter-routing-key", Value::str("dead")),
     ];
-    client.declare_with("full", &passing_on).unwrap();
+    client.declare_with(name, &passing_on).unwrap();
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn a_commit_waits_for_the_copies_of_what_a_full_queue_refused() {
     let disk = SimDisk::new(7);
     let broker = open(&disk);
     let mut client = transactional(&broker);
-    declare_full(&mut client);
+    declare_full(&mut client, "full");
     // More than a block takes of its own accord, so that the copy goes into the next one.
     let _ = client.publish("q", &[&"x".repeat(9000)]);
     let _ = client.publish("full", &["refused"]);
@@ -307,7 +307,7 @@ fn a_commit_waits_for_the_copies_of_what_a_full_queue_refused() {
 fn a_commit_is_done_although_the_copy_of_what_a_full_queue_refused_is_too_large() {
     let broker = broker();
     let mut client = transactional(&broker);
-    declare_full(&mut client);
+    declare_full(&mut client, "full");
     client.bind("amq.fanout", "q", "").unwrap();
     client.bind("amq.fanout", "full", "").unwrap();
     let _ = client.publish("q", &["1"]);
@@ -319,4 +319,55 @@ fn a_commit_is_done_although_the_copy_of_what_a_full_queue_refused_is_too_large(
     client.session.close_channel(ONE, NOW);
     client.reopen();
     assert_eq!((client.ready("q"), client.ready("dead")), (1, 0));
+}
+
+/// Binds to `amq.fanout` two queues that pass on what they refuse. Of the body that is returned the copy of the one, `full`, fits into
+/// a block, and the copy of the other, bound before or after it, does not: its name, which stands in the copy, is so long.
+fn bind_full_and_long(client: &mut Client, long_at: usize) -> String {
+    let long = "l".repeat(250);
+    let mut names = vec!["full"];
+    names.insert(long_at, &long);
+    for name in names {
+        declare_full(client, name);
+        client.bind("amq.fanout", name, "").unwrap();
+    }
+    let limit = usize::try_from(client.broker.store.lock().shard().transaction_bytes_max()).unwrap();
+    "x".repeat(limit - 800)
+}
+
+#[test]
+fn a_commit_waits_for_the_copy_of_one_full_queue_although_that_of_another_is_too_large() {
+    for long_at in [0, 1] {
+        let disk = SimDisk::new(7);
+        let broker = open(&disk);
+        let mut client = transactional(&broker);
+        let body = bind_full_and_long(&mut client, long_at);
+        // The copy does not fit into its block.
+        let _ = client.publish("q", &["taken"]);
+        let _ = client.publish_with("amq.fanout", "", PERSISTENT, &[&body]);
+        commit(&mut client);
+        let survivor = disk.after_crash(&mut Rng::new(7));
+        drop((client, broker));
+        let mut client = Client::new(&open(&survivor));
+        assert_eq!((client.ready("q"), client.ready("dead")), (1, 1));
+    }
+}
+
+#[test]
+fn a_publish_of_which_a_copy_is_too_large_leaves_its_channel_open_and_reaches_its_other_queues() {
+    for long_at in [0, 1] {
+        let broker = broker();
+        let mut client = Client::new(&broker);
+        client.declare("q");
+        client.bind("amq.fanout", "q", "").unwrap();
+        let body = bind_full_and_long(&mut client, long_at);
+        client.session.confirm_select(ONE, NOW).unwrap();
+        let _ = client.publish_with("amq.fanout", "", PERSISTENT, &[&body]);
+        let _ = client.publish("q", &["next"]);
+        client.poll();
+        assert_eq!(client.failed, []);
+        assert_eq!(client.seen.nacks, [(1, Extent::One)]);
+        assert_eq!(client.seen.confirms, [(2, Extent::One)]);
+        assert_eq!((client.ready("q"), client.ready("dead")), (2, 1));
+    }
 }
