@@ -153,6 +153,13 @@ impl Stored<'_> {
         size.add_message(self.queues, properties, body);
     }
 
+    /// Bytes that it takes in a block at least.
+    pub(crate) fn bytes_min(&self) -> u64 {
+        let (properties, body) = self.lengths();
+        let bytes = properties + body + size_of_val(self.queues);
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
     fn lengths(&self) -> (usize, usize) {
         let properties = self.prefix.len() + self.address.len() + self.properties.len();
         (properties, self.body.iter().map(|part| part.len()).sum())

@@ -6,6 +6,8 @@
 //! - A rollback puts the acknowledgements back and forgets the publishes.
 //! - What is not committed is not acknowledged: deliveries lapse here as elsewhere, and what has lapsed is no part of a commit.
 
+use std::fmt;
+
 use logpond_store::disk::{Disk, Now};
 use logpond_store::{AckReason, AppendError, BlockNumber, QueueId, TransactionSize};
 
@@ -257,8 +259,11 @@ impl<D: Disk> Locked<'_, D> {
     /// Hands a transaction to the shard, in one block. Where that fails, nothing that it settled has come to its end.
     fn apply_transaction<'t>(&mut self, transaction: &'t Transaction, now: Now) -> Answer<Applied<'t>> {
         let mut unroutable = Vec::new();
-        let mut routed = Vec::with_capacity(transaction.publishes.len());
+        let mut routed = Vec::new();
         let mut replies = Vec::new();
+        let mut size = TransactionSize::default();
+        let limit = self.guard.shard().transaction_bytes_max();
+        let mut bytes_min = 0;
         for (at, publish) in transaction.publishes.iter().enumerate() {
             let address = self.address(publish)?;
             if publish.is_reply() {
@@ -266,21 +271,24 @@ impl<D: Disk> Locked<'_, D> {
             } else if address.queues.is_empty() && publish.mandatory {
                 unroutable.push(at);
             }
-            if !address.queues.is_empty() || !address.delays.is_empty() {
-                routed.push((publish, address));
+            if address.queues.is_empty() && address.delays.is_empty() {
+                continue;
             }
+            let body = [&*publish.body];
+            let waiting = (!address.delays.is_empty()).then(|| address.waiting(publish, &body));
+            for stored in waiting.iter().chain([&address.stored(publish, &body)]) {
+                stored.add_to(&mut size);
+                bytes_min += stored.bytes_min();
+            }
+            if bytes_min > limit {
+                // Here, so that of a transaction that is far too large the queues are not collected.
+                return Err(too_large(format_args!("{bytes_min} bytes or more"), limit));
+            }
+            routed.push((publish, address));
         }
         let ends = |outcome: Outcome| matches!(outcome, Outcome::Acked | Outcome::Dropped);
         let ends = transaction.settled.iter().filter(|(_, how)| ends(*how)).count();
         let writes = !routed.is_empty() || ends > 0;
-        let mut size = TransactionSize::default();
-        for (publish, address) in &routed {
-            let body = [&*publish.body];
-            if !address.delays.is_empty() {
-                address.waiting(publish, &body).add_to(&mut size);
-            }
-            address.stored(publish, &body).add_to(&mut size);
-        }
         size.add_ranges(ends);
         let mut refused = Vec::new();
         let (shard, _) = self.guard.parts();
@@ -329,9 +337,13 @@ impl<D: Disk> Locked<'_, D> {
 
 fn not_taken(error: AppendError) -> AmqpError {
     match error {
-        AppendError::TooLarge { bytes, limit } => precondition_failed(format_args!(
-            "a transaction of {bytes} bytes is larger than the limit of {limit}"
-        )),
+        AppendError::TooLarge { bytes, limit } => too_large(format_args!("{bytes} bytes"), limit),
         other => storage_failed(other),
     }
+}
+
+fn too_large(length: impl fmt::Display, limit: u64) -> AmqpError {
+    precondition_failed(format_args!(
+        "a transaction of {length} is larger than the limit of {limit}"
+    ))
 }

@@ -371,3 +371,20 @@ fn a_publish_of_which_a_copy_is_too_large_leaves_its_channel_open_and_reaches_it
         assert_eq!((client.ready("q"), client.ready("dead")), (2, 1));
     }
 }
+
+#[test]
+fn a_commit_is_counted_no_further_than_to_the_first_message_that_it_has_no_room_for() {
+    let broker = broker();
+    let mut client = transactional(&broker);
+    let body = "x".repeat(40_000);
+    let _ = client.publish("q", &[body.as_str(); 4]);
+    let (scope, text) = refused_commit(&mut client);
+    assert_eq!(scope, Scope::Channel);
+    assert!(
+        text.starts_with("406 PRECONDITION_FAILED - a transaction of 800")
+            && text.ends_with(" bytes or more is larger than the limit of 57480"),
+        "{text}"
+    );
+    client.reopen();
+    assert_eq!(client.ready("q"), 0);
+}
