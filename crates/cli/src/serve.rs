@@ -11,9 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Worker threads at least: one may be waiting for the disk while others serve.
 const WORKERS_MIN: usize = 2;
-/// Threads at most that stand in for workers which wait for the disk, or for others that do. They come when they are needed and go
-/// after ten idle seconds. When so many connections change queues or exchanges at once that there is none left, the others wait, too.
-const BLOCKING_MAX: usize = 512;
+/// Threads that stand in for a worker which waits for the disk. Each costs a stack and a heap, so they are few.
+const BLOCKING_MAX: usize = 8;
 
 /// Flags of `logpond serve`. They win over `--set`, which wins over the file.
 #[derive(Debug, Args)]

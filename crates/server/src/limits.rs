@@ -63,3 +63,6 @@ pub const DRAIN_TIME: Duration = Duration::from_secs(4);
 const _: () = assert!(RAW_MESSAGE_BYTES_MAX + 131_072 + 8 < READ_BUFFER_BYTES);
 // The refusal and the answer to it must fit into the stop.
 const _: () = assert!(SHUTDOWN_CLOSE_TIMEOUT.as_secs() < SHUTDOWN_TIMEOUT.as_secs());
+
+/// Connections that may wait at once for the administration of queues, exchanges and bindings: fewer than there are threads to wait.
+pub(crate) const TURNS: usize = 4;

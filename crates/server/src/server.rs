@@ -11,7 +11,7 @@ use std::time::Duration;
 use logpond_amqp::ReplyCode;
 use logpond_broker::{BrokerOptions, Now, OpenError, StartReport};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{interval, timeout};
 
 use crate::blocking::blocking;
@@ -20,7 +20,7 @@ use crate::config::Settings;
 use crate::connection::Refusal;
 use crate::definitions::{self, DefinitionsError};
 use crate::engine::{ServerBroker, ServerDisk};
-use crate::limits::{DRAIN_TIME, SHUTDOWN_TIMEOUT};
+use crate::limits::{DRAIN_TIME, SHUTDOWN_TIMEOUT, TURNS};
 use crate::listener::{self, ListenError, Security};
 use crate::recovery_log;
 use crate::stop::{Phase, Stopper};
@@ -40,6 +40,9 @@ pub(crate) struct Shared {
     pub buffers: Buffers,
     pub cluster_name: String,
     pub message_bytes_max: u64,
+    /// Who holds one of these may change or look up queues, exchanges and bindings: such calls wait for each other and for the
+    /// disk, each on a thread, of which there are few.
+    pub turns: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -133,6 +136,7 @@ impl Server {
             broker,
             disk,
             buffers: Buffers::default(),
+            turns: Arc::new(Semaphore::new(TURNS)),
             cluster_name: cluster_name(),
             settings,
         });

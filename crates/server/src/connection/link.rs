@@ -18,6 +18,8 @@ use logpond_amqp::{
 use logpond_broker as broker;
 use logpond_broker::{Body, Command, Extent, Flow, GiveBack, Publish};
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::batch::{Batch, CommandSpace};
 use super::channels::{Channels, Slot};
 use super::content::{Assembly, Scan, check_headers, scan, unexpected};
@@ -29,6 +31,10 @@ use crate::engine::ServerSession;
 use crate::limits::{POLL_BYTES_MAX, RAW_MESSAGE_BYTES_MAX};
 use crate::server::Shared;
 
+/// Classes whose requests take turns: see [`method::exchange`] and [`method::queue`].
+const EXCHANGE_CLASS: u16 = 40;
+const QUEUE_CLASS: u16 = 50;
+
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Life {
@@ -38,6 +44,15 @@ pub(super) enum Life {
     Closing,
     /// Everything is said; what is in the write buffer goes out, then the socket closes.
     Finished,
+}
+
+/// Whether this connection may make a call for which connections take turns ([`Shared::turns`]).
+enum Turn {
+    None,
+    /// The next frame needs it.
+    Awaited,
+    /// Until what was read is served.
+    Held(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit),
 }
 
 /// An open connection.
@@ -51,6 +66,7 @@ pub(super) struct Link {
     pub(super) out: Vec<u8>,
     life: Life,
     flow: Flow,
+    turn: Turn,
     /// Why the connection ended, for the log.
     cause: Option<String>,
 }
@@ -66,6 +82,7 @@ impl Link {
             out: Vec::new(),
             life: Life::Open,
             flow: Flow::Continue,
+            turn: Turn::None,
             cause: None,
         }
     }
@@ -93,6 +110,16 @@ impl Link {
         self.cause.as_deref()
     }
 
+    /// Whether what comes next waits for a turn. Nothing is to be fed until [`Link::grant`].
+    pub fn awaits_turn(&self) -> bool {
+        matches!(self.turn, Turn::Awaited) && self.life == Life::Open
+    }
+
+    /// It is this connection's turn.
+    pub fn grant(&mut self, turn: OwnedSemaphorePermit) {
+        self.turn = Turn::Held(turn);
+    }
+
     /// Takes bytes from the socket; how many of them are done with. The rest has to come again with more behind it.
     pub fn feed(&mut self, bytes: &[u8], space: &mut CommandSpace) -> usize {
         let mut batch = space.lend();
@@ -114,6 +141,9 @@ impl Link {
         }
         self.apply(&mut batch);
         space.take_back(batch);
+        if !self.awaits_turn() {
+            self.turn = Turn::None;
+        }
         if self.life == Life::Finished {
             bytes.len()
         } else {
@@ -183,8 +213,32 @@ impl Link {
                 _ => batch.parts.truncate(mark),
             }
         }
+        if self.needs_turn(&frame) && !self.takes_turn() {
+            return Ok(0);
+        }
         self.frame(frame, batch)?;
         Ok(taken)
+    }
+
+    /// Whether the frame is a request that may wait for the disk, or for others that do.
+    fn needs_turn(&self, frame: &Frame<'_>) -> bool {
+        let class = frame
+            .payload
+            .first_chunk()
+            .map(|class| u16::from_be_bytes(*class));
+        frame.kind == FrameKind::Method
+            && self.life == Life::Open
+            && matches!(class, Some(EXCHANGE_CLASS | QUEUE_CLASS))
+    }
+
+    /// Takes a turn if one is free; says that one is awaited if not.
+    fn takes_turn(&mut self) -> bool {
+        if matches!(self.turn, Turn::Held(_)) {
+            return true;
+        }
+        let free = Arc::clone(&self.shared.turns).try_acquire_owned();
+        self.turn = free.map_or(Turn::Awaited, Turn::Held);
+        !self.awaits_turn()
     }
 
     fn frame<'b>(&mut self, frame: Frame<'b>, batch: &mut Batch<'b>) -> Result<(), Refusal> {

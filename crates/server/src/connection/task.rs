@@ -4,15 +4,18 @@
 //! - Nothing waits but the one `select!`: reading, serving and writing never block on the peer.
 //! - We read only while the broker takes commands and the answers fit into the write buffer; that is how back-pressure
 //!   reaches a publisher.
+//! - While a request waits for its turn nothing behind it is read; what the broker has for the client goes out.
 //! - A connection that has nothing to do holds no read buffer and no write buffer.
 
 use std::future::pending;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use logpond_broker::Flow;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::blockage::Blockage;
@@ -85,7 +88,11 @@ struct Task {
     is_draining: bool,
     close_deadline: Option<Instant>,
     blockage: Blockage,
+    /// The wait for a turn, once one is awaited: who gave it up would go to the end of the queue.
+    turn: Option<Wait<OwnedSemaphorePermit>>,
 }
+
+type Wait<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl Task {
     fn new(shared: Arc<Shared>, socket: Wire, signal: Arc<Signal>, greeted: Greeted) -> Self {
@@ -105,6 +112,7 @@ impl Task {
             is_draining: false,
             close_deadline: None,
             blockage: Blockage::default(),
+            turn: None,
         }
     }
 
@@ -183,7 +191,18 @@ impl Task {
             .link
             .lapse()
             .and_then(|left| Instant::now().checked_add(left));
+        if self.link.awaits_turn() && self.turn.is_none() {
+            let turns = Arc::clone(&self.shared.turns);
+            self.turn = Some(Box::pin(async {
+                turns.acquire_owned().await.expect("turns never end")
+            }));
+        }
         tokio::select! {
+            turn = wait_for(&mut self.turn) => {
+                self.turn = None;
+                self.link.grant(turn);
+                self.feed_rest();
+            }
             ready = ready(&self.socket, interest) => {
                 if ready?.is_readable() && reads {
                     self.read()?;
@@ -262,6 +281,7 @@ impl Task {
         };
         takes
             && !self.is_peer_done
+            && !self.link.awaits_turn()
             && self.link.flow() == Flow::Continue
             && self.pending() < WRITE_BUFFER_BYTES
     }
@@ -305,6 +325,7 @@ impl Task {
     fn feed_rest(&mut self) {
         let mut space = self.shared.buffers.take_reading();
         let rest = std::mem::take(&mut self.rest);
+        equip(&mut self.link.out, &self.shared.buffers);
         let taken = self.link.feed(&rest, &mut space.commands);
         self.keep(&rest[taken..]);
         self.shared.buffers.return_reading(space);
@@ -332,6 +353,13 @@ impl Task {
 async fn ready(socket: &Wire, interest: Option<Interest>) -> io::Result<tokio::io::Ready> {
     match interest {
         Some(interest) => socket.ready(interest).await,
+        None => pending().await,
+    }
+}
+
+async fn wait_for<T>(wait: &mut Option<Wait<T>>) -> T {
+    match wait {
+        Some(wait) => wait.await,
         None => pending().await,
     }
 }

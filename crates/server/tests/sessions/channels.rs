@@ -3,7 +3,7 @@
 use logpond_amqp::{ChannelId, Method, MethodId, Table, TableWriter, Value, encode_content, method};
 use rstest::rstest;
 
-use crate::client::{Client, ONE, ZERO, declare, publish, short};
+use crate::client::{Client, FRAME_MAX, ONE, ZERO, declare, publish, short};
 use crate::served::Served;
 
 const TWO: ChannelId = ChannelId::new(2);
@@ -293,4 +293,41 @@ async fn a_new_secret_is_accepted_and_changes_nothing() {
     client.open_another(ONE).await;
     let mut other = Client::open(served.address).await;
     other.open_another(ONE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_declare_at_once_take_turns_and_each_is_answered_in_order() {
+    let served = Served::start().await;
+    let mut clients = Vec::new();
+    for number in 0..24 {
+        let mut client = Client::open_channel(served.address).await;
+        let mut bytes = Vec::new();
+        for queue in 0..10 {
+            declare(&format!("q-{number}-{queue}")).encode(ONE, &mut bytes);
+            // What stands between and behind requests that wait for a turn keeps its place.
+            bytes.extend(publish(
+                ONE,
+                "",
+                &format!("q-{number}-{queue}"),
+                b"body",
+                FRAME_MAX,
+            ));
+        }
+        client.write(&bytes).await;
+        clients.push(client);
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        for queue in 0..10 {
+            let answer = client.receive().await;
+            let Method::QueueDeclareOk(declared) = answer.method() else {
+                panic!("{answer:?}");
+            };
+            let name = format!("q-{number}-{queue}");
+            assert_eq!(declared.queue.as_bytes(), name.as_bytes());
+        }
+        for queue in 0..10 {
+            let name = format!("q-{number}-{queue}");
+            assert_eq!(client.get(ONE, &name).await.as_deref(), Some(b"body".as_slice()));
+        }
+    }
 }
