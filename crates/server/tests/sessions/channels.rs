@@ -299,22 +299,22 @@ async fn a_new_secret_is_accepted_and_changes_nothing() {
 async fn connections_that_declare_at_once_take_turns_and_each_is_answered_in_order() {
     let served = Served::start().await;
     let mut clients = Vec::new();
-    for number in 0..24 {
-        let mut client = Client::open_channel(served.address).await;
+    for _ in 0..24 {
+        clients.push(Client::open_channel(served.address).await);
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
         let mut bytes = Vec::new();
         for queue in 0..10 {
-            declare(&format!("q-{number}-{queue}")).encode(ONE, &mut bytes);
+            let name = format!("q-{number}-{queue}");
+            method::queue::Declare {
+                durable: true,
+                ..declare(&name)
+            }
+            .encode(ONE, &mut bytes);
             // What stands between and behind requests that wait for a turn keeps its place.
-            bytes.extend(publish(
-                ONE,
-                "",
-                &format!("q-{number}-{queue}"),
-                b"body",
-                FRAME_MAX,
-            ));
+            bytes.extend(publish(ONE, "", &name, b"body", FRAME_MAX));
         }
         client.write(&bytes).await;
-        clients.push(client);
     }
     for (number, client) in clients.iter_mut().enumerate() {
         for queue in 0..10 {
