@@ -106,7 +106,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
     pub fn close(&self) -> Result<(), PoisonCause> {
         let inner = &self.inner;
         inner.stop_threads();
-        // What cannot be written (the disk is full) was not confirmed; the store then stays unclean.
+        // What cannot be written (the disk is full) was not confirmed, and ends here.
         while !inner.lock().shard.tail.is_idle() && inner.lock().shard.poisoned().is_none() {
             if !inner.step(CheckpointWish::WhenDue) {
                 break;

@@ -1,3 +1,5 @@
+//! What readers ask for ahead, and what becomes of it.
+
 use super::super::Reader;
 use super::super::window::{Filled, Window};
 use super::{Ahead, Asked, Begun, Progress, Read};
