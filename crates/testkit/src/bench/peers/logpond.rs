@@ -40,7 +40,7 @@ impl Peer for Logpond {
     }
 
     fn remarks(&self) -> &'static str {
-        "Default settings. Transient messages go through the journal, too, but nobody waits for them."
+        "Default settings. Transient messages are kept in memory, and in files that no start reads when there are many."
     }
 
     fn start(&self, folder: &Path) -> anyhow::Result<Server> {
