@@ -17,7 +17,6 @@ use logpond_amqp::{
 };
 use logpond_broker as broker;
 use logpond_broker::{Body, Command, Extent, Flow, GiveBack, Publish};
-
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::batch::{Batch, CommandSpace};
