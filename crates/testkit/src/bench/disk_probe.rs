@@ -1,13 +1,14 @@
 //! What the disk itself can do, measured beside the brokers.
 //!
 //! Invariants:
-//! - The file was written once before it is measured, as a recycled segment was: no block is allocated in the measured time.
+//! - Writes to new blocks are measured in a file whose space was reserved and never written, as in the segments of a log that grows.
+//! - For everything else the file was written once before, as a recycled segment was: no block is allocated in the measured time.
 //! - Every transfer passes the page cache by.
 
 use super::figures::median;
 use crate::generator::{Clock, Histogram};
 use anyhow::Context;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::ReadWriteFlags;
 use serde::Serialize;
 use std::io::IoSlice;
@@ -19,12 +20,14 @@ const ALIGNMENT: usize = 4096;
 const MIB: usize = 1 << 20;
 /// The part of the disk that is written and read.
 const FILE_MIB: u64 = 512;
-/// Length of each of the four measurements.
+/// Length of each measurement but that of new blocks, which are all there are.
 const PART: Duration = Duration::from_millis(750);
 
 /// What the disk did.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct DiskFigures {
+    /// Sequential writes of 1 MiB, each synced, to blocks that were never written.
+    pub write_new_1mib_bytes_per_second: u64,
     /// Sequential writes of 1 MiB, each synced.
     pub write_1mib_bytes_per_second: u64,
     /// A synced write of 4 KiB.
@@ -44,6 +47,7 @@ impl DiskFigures {
     pub fn median(all: &[Self]) -> Self {
         let of = |field: fn(&Self) -> u64| median(all.iter().map(field).collect()).unwrap_or(0);
         Self {
+            write_new_1mib_bytes_per_second: of(|disk| disk.write_new_1mib_bytes_per_second),
             write_1mib_bytes_per_second: of(|disk| disk.write_1mib_bytes_per_second),
             write_4kib_p50_ns: of(|disk| disk.write_4kib_p50_ns),
             write_4kib_p99_ns: of(|disk| disk.write_4kib_p99_ns),
@@ -76,21 +80,29 @@ impl Probe {
         // Not zeros: a disk may treat those as nothing.
         let memory = vec![0xA5; MIB + ALIGNMENT];
         let start = memory.as_ptr().align_offset(ALIGNMENT);
-        let mut probe = Self { file, memory, start };
+        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, FILE_MIB << 20)?;
+        rustix::fs::fsync(&file)?;
+        Ok(Self { file, memory, start })
+    }
+
+    /// Writes the whole file for the first time; bytes per second.
+    fn fill(&mut self) -> anyhow::Result<u64> {
+        let start = Instant::now();
         for at in 0..FILE_MIB {
-            probe.write(MIB, at << 20, ReadWriteFlags::empty())?;
+            self.write(MIB, at << 20, ReadWriteFlags::DSYNC)?;
         }
-        rustix::fs::fsync(&probe.file)?;
-        Ok(probe)
+        per_second(u128::from(FILE_MIB << 20), start.elapsed())
     }
 
     fn run(&mut self) -> anyhow::Result<DiskFigures> {
         let synced = ReadWriteFlags::DSYNC;
+        let new = self.fill()?;
         let small = self.repeat(4 << 10, |probe, at| probe.write(4 << 10, at, synced))?;
         let middle = self.repeat(64 << 10, |probe, at| probe.write(64 << 10, at, synced))?;
         let large = self.repeat(MIB, |probe, at| probe.write(MIB, at, synced))?;
         let read = self.repeat(MIB, Self::read)?;
         Ok(DiskFigures {
+            write_new_1mib_bytes_per_second: new,
             write_1mib_bytes_per_second: large.bytes_per_second,
             write_4kib_p50_ns: small.latency.permille(500),
             write_4kib_p99_ns: small.latency.permille(990),
@@ -117,10 +129,9 @@ impl Probe {
             at = (at + len) % (FILE_MIB << 20);
         }
         let bytes = u128::from(latency.count()) * u128::from(len);
-        let per_second = bytes * 1_000_000 / start.elapsed().as_micros().max(1);
         Ok(Part {
             latency,
-            bytes_per_second: u64::try_from(per_second)?,
+            bytes_per_second: per_second(bytes, start.elapsed())?,
         })
     }
 
@@ -137,6 +148,10 @@ impl Probe {
         anyhow::ensure!(read == MIB, "a short read");
         Ok(())
     }
+}
+
+fn per_second(bytes: u128, time: Duration) -> anyhow::Result<u64> {
+    Ok(u64::try_from(bytes * 1_000_000 / time.as_micros().max(1))?)
 }
 
 struct Part {

@@ -53,6 +53,11 @@ fn write_disk(out: &mut String, disk: &DiskFigures) -> std::fmt::Result {
         "| 1 MiB written with RWF_DSYNC, in sequence | {} |",
         bytes_per_second(disk.write_1mib_bytes_per_second)
     )?;
+    writeln!(
+        out,
+        "| the same, to blocks that were never written (a log that grows) | {} |",
+        bytes_per_second(disk.write_new_1mib_bytes_per_second)
+    )?;
     for (size, p50, p99) in [
         ("4 KiB", disk.write_4kib_p50_ns, disk.write_4kib_p99_ns),
         ("64 KiB", disk.write_64kib_p50_ns, disk.write_64kib_p99_ns),

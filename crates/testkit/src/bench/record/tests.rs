@@ -43,6 +43,23 @@ fn the_median_of_the_rounds_is_told() {
 }
 
 #[test]
+fn what_the_disk_does_with_new_blocks_stands_beside_what_it_does_with_old_ones() {
+    let mut record = record(vec![]);
+    let disk = |new| DiskFigures {
+        write_1mib_bytes_per_second: 2_000_000_000,
+        write_new_1mib_bytes_per_second: new,
+        ..DiskFigures::default()
+    };
+    record.disk = vec![disk(900_000_000), disk(1_250_000_000), disk(1_300_000_000)];
+    let text = super::markdown::document(&record);
+    assert!(text.contains("in sequence | 2.00 GB/s |"), "{text}");
+    assert!(
+        text.contains("never written (a log that grows) | 1.25 GB/s |"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_turn_that_failed_stands_beside_those_that_did_not() {
     let mut cell = measured(&[100]);
     cell.failures.push("the broker | ended".into());
