@@ -30,6 +30,9 @@ pub const TRANSIENT_BYTES: u64 = 64 << 20;
 pub const UNIT_BYTES_MAX: u64 = 8 << 20;
 /// … and, where little memory is granted, of so small a fraction of that, but no smaller than a sector.
 pub const UNITS_IN_MEMORY: u64 = 16;
+/// A file of the spill has room for so many units, or for fewer where little memory is granted: to make one takes longer than to
+/// write a unit, and a file that is kept for a single unit is not to take much.
+pub const SPILL_SLOTS_MAX: u32 = 16;
 /// Bodies above this size carry a checksum of their own.
 pub const INLINE_BODY_BYTES_MAX: usize = 256;
 /// Most queues that one message may refer to.

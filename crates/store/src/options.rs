@@ -1,6 +1,7 @@
 //! The settings of a store; tests make everything small, so that it rolls and recycles all the time.
 
 use crate::limits;
+use crate::units::Layout;
 
 /// Sizes and times of a store. `Options::default()` is right for production.
 #[derive(Clone, Debug)]
@@ -145,6 +146,16 @@ impl Options {
     pub(crate) fn unit_bytes(&self) -> u64 {
         let bytes = self.transient_bytes / limits::UNITS_IN_MEMORY;
         bytes.clamp(limits::ALIGNMENT, limits::UNIT_BYTES_MAX)
+    }
+
+    /// A file of the spill takes no more than memory may for transient messages, or than so many units need.
+    pub(crate) fn spill_layout(&self) -> Layout {
+        let slot_bytes = self.unit_bytes().next_multiple_of(limits::ALIGNMENT);
+        let slots = u32::try_from(self.transient_bytes / slot_bytes).unwrap_or(u32::MAX);
+        Layout {
+            slot_bytes,
+            slots: slots.clamp(1, limits::SPILL_SLOTS_MAX),
+        }
     }
 
     /// The largest block that fits into an empty segment, header and padding included.

@@ -41,7 +41,7 @@ pub(crate) fn header_at<F: DiskFile>(
 ) -> io::Result<Option<(BlockHeader, u32)>> {
     let offset = file.offset(at);
     let mut page = AlignedBuf::zeroed(memory_offset(ALIGNMENT));
-    let read = file.file.read_at(&mut page, offset)?;
+    let read = file.read_at(&mut page, offset)?;
     let header = BlockHeader::decode(&page[..read], salt, file.number, file.first_lsn, offset);
     Ok(header.filter(|(header, _)| header.epoch == file.epoch))
 }
@@ -157,7 +157,7 @@ impl<F: DiskFile> SegmentView<F> {
                 .min(end - offset)
                 .next_multiple_of(ALIGNMENT);
             self.buf.resize_stale(memory_offset(wanted));
-            let read = self.file.file.read_at(&mut self.buf, offset)?;
+            let read = self.file.read_at(&mut self.buf, offset)?;
             self.buf[read..].fill(0);
             self.start = offset;
         }

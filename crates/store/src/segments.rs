@@ -13,6 +13,7 @@ use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber};
 use crate::live::Live;
 use crate::planted::{self, Planted};
 use hashbrown::{HashMap, HashSet};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
@@ -64,7 +65,7 @@ impl JournalName {
     }
 }
 
-/// An open segment: shared by the shard, the writer and all readers.
+/// An open segment, or a unit in a file of the spill: shared by the shard, the writer and all readers.
 pub(crate) struct SegmentFile<F> {
     pub number: SegmentNumber,
     pub first_lsn: Lsn,
@@ -73,7 +74,10 @@ pub(crate) struct SegmentFile<F> {
     bytes: AtomicU64,
     /// The size of the file; what lies behind `bytes` is stale.
     pub file_bytes: u64,
-    pub file: F,
+    /// A file of the spill has several units.
+    pub file: Arc<F>,
+    /// Where in the file it begins.
+    base: u64,
     /// Held by whoever has leased messages from here and not read them yet.
     pins: Pin,
 }
@@ -89,7 +93,28 @@ impl<F> SegmentFile<F> {
             epoch,
             bytes: AtomicU64::new(file_bytes),
             file_bytes,
+            file: Arc::new(file),
+            base: 0,
+            pins: Pin::default(),
+        }
+    }
+
+    /// A unit that takes `bytes` from `base` on of a file of the spill.
+    pub(crate) fn of_unit(
+        number: SegmentNumber,
+        first_lsn: Lsn,
+        bytes: u64,
+        file: Arc<F>,
+        base: u64,
+    ) -> Self {
+        Self {
+            number,
+            first_lsn,
+            epoch: Epoch::default(),
+            bytes: AtomicU64::new(bytes),
+            file_bytes: bytes,
             file,
+            base,
             pins: Pin::default(),
         }
     }
@@ -121,9 +146,16 @@ impl<F> SegmentFile<F> {
         }
     }
 
-    /// Where in the file the byte at `lsn` stands.
+    /// Where in the segment the byte at `lsn` stands.
     pub(crate) fn offset(&self, lsn: Lsn) -> u64 {
         lsn.get() - self.first_lsn.get()
+    }
+}
+
+impl<F: DiskFile> SegmentFile<F> {
+    /// Reads from `offset` of the segment on; returns how many bytes there were. Whoever reads a unit asks for no more than it has.
+    pub(crate) fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buf, self.base + offset)
     }
 }
 

@@ -6,17 +6,23 @@
 //! Invariants:
 //! - Units are in the order of their addresses; the last one is open, and in memory. Numbers are in the same order.
 //! - The pieces of a unit follow each other without a gap. A piece that somebody reads is never changed.
-//! - A unit in which nothing lives takes no memory and no file, as soon as nobody reads the file.
+//! - A unit in which nothing lives takes no memory and no slot of a file, as soon as nobody reads that.
 //!
-//! Elsewhere: which blocks are not written (`builder`), when a unit is spilled (`shard::spill`) or moved (`shard::compaction`).
+//! Elsewhere: the files (`slots`), which spilled units are to be moved (`sparse`), which blocks are not written (`builder`), when a unit
+//! is spilled (`shard::spill`) or moved (`shard::compaction`).
+
+mod slots;
+mod sparse;
 
 use crate::disk::Disk;
 use crate::format::{byte_count, memory_offset};
 use crate::ids::{Lsn, SegmentNumber};
 use crate::live::Live;
 use crate::segments::SegmentFile;
+use slots::Slots;
+pub(crate) use slots::{DeadFile, Layout, Lent, Slack, Slot, SpillNumber};
 use std::collections::VecDeque;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 /// Records that follow each other, in memory.
 pub(crate) struct Piece {
@@ -57,7 +63,7 @@ impl Piece {
 
 enum Place<D: Disk> {
     Memory(Vec<Arc<Piece>>),
-    File(Arc<SegmentFile<D::File>>),
+    File(Arc<SegmentFile<D::File>>, Slot),
 }
 
 struct Unit<D: Disk> {
@@ -98,7 +104,7 @@ pub(crate) struct ClosedUnit {
 pub(crate) struct UnitBytes {
     /// In memory.
     pub memory: u64,
-    /// In files, those that are yet to be removed included.
+    /// In files: free slots count, and files that are yet to be removed.
     pub spilled: u64,
     /// Of records that live.
     pub live: u64,
@@ -114,8 +120,7 @@ struct Table<D: Disk> {
     next_number: u64,
     unit_bytes: usize,
     bytes: UnitBytes,
-    /// Files of units that are gone: number and size.
-    dead_files: Vec<(SegmentNumber, u64)>,
+    slots: Slots<D::File>,
     /// Memory of a unit that left it, for the next one: fresh memory costs more than what is written to it.
     spare: Vec<u8>,
 }
@@ -136,14 +141,23 @@ impl<D: Disk> Units<D> {
             next_number: 1,
             unit_bytes: memory_offset(crate::limits::UNIT_BYTES_MAX),
             bytes: UnitBytes::default(),
-            dead_files: Vec::new(),
+            slots: Slots::new(Layout {
+                slot_bytes: crate::limits::UNIT_BYTES_MAX,
+                slots: crate::limits::SPILL_SLOTS_MAX,
+            }),
             spare: Vec::new(),
         })))
     }
 
-    /// A unit is closed when it reaches this size.
-    pub(crate) fn set_unit_bytes(&self, bytes: u64) {
-        self.0.write().expect(PANICLESS).unit_bytes = memory_offset(bytes);
+    /// A unit is closed when it reaches this size; files of the spill are made as `layout` says.
+    pub(crate) fn set_sizes(&self, unit_bytes: u64, layout: Layout) {
+        let mut table = self.0.write().expect(PANICLESS);
+        table.unit_bytes = memory_offset(unit_bytes);
+        table.slots.set_layout(layout);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Table<D>> {
+        self.0.read().expect(PANICLESS)
     }
 
     /// Appends the records of a block. Returns their address and their unit, in which nothing of them counts yet.
@@ -173,7 +187,7 @@ impl<D: Disk> Units<D> {
 
     /// The unit that holds the byte at `lsn`.
     pub(crate) fn extent_of(&self, lsn: Lsn) -> Option<UnitExtent> {
-        let table = self.0.read().expect(PANICLESS);
+        let table = self.read();
         let unit = table.find(lsn)?;
         Some(UnitExtent {
             number: unit.number,
@@ -184,7 +198,7 @@ impl<D: Disk> Units<D> {
 
     /// The piece that holds the byte at `lsn`, if it is in memory.
     pub(crate) fn piece(&self, lsn: Lsn) -> Option<Arc<Piece>> {
-        let table = self.0.read().expect(PANICLESS);
+        let table = self.read();
         let Place::Memory(pieces) = &table.find(lsn)?.place else {
             return None;
         };
@@ -195,8 +209,8 @@ impl<D: Disk> Units<D> {
 
     /// The file that holds the byte at `lsn`, and the address where it ends.
     pub(crate) fn file(&self, lsn: Lsn) -> Option<(Arc<SegmentFile<D::File>>, Lsn)> {
-        let table = self.0.read().expect(PANICLESS);
-        let Place::File(file) = &table.find(lsn)?.place else {
+        let table = self.read();
+        let Place::File(file, _) = &table.find(lsn)?.place else {
             return None;
         };
         Some((Arc::clone(file), file.first_lsn.plus(file.bytes())))
@@ -204,7 +218,11 @@ impl<D: Disk> Units<D> {
 
     /// How much there is.
     pub(crate) fn bytes(&self) -> UnitBytes {
-        self.0.read().expect(PANICLESS).bytes
+        let table = self.read();
+        UnitBytes {
+            spilled: table.slots.bytes(),
+            ..table.bytes
+        }
     }
 
     /// The oldest unit that is in memory. When it is the open one, that is closed.
@@ -216,29 +234,6 @@ impl<D: Disk> Units<D> {
         table.closed_in_memory()
     }
 
-    /// Of the spilled units that are mostly dead and that nobody reads, the one in which least lives; none while less than half
-    /// of what is spilled is dead, but for `slack` bytes.
-    pub(crate) fn sparsest_file(&self, slack: u64) -> Option<Arc<SegmentFile<D::File>>> {
-        let table = self.0.read().expect(PANICLESS);
-        if table.bytes.spilled <= slack {
-            return None;
-        }
-        let spilled = || {
-            table.list.iter().filter_map(|unit| match &unit.place {
-                Place::File(file) => Some((unit, file)),
-                Place::Memory(_) => None,
-            })
-        };
-        let bytes: u64 = spilled().map(|(_, file)| file.file_bytes).sum();
-        let live: u64 = spilled().map(|(unit, _)| unit.live.bytes).sum();
-        if bytes <= live * 2 + slack {
-            return None;
-        }
-        let movable = spilled().filter(|(unit, file)| unit.is_sparse(file.file_bytes) && !file.is_pinned());
-        let sparsest = movable.min_by_key(|(unit, _)| unit.live.bytes);
-        sparsest.map(|(_, file)| Arc::clone(file))
-    }
-
     /// What lives in the unit stays there.
     pub(crate) fn keep_in_place(&self, number: SegmentNumber) {
         let mut table = self.0.write().expect(PANICLESS);
@@ -247,38 +242,45 @@ impl<D: Disk> Units<D> {
         }
     }
 
-    /// A unit stands in a file now. If it died meanwhile, the file goes.
-    pub(crate) fn spilled(&self, file: Arc<SegmentFile<D::File>>) {
+    /// A slot of a file in which a unit of so many bytes is to be written.
+    pub(crate) fn lend_slot(&self, bytes: u64) -> Lent<D::File> {
+        self.0.write().expect(PANICLESS).slots.lend(bytes)
+    }
+
+    /// A unit stands in a file now. If it died meanwhile, its slot is free.
+    pub(crate) fn spilled(&self, file: Arc<SegmentFile<D::File>>, slot: Slot) {
         let mut table = self.0.write().expect(PANICLESS);
-        table.bytes.spilled += file.file_bytes;
+        table.slots.enter(slot, &file.file);
         let Some(at) = table.index_of(file.number) else {
-            table.dead_files.push((file.number, file.file_bytes));
+            table.slots.free(slot);
             return;
         };
         let memory = table.list[at].memory();
         table.bytes.memory -= memory;
-        let left = std::mem::replace(&mut table.list[at].place, Place::File(file));
+        let left = std::mem::replace(&mut table.list[at].place, Place::File(file, slot));
         table.use_again(left);
     }
 
-    /// How many files nobody needs any more.
-    pub(crate) fn dead_files(&self) -> usize {
-        let mut table = self.0.write().expect(PANICLESS);
-        table.sweep_released();
-        table.dead_files.len()
+    /// A unit could not be written.
+    pub(crate) fn not_spilled(&self) {
+        self.0.write().expect(PANICLESS).slots.give_up();
     }
 
-    /// Some of the files that nobody needs any more: number and size.
-    pub(crate) fn take_dead_files(&self, count: usize) -> Vec<(SegmentNumber, u64)> {
+    /// How many files nobody needs any more, but for those that are kept.
+    pub(crate) fn dead_files(&self, slack: Slack) -> usize {
         let mut table = self.0.write().expect(PANICLESS);
-        let kept = table.dead_files.len().saturating_sub(count);
-        table.dead_files.split_off(kept)
+        table.sweep_released();
+        table.slots.dead(slack)
+    }
+
+    /// Some of the files that nobody needs any more.
+    pub(crate) fn take_dead_files(&self, count: usize) -> Vec<DeadFile> {
+        self.0.write().expect(PANICLESS).slots.take_dead(count)
     }
 
     /// These files are gone.
-    pub(crate) fn removed(&self, files: &[(SegmentNumber, u64)]) {
-        let bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
-        self.0.write().expect(PANICLESS).bytes.spilled -= bytes;
+    pub(crate) fn removed(&self, files: &[DeadFile]) {
+        self.0.write().expect(PANICLESS).slots.removed(files);
     }
 }
 
@@ -286,7 +288,7 @@ impl<D: Disk> Unit<D> {
     fn memory(&self) -> u64 {
         match &self.place {
             Place::Memory(pieces) => pieces.iter().map(|piece| piece.memory()).sum(),
-            Place::File(_) => 0,
+            Place::File(..) => 0,
         }
     }
 
@@ -419,7 +421,7 @@ impl<D: Disk> Table<D> {
                 pieces: pieces.clone(),
                 is_sparse: unit.is_sparse(unit.len()),
             }),
-            Place::File(_) => None,
+            Place::File(..) => None,
         })
     }
 
@@ -437,7 +439,7 @@ impl<D: Disk> Table<D> {
         (lsn < unit.end).then_some(unit)
     }
 
-    /// Lets the unit go if nothing lives in it and nobody reads its file.
+    /// Lets the unit go if nothing lives in it and nobody reads it from its file.
     fn sweep(&mut self, at: usize) {
         let is_open = at + 1 == self.list.len();
         let unit = &mut self.list[at];
@@ -445,7 +447,7 @@ impl<D: Disk> Table<D> {
             return;
         }
         let before = unit.memory();
-        let is_pinned = matches!(&unit.place, Place::File(file) if file.is_pinned());
+        let is_pinned = matches!(&unit.place, Place::File(file, _) if file.is_pinned());
         if is_open {
             unit.begin_anew();
             self.bytes.memory += unit.memory();
@@ -453,7 +455,7 @@ impl<D: Disk> Table<D> {
         } else if !is_pinned && let Some(dead) = self.list.remove(at) {
             self.bytes.memory -= before;
             match dead.place {
-                Place::File(file) => self.dead_files.push((file.number, file.file_bytes)),
+                Place::File(_, slot) => self.slots.free(slot),
                 memory @ Place::Memory(_) => self.use_again(memory),
             }
         }

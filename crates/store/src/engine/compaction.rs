@@ -8,7 +8,7 @@
 
 use super::Inner;
 use super::evacuation::messages;
-use crate::disk::{AlignedBuf, Disk, DiskFile};
+use crate::disk::{AlignedBuf, Disk};
 use crate::follower::Follower;
 use crate::format::record;
 use crate::format::{byte_count, memory_offset, pad8};
@@ -26,7 +26,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             Compact::File(file) => {
                 let mut bytes = AlignedBuf::new();
                 bytes.resize_stale(memory_offset(file.bytes()));
-                let read = file.file.read_at(&mut bytes, 0).unwrap_or_else(|error| {
+                let read = file.read_at(&mut bytes, 0).unwrap_or_else(|error| {
                     tracing::warn!(%error, unit = file.number.unlogged_index(), "a spilled unit cannot be moved");
                     0
                 });

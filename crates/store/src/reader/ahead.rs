@@ -9,7 +9,7 @@
 //! Elsewhere: what is worth reading ahead (`window`).
 
 use super::window::Stretch;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::Disk;
 use crate::limits::READS_ASKED_MAX;
 use crate::segments::SegmentFile;
 use std::collections::VecDeque;
@@ -212,7 +212,7 @@ impl<D: Disk> Read<D> {
     fn perform(mut self) -> Option<Arc<Stretch>> {
         let stretch = Arc::get_mut(&mut self.stretch)?;
         // Whoever wants the bytes tries again, and says what is wrong.
-        let read = self.file.file.read_at(stretch.room(), self.offset).ok()?;
+        let read = self.file.read_at(stretch.room(), self.offset).ok()?;
         stretch.truncate(read);
         Some(self.stretch)
     }

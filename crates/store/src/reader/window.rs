@@ -8,7 +8,7 @@
 
 use super::ahead::{Ahead, Asked, Read};
 use crate::checksum::Salt;
-use crate::disk::{AlignedBuf, Disk, DiskFile};
+use crate::disk::{AlignedBuf, Disk};
 use crate::error::ReadError;
 use crate::format::record;
 use crate::format::{byte_count, memory_offset};
@@ -230,7 +230,7 @@ impl<D: Disk> Window<D> {
         }
         let stretch = Arc::get_mut(&mut self.stretch).expect("nobody else has it");
         stretch.prepare(first_lsn, 0, wanted);
-        let read = file.file.read_at(stretch.room(), start);
+        let read = file.read_at(stretch.room(), start);
         let read = read.map_err(|source| ReadError::Io {
             segment: file.number,
             offset: start,

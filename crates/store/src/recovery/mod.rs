@@ -212,7 +212,7 @@ fn start_epoch<D: Disk>(
         created_ms: now.wall_ms,
         bytes,
     };
-    write_header(&start.file.file, &header).map_err(OpenError::io("writing the header of", &path))?;
+    write_header(&*start.file.file, &header).map_err(OpenError::io("writing the header of", &path))?;
     disk.sync_dir(JOURNAL_DIR)
         .map_err(OpenError::io("syncing", JOURNAL_DIR))?;
     if let Some(segment) = state.segments.newest_mut() {

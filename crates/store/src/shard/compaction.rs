@@ -4,7 +4,7 @@
 //! Invariants:
 //! - The index is pointed at a copy only where it still points at the original.
 //! - A unit that somebody reads is not moved, or stays until it was read.
-//! - What is spilled takes at most twice what lives in it, and as much as memory may, once this has come to rest.
+//! - The files of the spill take at most twice what lives in them, and as much as memory may, once this has come to rest.
 //!
 //! Elsewhere: reading the unit (`engine::compaction`).
 

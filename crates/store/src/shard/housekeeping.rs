@@ -80,7 +80,7 @@ pub(crate) enum Job<D: Disk> {
     Evacuate(EvacuationJob<D>),
     Survey(SurveyJob<D>),
     Grow(Grow),
-    Spill(Spill),
+    Spill(Spill<D>),
     Compact(Compact<D>),
     Unspill(Unspill),
     Reserve(Reserve),
@@ -356,7 +356,7 @@ impl<D: Disk> Shard<D> {
                 Leftover::default()
             }
             Done::Unspilled(removed) => {
-                let bytes = removed.files.iter().map(|(_, bytes)| bytes).sum();
+                let bytes = removed.files.iter().map(|file| file.bytes).sum();
                 self.chores.removal.note(bytes, now);
                 self.state.units.removed(&removed.files);
                 Leftover::default()

@@ -146,7 +146,9 @@ impl<D: Disk> Shard<D> {
         chores: Chores,
         next_cold: u64,
     ) -> Self {
-        state.units.set_unit_bytes(options.unit_bytes());
+        state
+            .units
+            .set_sizes(options.unit_bytes(), options.spill_layout());
         let ring_bytes = crate::format::memory_offset(options.ring_bytes);
         let expiring = state.queues.iter().filter(|queue| queue.expiring > 0);
         let expiring: Vec<QueueId> = expiring.map(|queue| queue.id).collect();

@@ -1,33 +1,33 @@
-//! The spill: units of transient messages that memory has no room for, in files that no start reads.
+//! The spill: units of transient messages that memory has no room for, in slots of files that no start reads.
 //!
 //! Invariants:
-//! - A unit is in memory until its file is written whole; nothing is synced, for nothing of it outlives the process.
+//! - A unit is in memory until its slot is written whole; nothing is synced, for nothing of it outlives the process.
 //! - What stands in the spill is checked like the log when it is read: checksums, place, queue and seq.
 //! - A disk that does not take the spill stops nothing that is accepted; publishers wait from twice the memory on that is granted.
 //!
-//! Elsewhere: what a unit is (`units`), reading (`reader`).
+//! Elsewhere: what a unit is (`units`), which slots are free (`units::slots`), reading (`reader`).
 
 use super::housekeeping::RETRY_MS;
 use super::{Compact, Job, Shard};
 use crate::checksum::Salt;
 use crate::disk::{AlignedBuf, Disk, DiskFile, FileKind, Now};
-use crate::format::record;
-use crate::ids::{Epoch, SegmentNumber};
+use crate::format::{byte_count, record};
 use crate::segments::SegmentFile;
-use crate::units::ClosedUnit;
+use crate::units::{ClosedUnit, DeadFile, Lent, Slack, Slot, SpillNumber};
 use std::io;
 use std::sync::Arc;
 
 /// Directory of the spill of shard 0.
 pub(crate) const SPILL_DIR: &str = "shard-00/s";
 
-fn spill_path(number: SegmentNumber) -> String {
-    format!("{SPILL_DIR}/{:016x}", number.unlogged_index())
+fn spill_path(number: SpillNumber) -> String {
+    format!("{SPILL_DIR}/{:016x}", number.get())
 }
 
-/// Write a unit into a file.
-pub(crate) struct Spill {
+/// Write a unit into a slot of a file.
+pub(crate) struct Spill<D: Disk> {
     pub unit: ClosedUnit,
+    pub lent: Lent<D::File>,
     /// For what is written.
     pub space: AlignedBuf,
 }
@@ -35,16 +35,17 @@ pub(crate) struct Spill {
 /// A unit that stands in a file.
 pub(crate) struct Spilled<D: Disk> {
     pub file: Arc<SegmentFile<D::File>>,
+    pub slot: Slot,
     pub space: AlignedBuf,
 }
 
 /// Remove files in which nothing lives.
 pub(crate) struct Unspill {
-    pub files: Vec<(SegmentNumber, u64)>,
+    pub files: Vec<DeadFile>,
 }
 
-impl Spill {
-    pub(crate) fn perform<D: Disk>(self, disk: &D, salt: Salt) -> io::Result<Spilled<D>> {
+impl<D: Disk> Spill<D> {
+    pub(crate) fn perform(self, disk: &D, salt: Salt) -> io::Result<Spilled<D>> {
         let ClosedUnit {
             number,
             first_lsn,
@@ -59,32 +60,51 @@ impl Spill {
         }
         record::seal(&mut bytes, salt, number, 0);
         bytes.resize_zeroed(bytes.len().next_multiple_of(4096));
-        let path = spill_path(number);
-        let file = match disk.create(&path, FileKind::Journal) {
-            // Left by an attempt that failed.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                disk.open(&path, FileKind::Journal)?
+        let file_bytes = byte_count(bytes.len());
+        let Lent { mut slot, file } = self.lent;
+        let file = match file {
+            Some(file) => {
+                file.write_at(&bytes, slot.offset())?;
+                file
             }
-            created => created?,
+            None => match make(disk, slot, &bytes) {
+                // There may be room for this unit, if not for more.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull && slot.layout.slots > 1 => {
+                    slot = slot.alone(file_bytes);
+                    make(disk, slot, &bytes)?
+                }
+                made => made?,
+            },
         };
-        let file_bytes = crate::format::byte_count(bytes.len());
-        let written = file.allocate(file_bytes).and_then(|()| file.write_at(&bytes, 0));
-        if let Err(error) = written {
-            let _ = disk.remove(&path);
-            return Err(error);
-        }
-        let file = SegmentFile::new(number, first_lsn, Epoch::default(), file_bytes, file);
+        let unit = SegmentFile::of_unit(number, first_lsn, file_bytes, file, slot.offset());
         Ok(Spilled {
-            file: Arc::new(file),
+            file: Arc::new(unit),
+            slot,
             space: bytes,
         })
     }
 }
 
+/// Makes a file, and writes a unit into its first slot.
+fn make<D: Disk>(disk: &D, slot: Slot, unit: &[u8]) -> io::Result<Arc<D::File>> {
+    let path = spill_path(slot.file);
+    let file = disk.create(&path, FileKind::Journal)?;
+    let allocated = file.allocate(slot.layout.file_bytes());
+    let written = allocated.and_then(|()| file.write_at(unit, slot.offset()));
+    match written {
+        Ok(()) => Ok(Arc::new(file)),
+        Err(error) => {
+            // The next start empties the directory.
+            let _ = disk.remove(&path);
+            Err(error)
+        }
+    }
+}
+
 impl Unspill {
     pub(crate) fn perform<D: Disk>(&self, disk: &D) {
-        for (number, _) in &self.files {
-            let path = spill_path(*number);
+        for file in &self.files {
+            let path = spill_path(file.number);
             // The next start empties the directory.
             if let Err(error) = disk.remove(&path) {
                 tracing::warn!(%error, %path, "removing a file of the spill");
@@ -116,9 +136,14 @@ impl<D: Disk> Shard<D> {
         self.state.units.bytes().memory < self.options.transient_bytes.saturating_mul(2)
     }
 
+    /// Whether nothing will be spilled for some time.
+    fn memory_is_low(&self) -> bool {
+        self.state.units.bytes().memory < self.options.transient_bytes / 2
+    }
+
     /// What gives memory back: the oldest unit is spilled or, when little lives in it, moved.
     pub(super) fn spill_job(&mut self, now: Now) -> Option<Job<D>> {
-        if self.state.units.bytes().memory < self.options.transient_bytes / 2 {
+        if self.memory_is_low() {
             self.chores.spill_space = AlignedBuf::new();
         }
         if !self.spill_is_due() || now.mono_ms < self.chores.spill_at_ms {
@@ -128,19 +153,29 @@ impl<D: Disk> Shard<D> {
         Some(if unit.is_sparse && self.has_pages() {
             Job::Compact(Compact::Memory(unit))
         } else {
+            let bytes = unit.pieces.iter().map(|piece| piece.bytes().len()).sum();
             Job::Spill(Spill {
                 unit,
+                lent: self.state.units.lend_slot(byte_count(bytes)),
                 space: std::mem::take(&mut self.chores.spill_space),
             })
         })
     }
 
     pub(super) fn unspill_job(&mut self, now: Now) -> Option<Unspill> {
-        let dead = self.state.units.dead_files();
-        let granted = if self.chores.is_full {
+        let bytes = self.options.spill_layout().file_bytes();
+        let has_failed = self.chores.is_full || now.mono_ms < self.chores.spill_at_ms;
+        // What is spilled next would find its slots written before.
+        let slack = if self.memory_is_low() || has_failed {
+            Slack::None
+        } else {
+            Slack::OneFile
+        };
+        let dead = self.state.units.dead_files(slack);
+        let granted = if has_failed {
             dead
         } else {
-            self.chores.removal.grant(dead, self.options.unit_bytes(), now)
+            self.chores.removal.grant(dead, bytes, now)
         };
         let files = self.state.units.take_dead_files(granted);
         (!files.is_empty()).then_some(Unspill { files })
@@ -149,12 +184,17 @@ impl<D: Disk> Shard<D> {
     /// A unit has left memory.
     pub(super) fn note_spilled(&mut self, spilled: Spilled<D>) {
         self.chores.spill_space = spilled.space;
-        self.state.units.spilled(spilled.file);
+        self.state.units.spilled(spilled.file, spilled.slot);
         self.chores.spills += 1;
     }
 
     /// The disk did not take a unit: it stays in memory.
-    pub(super) const fn note_unspilled(&mut self, now: Now) {
+    pub(super) fn note_unspilled(&mut self, now: Now) {
+        self.state.units.not_spilled();
         self.chores.spill_at_ms = now.mono_ms + RETRY_MS;
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod tests;

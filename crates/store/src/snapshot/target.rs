@@ -154,7 +154,7 @@ impl<D: Disk> Writing<'_, D> {
         let crc = match how {
             HowTaken::Copied => Some(self.copy(part, &path)?),
             // What cannot be read is taken all the same: the rest of the segment may be sound.
-            HowTaken::Linked | HowTaken::Written => crc_of(&part.file.file, part.bytes_used).ok().flatten(),
+            HowTaken::Linked | HowTaken::Written => crc_of(&*part.file.file, part.bytes_used).ok().flatten(),
         };
         Ok(SnapshotFile {
             path,
@@ -188,7 +188,7 @@ impl<D: Disk> Writing<'_, D> {
         let mut at = 0;
         while at < part.bytes_used {
             let wanted = memory_offset((part.bytes_used - at).min(byte_count(COPY_BYTES)));
-            let read = part.file.file.read_at(&mut buf, at);
+            let read = part.file.read_at(&mut buf, at);
             let read = read.map_err(failed("reading", path))?.min(wanted);
             // Where the file ends early, zeros stand, as for every other reader.
             buf[read..].fill(0);

@@ -1,10 +1,14 @@
 //! What memory units take while they grow, and how it is used again.
 
-use super::Units;
+use super::{Layout, Units};
 use crate::disk::sim::SimDisk;
 use crate::live::Live;
 
 const UNIT_BYTES: usize = 1 << 20;
+const LAYOUT: Layout = Layout {
+    slot_bytes: 1 << 20,
+    slots: 16,
+};
 
 fn living(bytes: usize) -> Live {
     Live {
@@ -16,7 +20,7 @@ fn living(bytes: usize) -> Live {
 #[test]
 fn a_unit_takes_no_more_memory_than_it_may_hold() {
     let units = Units::<SimDisk>::new();
-    units.set_unit_bytes(1 << 20);
+    units.set_sizes(1 << 20, LAYOUT);
     let records = vec![7; UNIT_BYTES / 8 + 8];
     let (_, first) = units.append(&records);
     units.enter(first, living(records.len()));
@@ -28,7 +32,7 @@ fn a_unit_takes_no_more_memory_than_it_may_hold() {
 #[test]
 fn the_memory_of_a_unit_that_died_holds_a_whole_one_without_growing() {
     let units = Units::<SimDisk>::new();
-    units.set_unit_bytes(1 << 20);
+    units.set_sizes(1 << 20, LAYOUT);
     // The first unit ends a little short of its size, as most do, and the last one does not.
     let fill = |len: usize| {
         let records = vec![7; len];
