@@ -33,6 +33,9 @@ pub const UNITS_IN_MEMORY: u64 = 16;
 /// A file of the spill has room for so many units, or for fewer where little memory is granted: to make one takes longer than to
 /// write a unit, and a file that is kept for a single unit is not to take much.
 pub const SPILL_SLOTS_MAX: u32 = 16;
+/// One unit of so many that are spilled is the oldest in memory, all others the newest: messages that nobody takes leave memory to
+/// those that somebody will, and few that are wanted next have to be read again.
+pub const SPILLS_PER_OLDEST: u64 = 8;
 /// Bodies above this size carry a checksum of their own.
 pub const INLINE_BODY_BYTES_MAX: usize = 256;
 /// Most queues that one message may refer to.

@@ -14,8 +14,8 @@ pub struct Options {
     pub block_bytes_soft: u64,
     /// Bytes of recent blocks that stay in memory.
     pub ring_bytes: u64,
-    /// Transient messages that the log does not hold take this many bytes of memory; what is older is written to files that
-    /// the next start removes. While the disk does not take them, nobody may publish from twice this much on.
+    /// Transient messages that the log does not hold take this many bytes of memory; what is beyond is written to files that
+    /// the next start removes, most of it newest first. While the disk does not take them, nobody may publish from twice this much on.
     pub transient_bytes: u64,
     /// A checkpoint is due after this many bytes of log.
     pub checkpoint_bytes: u64,

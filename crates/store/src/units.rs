@@ -99,6 +99,13 @@ pub(crate) struct ClosedUnit {
     pub is_sparse: bool,
 }
 
+/// Which of the units in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Which {
+    Oldest,
+    Newest,
+}
+
 /// How much the units take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct UnitBytes {
@@ -225,13 +232,15 @@ impl<D: Disk> Units<D> {
         }
     }
 
-    /// The oldest unit that is in memory. When it is the open one, that is closed.
-    pub(crate) fn oldest_in_memory(&self) -> Option<ClosedUnit> {
+    /// A closed unit that is in memory. When none but the open one is, that is closed.
+    pub(crate) fn in_memory(&self, which: Which) -> Option<ClosedUnit> {
         let mut table = self.0.write().expect(PANICLESS);
-        if table.closed_in_memory().is_none() && table.list.back().is_some_and(|open| open.memory() > 0) {
+        let found = table.closed_in_memory(which);
+        if found.is_none() && table.list.back().is_some_and(|open| open.memory() > 0) {
             table.begin_unit();
+            return table.closed_in_memory(which);
         }
-        table.closed_in_memory()
+        found
     }
 
     /// What lives in the unit stays there.
@@ -412,9 +421,9 @@ impl<D: Disk> Table<D> {
         }
     }
 
-    fn closed_in_memory(&self) -> Option<ClosedUnit> {
-        let mut closed = self.list.iter().take(self.list.len().saturating_sub(1));
-        closed.find_map(|unit| match &unit.place {
+    fn closed_in_memory(&self, which: Which) -> Option<ClosedUnit> {
+        let closed = self.list.iter().take(self.list.len().saturating_sub(1));
+        let mut in_memory = closed.filter_map(|unit| match &unit.place {
             Place::Memory(pieces) => Some(ClosedUnit {
                 number: unit.number,
                 first_lsn: unit.first_lsn,
@@ -422,7 +431,11 @@ impl<D: Disk> Table<D> {
                 is_sparse: unit.is_sparse(unit.len()),
             }),
             Place::File(..) => None,
-        })
+        });
+        match which {
+            Which::Oldest => in_memory.next(),
+            Which::Newest => in_memory.next_back(),
+        }
     }
 
     fn index_of(&self, number: SegmentNumber) -> Option<usize> {

@@ -2,6 +2,7 @@
 //!
 //! Invariants:
 //! - A unit is in memory until its slot is written whole; nothing is synced, for nothing of it outlives the process.
+//! - The newest closed unit goes first, but each time after some the oldest: what nobody takes does not stay in memory for ever.
 //! - What stands in the spill is checked like the log when it is read: checksums, place, queue and seq.
 //! - A disk that does not take the spill stops nothing that is accepted; publishers wait from twice the memory on that is granted.
 //!
@@ -12,8 +13,9 @@ use super::{Compact, Job, Shard};
 use crate::checksum::Salt;
 use crate::disk::{AlignedBuf, Disk, DiskFile, FileKind, Now};
 use crate::format::{byte_count, record};
+use crate::limits::SPILLS_PER_OLDEST;
 use crate::segments::SegmentFile;
-use crate::units::{ClosedUnit, DeadFile, Lent, Slack, Slot, SpillNumber};
+use crate::units::{ClosedUnit, DeadFile, Lent, Slack, Slot, SpillNumber, Which};
 use std::io;
 use std::sync::Arc;
 
@@ -141,7 +143,7 @@ impl<D: Disk> Shard<D> {
         self.state.units.bytes().memory < self.options.transient_bytes / 2
     }
 
-    /// What gives memory back: the oldest unit is spilled or, when little lives in it, moved.
+    /// What gives memory back: a unit is spilled or, when little lives in it, moved.
     pub(super) fn spill_job(&mut self, now: Now) -> Option<Job<D>> {
         if self.memory_is_low() {
             self.chores.spill_space = AlignedBuf::new();
@@ -149,7 +151,14 @@ impl<D: Disk> Shard<D> {
         if !self.spill_is_due() || now.mono_ms < self.chores.spill_at_ms {
             return None;
         }
-        let unit = self.state.units.oldest_in_memory()?;
+        // Who takes messages in their order needs the newest last, and the processor still has it at hand.
+        let is_for_oldest = (self.chores.spills + 1).is_multiple_of(SPILLS_PER_OLDEST);
+        let which = if is_for_oldest {
+            Which::Oldest
+        } else {
+            Which::Newest
+        };
+        let unit = self.state.units.in_memory(which)?;
         Some(if unit.is_sparse && self.has_pages() {
             Job::Compact(Compact::Memory(unit))
         } else {

@@ -94,6 +94,34 @@ fn many_units_share_a_file() {
 }
 
 #[test]
+fn the_newest_unit_is_spilled_and_each_eighth_time_the_oldest() {
+    let store = opened();
+    let mut oldest_left_at = Vec::new();
+    for byte in 0..150 {
+        store.pass(byte, BODY_BYTES);
+        let mut found = Vec::new();
+        let mut guard = store.engine.lock();
+        let shard = guard.shard();
+        shard.peek(store.queue, Seq::new(0), 200, &mut found).unwrap();
+        let is_spilled = |lease: &&Lease| shard.state.units.piece(lease.lsn).is_none();
+        let spilled: Vec<u64> = found
+            .iter()
+            .filter(is_spilled)
+            .map(|lease| lease.seq.get())
+            .collect();
+        // Without a gap from the first message on: these were the oldest.
+        let oldest = spilled.iter().zip(0..).filter(|(seq, at)| *seq == at).count();
+        if oldest / 3 > oldest_left_at.len() {
+            oldest_left_at.push(shard.chores.spills);
+        }
+    }
+    assert_eq!(oldest_left_at[..3], [8, 16, 24]);
+    let (leases, sources) = store.lease(150);
+    let read = leases.iter().map(|lease| store.first_byte(lease, &sources));
+    assert!(read.eq(0..150));
+}
+
+#[test]
 fn a_backlog_that_moves_on_makes_no_files() {
     let store = opened();
     (0..100).for_each(|byte| store.pass(byte, BODY_BYTES));
