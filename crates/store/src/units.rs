@@ -72,6 +72,8 @@ struct Unit<D: Disk> {
     end: Lsn,
     live: Live,
     place: Place<D>,
+    /// The memory that it begins with.
+    memory_at_first: usize,
     /// Whether what lives in it can be moved; not when damage was met in it.
     is_movable: bool,
 }
@@ -237,7 +239,7 @@ impl<D: Disk> Units<D> {
         let mut table = self.0.write().expect(PANICLESS);
         let found = table.closed_in_memory(which);
         if found.is_none() && table.list.back().is_some_and(|open| open.memory() > 0) {
-            table.begin_unit();
+            table.begin_unit(0);
             return table.closed_in_memory(which);
         }
         found
@@ -324,10 +326,12 @@ impl<D: Disk> Unit<D> {
             return piece.memory() - before;
         }
         let first_lsn = pieces.last().map_or(self.first_lsn, |piece| piece.end());
-        let mut bytes = if pieces.is_empty() && spare.capacity() >= records.len() {
+        let mut bytes = if !pieces.is_empty() {
+            Vec::with_capacity(records.len())
+        } else if spare.capacity() >= records.len().max(self.memory_at_first) {
             std::mem::take(spare)
         } else {
-            Vec::with_capacity(records.len())
+            Vec::with_capacity(records.len().max(self.memory_at_first))
         };
         bytes.extend_from_slice(records);
         let piece = Piece { first_lsn, bytes };
@@ -344,8 +348,8 @@ impl<D: Disk> Unit<D> {
         if let [piece] = pieces.as_mut_slice()
             && let Some(piece) = Arc::get_mut(piece)
         {
-            // Memory that fits to an eighth is not moved for the rest: it is used again as it is.
-            if piece.bytes.capacity() - piece.bytes.len() > piece.bytes.len() / 8 {
+            // Memory that fits to a quarter, as a full unit's does, is not moved for the rest: it is used again as it is.
+            if piece.bytes.capacity() - piece.bytes.len() > piece.bytes.capacity() / 4 {
                 piece.bytes.shrink_to_fit();
             }
             return;
@@ -388,8 +392,11 @@ impl<D: Disk> Table<D> {
     fn append(&mut self, records: &[u8]) -> (Lsn, SegmentNumber) {
         let limit = byte_count(self.unit_bytes.max(records.len()));
         let is_full = |open: &Unit<D>| open.len() + byte_count(records.len()) > limit;
-        if self.list.back().is_none_or(is_full) {
-            self.begin_unit();
+        match self.list.back() {
+            None => self.begin_unit(0),
+            // What follows so much will hardly be little, and memory that grows is copied.
+            Some(open) if is_full(open) => self.begin_unit(self.unit_bytes),
+            Some(_) => {}
         }
         let at = self.end;
         self.end = at.plus(byte_count(records.len()));
@@ -398,7 +405,8 @@ impl<D: Disk> Table<D> {
         (at, open.number)
     }
 
-    fn begin_unit(&mut self) {
+    /// Closes the open unit, and begins one with so much memory.
+    fn begin_unit(&mut self, memory_at_first: usize) {
         if let Some(full) = self.list.back_mut() {
             let before = full.memory();
             full.close();
@@ -413,6 +421,7 @@ impl<D: Disk> Table<D> {
             end: self.end,
             live: Live::default(),
             place: Place::Memory(Vec::new()),
+            memory_at_first,
             is_movable: true,
         });
         // What was the open unit stayed although nothing may live in it.

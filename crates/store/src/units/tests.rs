@@ -53,3 +53,19 @@ fn the_memory_of_a_unit_that_died_holds_a_whole_one_without_growing() {
     assert!(first < second && second < third && third < fourth);
     assert_eq!(units.bytes().memory - before, 1 << 20);
 }
+
+#[test]
+fn a_unit_that_follows_a_full_one_has_all_its_memory_at_once() {
+    let units = Units::<SimDisk>::new();
+    units.set_sizes(1 << 20, LAYOUT);
+    let records = [7; 40];
+    let (_, first) = units.append(&records);
+    units.enter(first, living(records.len()));
+    assert!(units.bytes().memory < 100);
+    let (_, second) = units.append(&vec![7; UNIT_BYTES]);
+    units.enter(second, living(UNIT_BYTES));
+    let before = units.bytes().memory;
+    let (_, third) = units.append(&records);
+    assert_ne!(second, third);
+    assert_eq!(units.bytes().memory - before, 1 << 20);
+}
