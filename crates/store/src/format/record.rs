@@ -365,29 +365,47 @@ fn put_prefix(out: &mut [u8], record_type: u8, ordinal: u32) {
 pub(crate) fn seal(payload: &mut [u8], salt: Salt, segment: SegmentNumber, offset: u64) {
     // What the processor can do is asked once, not for each record.
     let fresh = crc32fast::Hasher::new();
+    let mut at = 0;
+    let mut place = offset;
+    while at < payload.len() {
+        let len = memory_len(LE::read_u32(&payload[at + 4..]));
+        seal_record(&mut payload[at..at + len], salt.at(segment, place), &fresh);
+        at += pad8(len);
+        place += u64::from(disk_len(pad8(len)));
+    }
+}
+
+/// Does as much to the records that `bytes` have whole, the first of them at `offset` of `segment`. Returns how many bytes these are.
+pub(crate) fn seal_whole(bytes: &mut [u8], salt: Salt, segment: SegmentNumber, offset: u64) -> usize {
+    let fresh = crc32fast::Hasher::new();
+    let mut at = 0;
+    let mut place = offset;
+    while let Some(len) = bytes.get(at + 4..at + 8).map(LE::read_u32).map(memory_len)
+        && pad8(len) <= bytes.len() - at
+    {
+        seal_record(&mut bytes[at..at + len], salt.at(segment, place), &fresh);
+        at += pad8(len);
+        place += u64::from(disk_len(pad8(len)));
+    }
+    at
+}
+
+fn seal_record(record: &mut [u8], key: u32, fresh: &crc32fast::Hasher) {
     let crc_of = |bytes: &[u8]| {
         let mut hasher = fresh.clone();
         hasher.update(bytes);
         hasher.finalize()
     };
-    let mut at = 0;
-    let mut place = offset;
-    while at < payload.len() {
-        let len = memory_len(LE::read_u32(&payload[at + 4..]));
-        let record = &mut payload[at..at + len];
-        let covered = match body_with_own_checksum(record) {
-            Some(body_at) => {
-                let body_crc = crc_of(&record[body_at..]);
-                LE::write_u32(&mut record[28..], body_crc);
-                body_at
-            }
-            None => len,
-        };
-        let crc = crc_of(&record[4..covered]) ^ salt.at(segment, place);
-        LE::write_u32(record, crc);
-        at += pad8(len);
-        place += u64::from(disk_len(pad8(len)));
-    }
+    let covered = match body_with_own_checksum(record) {
+        Some(body_at) => {
+            let body_crc = crc_of(&record[body_at..]);
+            LE::write_u32(&mut record[28..], body_crc);
+            body_at
+        }
+        None => record.len(),
+    };
+    let crc = crc_of(&record[4..covered]) ^ key;
+    LE::write_u32(record, crc);
 }
 
 /// Where the body of this record begins, if it has a checksum of its own.

@@ -26,6 +26,9 @@ fn spill_path(number: SpillNumber) -> String {
     format!("{SPILL_DIR}/{:016x}", number.get())
 }
 
+/// So much of a unit is copied before its checksums are made: it is still in the cache next to the processor.
+const COPY_BYTES: usize = 32 << 10;
+
 /// Write a unit into a slot of a file.
 pub(crate) struct Spill<D: Disk> {
     pub unit: ClosedUnit,
@@ -57,10 +60,12 @@ impl<D: Disk> Spill<D> {
         let mut bytes = self.space;
         bytes.clear();
         bytes.reserve(pieces.iter().map(|piece| piece.bytes().len()).sum());
-        for piece in &pieces {
-            bytes.extend_from_slice(piece.bytes());
+        let mut sealed = 0;
+        for copied in pieces.iter().flat_map(|piece| piece.bytes().chunks(COPY_BYTES)) {
+            bytes.extend_from_slice(copied);
+            sealed += record::seal_whole(&mut bytes[sealed..], salt, number, byte_count(sealed));
         }
-        record::seal(&mut bytes, salt, number, 0);
+        assert_eq!(sealed, bytes.len(), "a unit has whole records");
         bytes.resize_zeroed(bytes.len().next_multiple_of(4096));
         let file_bytes = byte_count(bytes.len());
         let Lent { mut slot, file } = self.lent;

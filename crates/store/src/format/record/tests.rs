@@ -122,3 +122,26 @@ fn no_bytes_make_a_decoder_panic() {
         let _ = is_intact(&bytes, Salt::of(1), SegmentNumber::new(1), 0);
     }
 }
+
+#[test]
+fn records_that_come_in_pieces_are_sealed_as_if_they_came_at_once() {
+    let body = [7; 300];
+    let mut payload = Vec::new();
+    for len in [1, 30, 300, 5, 300, 2] {
+        let mut record = message(&[], &[&body[..len]]);
+        record.resize(pad8(record.len()), 0);
+        payload.extend_from_slice(&record);
+    }
+    let (salt, segment) = (Salt::of(1), SegmentNumber::new(1));
+    let mut at_once = payload.clone();
+    seal(&mut at_once, salt, segment, 0);
+    for bytes in [1, 7, 200, 400, payload.len()] {
+        let (mut in_pieces, mut sealed) = (Vec::new(), 0);
+        for piece in payload.chunks(bytes) {
+            in_pieces.extend_from_slice(piece);
+            let place = crate::format::byte_count(sealed);
+            sealed += seal_whole(&mut in_pieces[sealed..], salt, segment, place);
+        }
+        assert_eq!((sealed, &in_pieces), (payload.len(), &at_once));
+    }
+}
