@@ -27,7 +27,7 @@ pub const RING_BYTES: u64 = 24 << 20;
 /// Transient messages that the log does not hold take this much memory before they are spilled.
 pub const TRANSIENT_BYTES: u64 = 64 << 20;
 /// They are kept together in units of at most this size, but for a larger message …
-pub const UNIT_BYTES_MAX: u64 = 8 << 20;
+pub const UNIT_BYTES_MAX: u64 = 4 << 20;
 /// … and, where little memory is granted, of so small a fraction of that, but no smaller than a sector.
 pub const UNITS_IN_MEMORY: u64 = 16;
 /// A file of the spill has room for so many units, or for fewer where little memory is granted: to make one takes longer than to

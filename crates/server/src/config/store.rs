@@ -17,6 +17,8 @@ pub struct StoreKeys {
     pub block_bytes_soft: Option<u64>,
     /// Bytes of recent blocks that stay in memory.
     pub ring_bytes: Option<u64>,
+    /// Memory for transient messages, beyond which they are written to files; twice as much while those cannot be written.
+    pub transient_bytes: Option<u64>,
     /// A checkpoint is due after this many bytes of log.
     pub checkpoint_bytes: Option<u64>,
     /// A checkpoint is due after this many milliseconds.
@@ -68,6 +70,7 @@ impl StoreKeys {
         replace(&mut self.slab_bytes, other.slab_bytes);
         replace(&mut self.block_bytes_soft, other.block_bytes_soft);
         replace(&mut self.ring_bytes, other.ring_bytes);
+        replace(&mut self.transient_bytes, other.transient_bytes);
         replace(&mut self.checkpoint_bytes, other.checkpoint_bytes);
         replace(&mut self.checkpoint_ms, other.checkpoint_ms);
         replace(&mut self.spare_segments_max, other.spare_segments_max);
@@ -83,6 +86,7 @@ impl StoreKeys {
         set(&mut options.slab_bytes, self.slab_bytes);
         set(&mut options.block_bytes_soft, self.block_bytes_soft);
         set(&mut options.ring_bytes, self.ring_bytes);
+        set(&mut options.transient_bytes, self.transient_bytes);
         set(&mut options.checkpoint_bytes, self.checkpoint_bytes);
         set(&mut options.checkpoint_ms, self.checkpoint_ms);
         options.spare_segments_max = self.spare_segments_max.unwrap_or(options.spare_segments_max);

@@ -115,3 +115,10 @@ fn a_password_is_not_printed() {
     let printed = format!("{:?}", Settings::default());
     assert!(!printed.contains("password"), "{printed}");
 }
+
+#[test]
+fn transient_messages_take_64_mib_of_memory_unless_told_otherwise() {
+    let granted = |text: &str| settings(text).unwrap().store_options.transient_bytes >> 20;
+    assert_eq!(granted(""), 64);
+    assert_eq!(granted("[store]\ntransient_bytes = 268435456\n"), 256);
+}
