@@ -317,6 +317,11 @@ impl Model {
             }
         }
         contents.retain(|_, queue| queue.durable);
+        for (id, queue) in &mut contents {
+            // Entries may have left by the head of a queue before the queue itself was durable.
+            let accepted = self.accepted.get(id).map_or(0, |accepted| accepted.delivered_end);
+            queue.delivered_end = queue.delivered_end.max(accepted);
+        }
         contents
             .values_mut()
             .for_each(|queue| queue.entries.retain(|_, entry| entry.persistent));
@@ -334,5 +339,25 @@ impl Model {
         self.pending.clear();
         self.unsaid.clear();
         self.durable_block = durable_block;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_left_by_the_head_of_a_queue_counts_even_if_its_queue_was_not_durable_yet() {
+        let mut model = Model::default();
+        let create = Event::Create {
+            queue: 6,
+            durable: true,
+        };
+        model.record(1, 1, create);
+        model.pass(6, &[0, 1, 2, 3]);
+        model.confirm(1);
+        for candidate in model.candidates() {
+            assert_eq!(candidate.contents[&6].delivered_end, 4);
+        }
     }
 }
