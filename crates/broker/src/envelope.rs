@@ -83,6 +83,37 @@ pub(crate) fn address(exchange: &[u8], routing_key: &[u8]) -> Option<Box<[u8]>> 
     Some([&exchange_len, exchange, &key_len, routing_key].concat().into())
 }
 
+/// Exchange and key of bytes that [`address`] made.
+pub(crate) fn parts(address: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (exchange, rest) = short_string(address)?;
+    let (routing_key, _) = short_string(rest)?;
+    Some((exchange, routing_key))
+}
+
+/// Whether it is this address that [`address`] made these bytes of.
+#[inline]
+pub(crate) fn is_address(bytes: &[u8], exchange: &[u8], routing_key: &[u8]) -> bool {
+    if bytes.len() != 2 + exchange.len() + routing_key.len() || usize::from(bytes[0]) != exchange.len() {
+        return false;
+    }
+    let (front, back) = bytes.split_at(1 + exchange.len());
+    is_same(&back[1..], routing_key) && is_same(&front[1..], exchange)
+}
+
+/// Whether two names are the same. They are short: a call of the library's `memcmp` takes longer than to compare them word by word.
+#[inline]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    if one.len() < 8 {
+        return one.iter().zip(other).all(|(one, other)| one == other);
+    }
+    // The last word may overlap the one before it.
+    let words = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
+    one.last_chunk::<8>() == other.last_chunk::<8>() && words.into_iter().all(|(one, other)| one == other)
+}
+
 /// What stands before the length of the exchange in a message with a past.
 pub(crate) fn prefix(past: &Past<'_>) -> Vec<u8> {
     let past = past.to_bytes();
@@ -102,7 +133,7 @@ fn long_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Envelope, address, lengths, prefix};
+    use super::{Envelope, address, is_address, is_same, lengths, parts, prefix};
     use crate::past::Past;
 
     #[test]
@@ -136,6 +167,34 @@ mod tests {
             },
             expected
         );
+    }
+
+    #[test]
+    fn an_address_is_that_of_its_parts_alone() {
+        let bytes = address(b"orders", b"eu.new").unwrap();
+        assert_eq!(parts(&bytes), Some((&b"orders"[..], &b"eu.new"[..])));
+        assert!(is_address(&bytes, b"orders", b"eu.new"));
+        assert!(!is_address(&bytes, b"orders", b"eu.net"));
+        assert!(!is_address(&bytes, b"orderx", b"eu.new"));
+        assert!(!is_address(&bytes, b"order", b"s\x06eu.new"));
+        assert!(!is_address(&bytes, b"orders\x06eu", b".ew"));
+        assert!(!is_address(&[], b"", b""));
+    }
+
+    #[test]
+    fn names_differ_when_any_of_their_bytes_does() {
+        let name: Vec<u8> = (0..40).collect();
+        for len in 0..name.len() {
+            let name = &name[..len];
+            let mut other = name.to_vec();
+            assert!(is_same(name, &other));
+            for at in 0..len {
+                other[at] ^= 0x80;
+                assert!(!is_same(name, &other));
+                other[at] ^= 0x80;
+                assert!(!is_same(name, &name[..at]));
+            }
+        }
     }
 
     #[test]

@@ -5,52 +5,65 @@
 //! - Routes that depend on more of a message than its keys are found anew each time.
 //! - At most `ROUTES_MAX` routes are remembered.
 
+mod remembered;
+
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashMap;
 use logpond_routing::{Arguments, MessageProperty, MessageSource, NoExchange, QueueRef, Routed, Scratch};
 use logpond_store::QueueId;
 
 use crate::delay::delay_ms;
-use crate::envelope;
 use crate::limits::ROUTES_MAX;
 use crate::properties::{self, Properties};
 use crate::queue::Queue;
 use crate::queue_policy::QueuePolicy;
 use crate::table;
 use crate::topology::{Topology, queue_id};
-
-/// The place of a route that is not remembered.
-const PASSING: usize = usize::MAX;
+use remembered::{Place, RememberedRoutes};
 
 /// Where messages with one address go.
-#[derive(Debug, Default)]
-pub(crate) struct Route {
-    exchange: Box<[u8]>,
-    key: Box<[u8]>,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route<'a> {
     /// Exchange and key as they are stored, if the route is remembered.
-    pub address: Option<Box<[u8]>>,
-    pub queues: Vec<QueueId>,
+    pub address: Option<&'a [u8]>,
+    pub queues: &'a [QueueId],
     /// Where they wait, of exchanges that put the message off.
-    pub delays: Vec<QueueId>,
+    pub delays: &'a [QueueId],
     /// Whether one of the queues survives a restart.
     pub durable: bool,
     /// Whether one of the queues may refuse messages.
     pub may_refuse: bool,
 }
 
+/// What was found for one message: see [`Route`].
+#[derive(Debug, Default)]
+struct Found {
+    queues: Vec<QueueId>,
+    delays: Vec<QueueId>,
+    durable: bool,
+    may_refuse: bool,
+}
+
+/// The route that a message takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chosen {
+    /// One that is remembered.
+    Remembered(Place),
+    /// The one that was found last, which is not.
+    Passing,
+}
+
 /// The routes that a session found lately.
 pub(crate) struct RouteCache {
     /// Versions of topology and permissions.
     versions: (u64, u64),
-    routes: Vec<Route>,
-    by_address: HashTable<usize>,
-    hasher: FixedState,
-    last: usize,
-    /// A route that is not to be remembered.
-    passing: Route,
+    routes: RememberedRoutes,
+    last: Option<Place>,
+    /// What was found last.
+    passing: Found,
     scratch: Scratch,
     found: Vec<QueueRef>,
     /// How many random numbers were drawn; begins at another place in each session.
@@ -67,11 +80,9 @@ impl RouteCache {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             versions: (0, 0),
-            routes: Vec::new(),
-            by_address: HashTable::new(),
-            hasher: FixedState::with_seed(seed),
-            last: 0,
-            passing: Route::default(),
+            routes: RememberedRoutes::new(FixedState::with_seed(seed)),
+            last: None,
+            passing: Found::default(),
             scratch: Scratch::default(),
             found: Vec::new(),
             drawn: Cell::new(seed << 32),
@@ -87,15 +98,12 @@ impl RouteCache {
     }
 
     /// The remembered route, if there is one.
-    pub(crate) fn recall(&mut self, exchange: &[u8], key: &[u8]) -> Option<usize> {
-        let is = |route: &Route| is_same(&route.key, key) && is_same(&route.exchange, exchange);
-        if self.routes.get(self.last).is_some_and(is) {
-            return Some(self.last);
-        }
-        let hash = self.hash(exchange, key);
-        let at = *self.by_address.find(hash, |&at| is(&self.routes[at]))?;
-        self.last = at;
-        Some(at)
+    #[inline]
+    pub(crate) fn recall(&mut self, exchange: &[u8], key: &[u8]) -> Option<Chosen> {
+        let last = self.last.filter(|&last| self.routes.is_at(last, exchange, key));
+        let place = last.or_else(|| self.routes.find(exchange, key))?;
+        self.last = Some(place);
+        Some(Chosen::Remembered(place))
     }
 
     /// Finds the route of a message with this key and `further` ones, and remembers it if it holds for all messages with this
@@ -108,12 +116,10 @@ impl RouteCache {
         further: &[&[u8]],
         properties: &[u8],
         queues: &HashMap<QueueId, Queue, FixedState>,
-    ) -> Result<usize, NoExchange> {
-        if self.look_up(topology, exchange, key, further, properties, queues)? {
-            Ok(self.remember(exchange, key))
-        } else {
-            Ok(PASSING)
-        }
+    ) -> Result<Chosen, NoExchange> {
+        let is_for_all = self.look_up(topology, exchange, key, further, properties, queues)?;
+        let remembered = is_for_all.then(|| self.remember(exchange, key)).flatten();
+        Ok(remembered.map_or(Chosen::Passing, Chosen::Remembered))
     }
 
     /// Finds the route of a message with this key and `further` ones, and remembers nothing. Whether it holds for all messages
@@ -161,73 +167,39 @@ impl RouteCache {
     }
 
     /// What `look_up` found last.
-    pub(crate) fn passing(&self) -> &Route {
-        &self.passing
+    pub(crate) fn passing(&self) -> Route<'_> {
+        Route {
+            address: None,
+            queues: &self.passing.queues,
+            delays: &self.passing.delays,
+            durable: self.passing.durable,
+            may_refuse: self.passing.may_refuse,
+        }
     }
 
     /// The route that `recall` or `find` gave last.
-    pub(crate) fn route(&self, at: usize) -> &Route {
-        if at == PASSING {
-            &self.passing
-        } else {
-            &self.routes[at]
+    #[inline]
+    pub(crate) fn route(&self, chosen: Chosen) -> Route<'_> {
+        match chosen {
+            Chosen::Remembered(place) => self.routes.get(place).expect("it was found or added last"),
+            Chosen::Passing => self.passing(),
         }
     }
 
-    fn remember(&mut self, exchange: &[u8], key: &[u8]) -> usize {
+    /// Remembers what was found last, if it can be.
+    fn remember(&mut self, exchange: &[u8], key: &[u8]) -> Option<Place> {
         if self.routes.len() >= ROUTES_MAX {
             self.forget();
         }
-        let at = self.routes.len();
-        let found = std::mem::take(&mut self.passing);
-        self.routes.push(Route {
-            exchange: exchange.into(),
-            key: key.into(),
-            address: envelope::address(exchange, key),
-            ..found
-        });
-        let hash = self.hash(exchange, key);
-        let (routes, hasher) = (&self.routes, &self.hasher);
-        self.by_address.insert_unique(hash, at, |&at| {
-            address_hash(hasher, &routes[at].exchange, &routes[at].key)
-        });
-        self.last = at;
-        at
+        // Places change when one is added.
+        self.last = self.routes.add(exchange, key, &self.passing);
+        self.last
     }
 
     fn forget(&mut self) {
         self.routes.clear();
-        self.by_address.clear();
-        self.last = 0;
+        self.last = None;
     }
-
-    fn hash(&self, exchange: &[u8], key: &[u8]) -> u64 {
-        address_hash(&self.hasher, exchange, key)
-    }
-}
-
-/// Whether two names are the same. They are short: a call of the library's `memcmp` takes longer than to compare them word by word.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    if one.len() != other.len() {
-        return false;
-    }
-    let (mut ones, mut others) = (one.chunks_exact(8), other.chunks_exact(8));
-    let words = |bytes: &[u8]| bytes.try_into().map(u64::from_ne_bytes).ok();
-    while let (Some(one), Some(other)) = (ones.next(), others.next()) {
-        if words(one) != words(other) {
-            return false;
-        }
-    }
-    let (ones, others) = (ones.remainder(), others.remainder());
-    ones.iter().zip(others).all(|(one, other)| one == other)
-}
-
-fn address_hash(hasher: &FixedState, exchange: &[u8], key: &[u8]) -> u64 {
-    let mut state = hasher.build_hasher();
-    state.write(exchange);
-    state.write_usize(exchange.len());
-    state.write(key);
-    state.finish()
 }
 
 /// A message that tells whether routing looked at more than its keys.
@@ -264,26 +236,5 @@ impl MessageSource for WatchedMessage<'_> {
         let mut state = FixedState::with_seed(0).build_hasher();
         state.write_u64(drawn);
         state.finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_same;
-
-    #[test]
-    fn names_differ_when_any_of_their_bytes_does() {
-        let name: Vec<u8> = (0..40).collect();
-        for len in 0..name.len() {
-            let name = &name[..len];
-            let mut other = name.to_vec();
-            assert!(is_same(name, &other));
-            for at in 0..len {
-                other[at] ^= 0x80;
-                assert!(!is_same(name, &other));
-                other[at] ^= 0x80;
-                assert!(!is_same(name, &name[..at]));
-            }
-        }
     }
 }

@@ -145,7 +145,7 @@ impl BrokerState {
             for target in &cycling {
                 tracing::debug!(queue = %target.spec, "a dead letter that went round without a rejection is dropped");
             }
-            let delays = self.letter_routes.passing().delays.clone();
+            let delays = self.letter_routes.passing().delays.to_vec();
             plan.reaches_all &= !(cycling.is_empty() && targets.is_empty() && delays.is_empty());
             let ids: Vec<_> = targets.iter().map(|target| target.spec.id).collect();
             let refused = letter.to_store(&ids, true, body).refused(shard);

@@ -22,6 +22,7 @@ use crate::limits::PROPERTIES_BYTES_MAX;
 use crate::past::Past;
 use crate::properties::{Properties, expiration_problem};
 use crate::resource::Resource;
+use crate::routes::Chosen;
 use crate::stored::{self, Manner, Stored, too_large};
 use crate::table::{self, FurtherKeys};
 
@@ -69,10 +70,11 @@ impl<D: Disk> Locked<'_, D> {
         now: Now,
         returned: &mut impl FnMut(&Returned<'_>),
     ) -> Answer<()> {
-        if self.core.channels.get(publish.channel).is_none() {
+        let Some(channel) = self.core.channels.get(publish.channel) else {
             // The channel failed earlier in this batch.
             return Ok(());
-        }
+        };
+        let is_transactional = matches!(channel.mode, Mode::Transactional(_));
         if publish.immediate {
             return Err(AmqpError::not_implemented("immediate=true"));
         }
@@ -86,15 +88,15 @@ impl<D: Disk> Locked<'_, D> {
         };
         self.check_size(body)?;
         let properties = parse(publish.properties)?;
-        let further = properties.headers.map(table::further_keys).transpose();
-        let keys = further.as_ref().ok().and_then(Option::as_ref);
-        let keys = keys.map_or(&[][..], |further| &further.keys);
-        let at = self.route(publish.exchange, publish.routing_key, keys, publish.properties)?;
+        let further = properties
+            .headers
+            .map_or_else(|| Ok(FurtherKeys::default()), table::further_keys);
+        let keys = further.as_ref().map_or(&[][..], |further| &further.keys);
+        let chosen = self.route(publish.exchange, publish.routing_key, keys, publish.properties)?;
         let named = self.with_reply_name(publish, &properties)?;
         self.check_properties(&properties)?;
         let further =
             further.map_err(|problem| precondition_failed(format_args!("invalid message: {problem}")))?;
-        let further = further.unwrap_or_default();
         let (shown, prefix);
         let (raw_properties, prefix): (&[u8], &[u8]) = match properties.headers {
             Some(headers) if further.has_hidden => {
@@ -105,11 +107,10 @@ impl<D: Disk> Locked<'_, D> {
             }
             _ => (&named, &[]),
         };
-        let core = &mut *self.core;
-        let Some(channel) = core.channels.get_mut(publish.channel) else {
-            return Ok(());
-        };
-        if let Mode::Transactional(transaction) = &mut channel.mode {
+        if is_transactional
+            && let Some(channel) = self.core.channels.get_mut(publish.channel)
+            && let Mode::Transactional(transaction) = &mut channel.mode
+        {
             return transaction.add(PendingPublish {
                 exchange: publish.exchange.into(),
                 routing_key: publish.routing_key.into(),
@@ -122,9 +123,8 @@ impl<D: Disk> Locked<'_, D> {
             });
         }
         // Replies are for names that are no queue's.
-        let may_be_reply = core.routes.route(at).queues.is_empty() || !further.keys.is_empty();
-        let is_reply = may_be_reply
-            && publish.exchange.is_empty()
+        let is_reply = publish.exchange.is_empty()
+            && (self.core.routes.route(chosen).queues.is_empty() || !further.keys.is_empty())
             && self.reply(Answered {
                 routing_key: publish.routing_key,
                 further_keys: &further.keys,
@@ -132,12 +132,12 @@ impl<D: Disk> Locked<'_, D> {
                 body,
             });
         let (shard, state) = self.guard.parts();
-        let route = self.core.routes.route(at);
+        let route = self.core.routes.route(chosen);
         let stored = Stored {
-            queues: &route.queues,
+            queues: route.queues,
             manner: Manner::of(&properties, route.durable),
             prefix,
-            address: route.address.as_deref().map_or(
+            address: route.address.map_or(
                 stored::Address::Parts {
                     exchange: publish.exchange,
                     routing_key: publish.routing_key,
@@ -150,8 +150,8 @@ impl<D: Disk> Locked<'_, D> {
         let mut waits = None;
         if !route.delays.is_empty() {
             let waiting = Stored {
-                queues: &route.delays,
-                manner: Manner::while_delayed(&properties, state.delays_durably(&route.delays)),
+                queues: route.delays,
+                manner: Manner::while_delayed(&properties, state.delays_durably(route.delays)),
                 ..stored
             };
             waits = Some(waiting.publish(shard, now)?);
@@ -217,19 +217,19 @@ impl<D: Disk> Locked<'_, D> {
     pub(super) fn address(&mut self, publish: &PendingPublish) -> Answer<Address> {
         let properties = parse(&publish.properties)?;
         let further = publish.further_keys();
-        let at = self.route(
+        let chosen = self.route(
             &publish.exchange,
             &publish.routing_key,
             &further,
             &publish.properties,
         )?;
-        let route = self.core.routes.route(at);
+        let route = self.core.routes.route(chosen);
         let (_, state) = self.guard.parts();
         Ok(Address {
-            queues: route.queues.clone(),
-            delays: route.delays.clone(),
+            queues: route.queues.to_vec(),
+            delays: route.delays.to_vec(),
             manner: Manner::of(&properties, route.durable),
-            manner_of_waiting: Manner::while_delayed(&properties, state.delays_durably(&route.delays)),
+            manner_of_waiting: Manner::while_delayed(&properties, state.delays_durably(route.delays)),
         })
     }
 
@@ -244,13 +244,24 @@ impl<D: Disk> Locked<'_, D> {
         Flow::Wait
     }
 
-    /// The place of the route in the cache, found and authorised if it is new.
-    fn route(&mut self, exchange: &[u8], key: &[u8], further: &[&[u8]], properties: &[u8]) -> Answer<usize> {
+    /// The route, found and authorised if it is new.
+    #[inline]
+    fn route(&mut self, exchange: &[u8], key: &[u8], further: &[&[u8]], properties: &[u8]) -> Answer<Chosen> {
         if further.is_empty()
-            && let Some(at) = self.core.routes.recall(exchange, key)
+            && let Some(chosen) = self.core.routes.recall(exchange, key)
         {
-            return Ok(at);
+            return Ok(chosen);
         }
+        self.new_route(exchange, key, further, properties)
+    }
+
+    fn new_route(
+        &mut self,
+        exchange: &[u8],
+        key: &[u8],
+        further: &[&[u8]],
+        properties: &[u8],
+    ) -> Answer<Chosen> {
         authorise(self.broker, self.core, Action::Publish(exchange))?;
         let vhost = &self.core.vhost.name;
         let found = self
@@ -312,6 +323,7 @@ fn hiding(further: &FurtherKeys<'_>) -> Vec<u8> {
     })
 }
 
+#[inline]
 fn parse(raw: &[u8]) -> Answer<Properties<'_>> {
     if raw.len() > PROPERTIES_BYTES_MAX {
         return Err(too_large(raw.len(), PROPERTIES_BYTES_MAX));
