@@ -5,7 +5,7 @@
 //! - A body never exceeds the size that its header announced.
 
 use logpond_amqp::{
-    ContentError, ContentHeader, Frame, FrameKind, Method, Properties, ReplyCode, method, parse_frame,
+    ContentError, ContentHeader, Frame, FrameKind, HotProperties, Method, ReplyCode, method, parse_frame,
 };
 use logpond_broker::{Body, ChannelId, Publish};
 
@@ -96,7 +96,7 @@ pub(super) fn check_headers(raw_properties: &[u8]) -> Result<(), ContentError> {
     {
         return Ok(());
     }
-    Properties::parse(raw_properties)?.headers()?;
+    HotProperties::parse(raw_properties)?.headers()?;
     Ok(())
 }
 
