@@ -280,9 +280,13 @@ impl BlockBuilder {
             self.grow(end, pool);
         }
         self.buf.resize_stale(end);
-        self.buf[start + len..end].fill(0);
         self.record_count += 1;
-        &mut self.buf[start..start + len]
+        let record = &mut self.buf[start..end];
+        // No record is shorter than a word: what the last one has of it is written over.
+        if let Some(padded) = record.last_chunk_mut::<8>() {
+            *padded = [0; 8];
+        }
+        &mut record[..len]
     }
 
     fn grow(&mut self, end: usize, pool: &mut BufferPool) {

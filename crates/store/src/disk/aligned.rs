@@ -84,14 +84,20 @@ impl AlignedBuf {
     }
 
     /// Makes room for `additional` more bytes.
+    #[inline]
     pub fn reserve(&mut self, additional: usize) {
         let needed = self.len + additional;
         if needed > self.capacity() {
-            let mut larger = Self::with_capacity(needed.max(self.capacity() * 2));
-            larger.len = self.len;
-            larger[..].copy_from_slice(self);
-            *self = larger;
+            self.grow(needed);
         }
+    }
+
+    #[cold]
+    fn grow(&mut self, needed: usize) {
+        let mut larger = Self::with_capacity(needed.max(self.capacity() * 2));
+        larger.len = self.len;
+        larger[..].copy_from_slice(self);
+        *self = larger;
     }
 
     /// Appends `bytes`.
@@ -118,6 +124,7 @@ impl AlignedBuf {
 
     /// Grows or shortens to `len` bytes; new bytes hold whatever was there before.
     /// For a buffer that a read fills next.
+    #[inline]
     pub fn resize_stale(&mut self, len: usize) {
         if len > self.len {
             self.reserve(len - self.len);

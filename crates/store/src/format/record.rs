@@ -117,31 +117,43 @@ pub(crate) fn message_len(references: usize, properties: usize, body: usize) -> 
 
 /// Writes a message into `out`, which has exactly its length, but for references and checksum.
 pub(crate) fn put_message(out: &mut [u8], ordinal: u32, references: usize, message: &MessageParts<'_>) {
-    let mut at = MESSAGE_HEADER_LEN + REFERENCE_LEN * references;
-    let properties_at = at;
-    for part in message.properties {
-        copy_short(&mut out[at..at + part.len()], part);
-        at += part.len();
-    }
-    let body_at = at;
-    for part in message.body {
-        copy_short(&mut out[at..at + part.len()], part);
-        at += part.len();
-    }
+    let len = disk_len(out.len());
+    let (head, rest) = out
+        .split_first_chunk_mut::<MESSAGE_HEADER_LEN>()
+        .expect("a message has a header");
+    let (_, parts) = rest.split_at_mut(REFERENCE_LEN * references);
+    let (properties, parts) = put_parts(parts, message.properties);
+    let (body, rest) = put_parts(parts, message.body);
     assert!(
-        at == out.len(),
+        rest.is_empty(),
         "the length of a record was computed from its parts"
     );
-    put_prefix(out, TYPE_MESSAGE, ordinal);
-    out[9] = message_flags(message.persistence);
-    out[10] = message.priority;
-    out[11] = FORMAT_MESSAGE;
-    LE::write_u32(&mut out[16..], disk_len(references));
-    LE::write_u32(&mut out[20..], disk_len(body_at - properties_at));
-    LE::write_u32(&mut out[24..], disk_len(at - body_at));
-    LE::write_u32(&mut out[28..], 0);
-    LE::write_u64(&mut out[32..], message.message_id);
-    LE::write_u64(&mut out[40..], message.timestamp_ms);
+    LE::write_u32(&mut head[0..], 0);
+    LE::write_u32(&mut head[4..], len);
+    head[8] = TYPE_MESSAGE;
+    head[9] = message_flags(message.persistence);
+    head[10] = message.priority;
+    head[11] = FORMAT_MESSAGE;
+    LE::write_u32(&mut head[12..], ordinal);
+    LE::write_u32(&mut head[16..], disk_len(references));
+    LE::write_u32(&mut head[20..], disk_len(properties));
+    LE::write_u32(&mut head[24..], disk_len(body));
+    LE::write_u32(&mut head[28..], 0);
+    LE::write_u64(&mut head[32..], message.message_id);
+    LE::write_u64(&mut head[40..], message.timestamp_ms);
+}
+
+/// Writes `parts` one behind the other; how many bytes that were, and the rest of `out`.
+fn put_parts<'o>(out: &'o mut [u8], parts: &[&[u8]]) -> (usize, &'o mut [u8]) {
+    let mut len = 0;
+    let mut rest = out;
+    for part in parts {
+        let (to, behind) = rest.split_at_mut(part.len());
+        copy_short(to, part);
+        len += part.len();
+        rest = behind;
+    }
+    (len, rest)
 }
 
 const fn message_flags(persistence: Persistence) -> u8 {
@@ -232,9 +244,12 @@ pub(crate) fn messages(records: &[u8]) -> impl Iterator<Item = MessageRecord<'_>
 /// Writes reference `index` of the message in `out`.
 pub(crate) fn put_reference(out: &mut [u8], index: usize, queue: QueueId, seq: Seq, expires_ms: u64) {
     let at = MESSAGE_HEADER_LEN + REFERENCE_LEN * index;
-    LE::write_u64(&mut out[at..], queue.get());
-    LE::write_u64(&mut out[at + 8..], seq.get());
-    LE::write_u64(&mut out[at + 16..], expires_ms);
+    let reference = out[at..]
+        .first_chunk_mut::<REFERENCE_LEN>()
+        .expect("a message has room for its references");
+    LE::write_u64(&mut reference[0..], queue.get());
+    LE::write_u64(&mut reference[8..], seq.get());
+    LE::write_u64(&mut reference[16..], expires_ms);
 }
 
 /// Writes an evacuated message into `out`, which has exactly the length of a message with the references of `kept`.
