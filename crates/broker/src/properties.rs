@@ -52,7 +52,6 @@ const MORE_FLAGS: u16 = 1;
 
 impl<'a> Properties<'a> {
     /// Reads flags and list, which must end together with `raw`.
-    #[inline]
     pub(crate) fn parse(raw: &'a [u8]) -> Result<Self, Malformed> {
         let mut cursor = Cursor(raw);
         let flags = cursor.flags()?;

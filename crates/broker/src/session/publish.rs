@@ -20,7 +20,7 @@ use crate::envelope;
 use crate::errors::{AmqpError, Answer, ReplyCode, access_refused, not_found, precondition_failed};
 use crate::limits::PROPERTIES_BYTES_MAX;
 use crate::past::Past;
-use crate::properties::{Properties, expiration_problem};
+use crate::properties::{Malformed, Properties, expiration_problem};
 use crate::resource::Resource;
 use crate::routes::Chosen;
 use crate::stored::{self, Manner, Stored, too_large};
@@ -87,14 +87,17 @@ impl<D: Disk> Locked<'_, D> {
             Body::Parts(range) => parts.get(range.clone()).unwrap_or_default(),
         };
         self.check_size(body)?;
-        let properties = parse(publish.properties)?;
+        check_length(publish.properties)?;
+        // Looked at where they are: to move what was just read costs as much as to read it.
+        let properties = Properties::parse(publish.properties);
+        let properties = properties.as_ref().map_err(malformed)?;
         let further = properties
             .headers
             .map_or_else(|| Ok(FurtherKeys::default()), table::further_keys);
         let keys = further.as_ref().map_or(&[][..], |further| &further.keys);
         let chosen = self.route(publish.exchange, publish.routing_key, keys, publish.properties)?;
-        let named = self.with_reply_name(publish, &properties)?;
-        self.check_properties(&properties)?;
+        let named = self.with_reply_name(publish, properties)?;
+        self.check_properties(properties)?;
         let further =
             further.map_err(|problem| precondition_failed(format_args!("invalid message: {problem}")))?;
         let (shown, prefix);
@@ -135,7 +138,7 @@ impl<D: Disk> Locked<'_, D> {
         let route = self.core.routes.route(chosen);
         let stored = Stored {
             queues: route.queues,
-            manner: Manner::of(&properties, route.durable),
+            manner: Manner::of(properties, route.durable),
             prefix,
             address: route.address.map_or(
                 stored::Address::Parts {
@@ -151,7 +154,7 @@ impl<D: Disk> Locked<'_, D> {
         if !route.delays.is_empty() {
             let waiting = Stored {
                 queues: route.delays,
-                manner: Manner::while_delayed(&properties, state.delays_durably(route.delays)),
+                manner: Manner::while_delayed(properties, state.delays_durably(route.delays)),
                 ..stored
             };
             waits = Some(waiting.publish(shard, now)?);
@@ -215,7 +218,8 @@ impl<D: Disk> Locked<'_, D> {
 
     /// Finds queues and persistence for a message of a transaction.
     pub(super) fn address(&mut self, publish: &PendingPublish) -> Answer<Address> {
-        let properties = parse(&publish.properties)?;
+        check_length(&publish.properties)?;
+        let properties = Properties::parse(&publish.properties).map_err(|problem| malformed(&problem))?;
         let further = publish.further_keys();
         let chosen = self.route(
             &publish.exchange,
@@ -323,12 +327,15 @@ fn hiding(further: &FurtherKeys<'_>) -> Vec<u8> {
     })
 }
 
-#[inline]
-fn parse(raw: &[u8]) -> Answer<Properties<'_>> {
-    if raw.len() > PROPERTIES_BYTES_MAX {
-        return Err(too_large(raw.len(), PROPERTIES_BYTES_MAX));
+fn check_length(raw_properties: &[u8]) -> Answer<()> {
+    if raw_properties.len() > PROPERTIES_BYTES_MAX {
+        return Err(too_large(raw_properties.len(), PROPERTIES_BYTES_MAX));
     }
-    Properties::parse(raw).map_err(|_| syntax_error("malformed message properties"))
+    Ok(())
+}
+
+fn malformed(_: &Malformed) -> AmqpError {
+    syntax_error("malformed message properties")
 }
 
 fn syntax_error(text: &str) -> AmqpError {
