@@ -89,11 +89,19 @@ pub(crate) struct Fitted {
 
 impl Stored<'_> {
     /// Appends it to the block that is being built.
+    // Inlined, for it is called with what was just put together: from a call's memory that is read only when it has got there.
+    #[inline(always)]
     pub(crate) fn publish<D: Disk>(&self, shard: &mut Shard<D>, now: Now) -> Answer<BlockNumber> {
         match self.address {
             Address::Encoded(address) if self.prefix.is_empty() => {
                 self.publish_with(&[address, self.properties], shard, now)
             }
+            _ => self.publish_in_parts(shard, now),
+        }
+    }
+
+    fn publish_in_parts<D: Disk>(&self, shard: &mut Shard<D>, now: Now) -> Answer<BlockNumber> {
+        match self.address {
             Address::Encoded(address) => {
                 self.publish_with(&[self.prefix, address, self.properties], shard, now)
             }
@@ -107,6 +115,7 @@ impl Stored<'_> {
         }
     }
 
+    #[inline]
     fn publish_with<D: Disk>(
         &self,
         properties: &[&[u8]],
