@@ -255,7 +255,10 @@ impl<D: Disk> Units<D> {
 
     /// A slot of a file in which a unit of so many bytes is to be written.
     pub(crate) fn lend_slot(&self, bytes: u64) -> Lent<D::File> {
-        self.0.write().expect(PANICLESS).slots.lend(bytes)
+        let mut table = self.0.write().expect(PANICLESS);
+        // While there is much to be spilled nobody else looks for them.
+        table.sweep_released();
+        table.slots.lend(bytes)
     }
 
     /// A unit stands in a file now. If it died meanwhile, its slot is free.

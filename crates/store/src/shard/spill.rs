@@ -11,7 +11,7 @@
 use super::housekeeping::RETRY_MS;
 use super::{Compact, Job, Shard};
 use crate::checksum::Salt;
-use crate::disk::{AlignedBuf, Disk, DiskFile, FileKind, Now};
+use crate::disk::{AlignedBuf, DIRECT_IO_ALIGNMENT, Disk, DiskFile, FileKind, Now};
 use crate::format::{byte_count, record};
 use crate::limits::SPILLS_PER_OLDEST;
 use crate::segments::SegmentFile;
@@ -66,8 +66,12 @@ impl<D: Disk> Spill<D> {
             sealed += record::seal_whole(&mut bytes[sealed..], salt, number, byte_count(sealed));
         }
         assert_eq!(sealed, bytes.len(), "a unit has whole records");
-        bytes.resize_zeroed(bytes.len().next_multiple_of(4096));
+        bytes.pad_to(DIRECT_IO_ALIGNMENT);
         let file_bytes = byte_count(bytes.len());
+        assert!(
+            file_bytes <= self.lent.slot.layout.slot_bytes,
+            "a unit fits into its slot"
+        );
         let Lent { mut slot, file } = self.lent;
         let file = match file {
             Some(file) => {

@@ -5,6 +5,7 @@
 //! Invariants:
 //! - A slot is taken from when it is lent, to be written, until nobody needs the unit in it. At most one is lent at a time.
 //! - Of two files the fuller one takes the next unit: the others empty, and go.
+//! - A file in which a unit could not be written takes no more: what the disk takes elsewhere does not wait for a bad block.
 //! - A number, and with it a name, is used once.
 //!
 //! Elsewhere: which unit lies in which slot (`units`), writing and removing files (`shard::spill`).
@@ -27,7 +28,7 @@ impl Layout {
 }
 
 /// The number of a file of the spill, which is also its name.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct SpillNumber(u64);
 
 impl SpillNumber {
@@ -95,6 +96,8 @@ struct SpillFile<F> {
     layout: Layout,
     file: Arc<F>,
     taken: Vec<bool>,
+    /// Whether the disk refused a unit in one of the slots.
+    is_refusing: bool,
 }
 
 impl<F> SpillFile<F> {
@@ -102,8 +105,17 @@ impl<F> SpillFile<F> {
         self.taken.iter().filter(|taken| **taken).count()
     }
 
+    /// Slots that take a unit.
     fn free(&self) -> usize {
+        if self.is_refusing {
+            return 0;
+        }
         self.taken.len() - self.taken()
+    }
+
+    fn release(&mut self, slot: Slot) {
+        let taken = &mut self.taken[crate::format::memory_len(slot.index)];
+        assert!(std::mem::replace(taken, false), "a slot is freed once");
     }
 }
 
@@ -198,33 +210,36 @@ impl<F> Slots<F> {
                 layout: slot.layout,
                 file: Arc::clone(file),
                 taken,
+                is_refusing: false,
             });
         }
     }
 
-    /// The slot that was lent, if any was, was not written.
+    /// The slot that was lent, if any was, could not be written.
     pub(super) fn give_up(&mut self) {
-        if let Some(slot) = self.lent.take() {
-            self.free(slot);
+        let Some(slot) = self.lent.take() else { return };
+        // A file that was to be made for it is not among them.
+        if let Some(file) = self.files.iter_mut().find(|file| file.number == slot.file) {
+            file.is_refusing = true;
+            file.release(slot);
         }
     }
 
     /// Nobody needs what is in the slot.
     pub(super) fn free(&mut self, slot: Slot) {
         let file = self.files.iter_mut().find(|file| file.number == slot.file);
-        let taken = file.and_then(|file| file.taken.get_mut(crate::format::memory_len(slot.index)));
-        if let Some(taken) = taken {
-            *taken = false;
-        }
+        file.expect("a file is there while a slot is taken").release(slot);
     }
 
-    /// The file of which the fewest slots are taken, if what it holds fits into the free slots of others.
-    pub(super) fn emptiest(&self) -> Option<SpillNumber> {
+    /// Of the files that have something to move, the one of which the fewest slots are taken, if what it holds fits into the free
+    /// slots of others.
+    pub(super) fn emptiest(&self, has_movable: impl Fn(SpillNumber) -> bool) -> Option<SpillNumber> {
         let used = || {
             let alike = self.files.iter().filter(|file| file.layout == self.layout);
             alike.filter(|file| file.taken() > 0)
         };
-        let emptiest = used().min_by_key(|file| file.taken())?;
+        let movable = used().filter(|file| has_movable(file.number));
+        let emptiest = movable.min_by_key(|file| file.taken())?;
         let free: usize = used().map(SpillFile::free).sum();
         (free - emptiest.free() >= emptiest.taken()).then_some(emptiest.number)
     }
@@ -240,7 +255,8 @@ impl<F> Slots<F> {
         };
         let dead = &mut self.dead;
         self.files.retain(|file| {
-            let stays = file.taken() > 0 || file.layout == layout && free <= most;
+            let is_kept = file.layout == layout && !file.is_refusing && free <= most;
+            let stays = file.taken() > 0 || is_kept;
             if !stays {
                 free -= if file.layout == layout { file.free() } else { 0 };
                 let (number, bytes) = (file.number, file.layout.file_bytes());

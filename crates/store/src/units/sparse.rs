@@ -7,6 +7,7 @@
 use super::{Place, Unit, Units};
 use crate::disk::Disk;
 use crate::segments::SegmentFile;
+use hashbrown::HashSet;
 use std::sync::Arc;
 
 impl<D: Disk> Units<D> {
@@ -33,8 +34,10 @@ impl<D: Disk> Units<D> {
         let sparse = movable().filter(|(unit, _, slot)| unit.is_sparse(slot.layout.slot_bytes));
         let sparsest = sparse.min_by_key(|(unit, ..)| unit.live.bytes);
         let chosen = sparsest.or_else(|| {
-            let emptiest = table.slots.emptiest()?;
-            movable().find(|(unit, _, slot)| slot.file == emptiest && unit.live.entries > 0)
+            let dense = || movable().filter(|(unit, ..)| unit.live.entries > 0);
+            let files: HashSet<_> = dense().map(|(_, _, slot)| slot.file).collect();
+            let emptiest = table.slots.emptiest(|file| files.contains(&file))?;
+            dense().find(|(_, _, slot)| slot.file == emptiest)
         });
         chosen.map(|(_, file, _)| Arc::clone(file))
     }

@@ -44,23 +44,34 @@ fn a_free_slot_is_taken_again_in_the_fullest_file_first() {
 }
 
 #[test]
-fn what_was_not_written_is_free_again() {
+fn a_file_in_which_a_unit_could_not_be_written_takes_no_more_and_goes_with_what_it_holds() {
     let mut slots = Slots::<()>::new(LAYOUT);
-    let taken = take(&mut slots, 1);
-    let lent = slots.lend(8000).slot;
+    let taken = take(&mut slots, 2);
+    slots.lend(8000);
     slots.give_up();
-    assert_eq!(take(&mut slots, 1), [lent]);
+    assert_eq!(files(&take(&mut slots, 1)), [2]);
     slots.free(taken[0]);
-    slots.free(lent);
-    assert_eq!(slots.dead(Slack::None), 1);
-    // One of which the file could not even be made.
-    let lent = slots.lend(8000);
-    assert!(lent.file.is_none());
+    assert_eq!(slots.dead(Slack::OneFile), 0);
+    slots.free(taken[1]);
+    assert_eq!(slots.dead(Slack::OneFile), 1);
+}
+
+#[test]
+fn a_file_that_could_not_be_made_leaves_nothing() {
+    let mut slots = Slots::<()>::new(LAYOUT);
+    assert!(slots.lend(8000).file.is_none());
     slots.give_up();
-    assert_eq!(
-        (slots.dead(Slack::None), files(&take(&mut slots, 1))),
-        (1, vec![3])
-    );
+    assert_eq!((slots.dead(Slack::None), slots.bytes()), (0, 0));
+    assert_eq!(files(&take(&mut slots, 1)), [2]);
+}
+
+#[test]
+#[should_panic(expected = "a slot is freed once")]
+fn a_slot_is_not_freed_twice() {
+    let mut slots = Slots::new(LAYOUT);
+    let taken = take(&mut slots, 2);
+    slots.free(taken[0]);
+    slots.free(taken[0]);
 }
 
 #[test]
@@ -95,9 +106,19 @@ fn no_more_than_one_file_is_kept_for_what_comes() {
 fn a_file_is_emptied_only_into_free_slots_of_others() {
     let mut slots = Slots::new(LAYOUT);
     let taken = take(&mut slots, 8);
-    assert_eq!(slots.emptiest(), None);
+    assert_eq!(slots.emptiest(|_| true), None);
     [0, 1, 2, 4].iter().for_each(|at| slots.free(taken[*at]));
-    assert_eq!(slots.emptiest(), Some(taken[0].file));
+    assert_eq!(slots.emptiest(|_| true), Some(taken[0].file));
     slots.free(taken[3]);
-    assert_eq!(slots.emptiest(), None);
+    assert_eq!(slots.emptiest(|_| true), None);
+}
+
+#[test]
+fn a_file_of_which_nothing_can_be_moved_does_not_keep_others_from_being_emptied() {
+    let mut slots = Slots::new(LAYOUT);
+    let taken = take(&mut slots, 12);
+    [0, 1, 2, 4, 5, 8, 9].iter().for_each(|at| slots.free(taken[*at]));
+    let (stuck, other) = (taken[3].file, taken[4].file);
+    assert_eq!(slots.emptiest(|_| true), Some(stuck));
+    assert_eq!(slots.emptiest(|file| file != stuck), Some(other));
 }
