@@ -156,6 +156,8 @@ pub(super) struct Model {
     pending: VecDeque<Pending>,
     unsaid: Vec<Unsaid>,
     pub(super) durable_block: u64,
+    /// Behind what left by the head of each queue in this life, even before the queue was durable.
+    left: BTreeMap<u64, u64>,
     /// Each message at each place where it was ever published: (queue, seq, message).
     history: BTreeSet<(u64, u64, u64)>,
     /// What the owners of queues decided. Not durable: they say it again.
@@ -263,6 +265,8 @@ impl Model {
     /// Entries left by the head of their queue, and nobody has seen them.
     pub(super) fn pass(&mut self, queue: u64, entries: &[u64]) {
         let end = entries.iter().map(|seq| seq + 1).max().unwrap_or(0);
+        let left = self.left.entry(queue).or_default();
+        *left = end.max(*left);
         for contents in [&mut self.durable, &mut self.accepted] {
             if let Some(queue) = contents.get_mut(&queue) {
                 queue.delivered_end = queue.delivered_end.max(end);
@@ -318,9 +322,8 @@ impl Model {
         }
         contents.retain(|_, queue| queue.durable);
         for (id, queue) in &mut contents {
-            // Entries may have left by the head of a queue before the queue itself was durable.
-            let accepted = self.accepted.get(id).map_or(0, |accepted| accepted.delivered_end);
-            queue.delivered_end = queue.delivered_end.max(accepted);
+            let left = self.left.get(id).copied().unwrap_or(0);
+            queue.delivered_end = queue.delivered_end.max(left);
         }
         contents
             .values_mut()
@@ -338,6 +341,7 @@ impl Model {
         self.durable = contents;
         self.pending.clear();
         self.unsaid.clear();
+        self.left.clear();
         self.durable_block = durable_block;
     }
 }
@@ -359,5 +363,25 @@ mod tests {
         for candidate in model.candidates() {
             assert_eq!(candidate.contents[&6].delivered_end, 4);
         }
+    }
+
+    #[test]
+    fn what_is_gone_with_a_block_that_is_not_durable_was_not_near_to_being_delivered_for_that() {
+        let mut model = Model::default();
+        let create = Event::Create {
+            queue: 6,
+            durable: true,
+        };
+        model.record(1, 1, create);
+        model.confirm(1);
+        let gone = Event::Gone {
+            queue: 6,
+            entries: vec![0, 1, 2],
+        };
+        model.record(2, 2, gone);
+        let ends = model
+            .candidates()
+            .map(|candidate| candidate.contents[&6].delivered_end);
+        assert_eq!(ends, [0, 3]);
     }
 }
