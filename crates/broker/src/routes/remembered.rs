@@ -14,6 +14,7 @@ use logpond_store::QueueId;
 
 use super::{Found, Route};
 use crate::envelope;
+use crate::limits::ROUTES_MAX;
 
 /// Where a route stands among those that are remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +93,8 @@ impl RememberedRoutes {
         };
         let (addresses, hasher) = (&self.addresses, &self.hasher);
         let hash_of = |packed: &Packed| {
-            let (exchange, key) = envelope::parts(packed.address.of(addresses)).unwrap_or_default();
+            let parts = envelope::parts(packed.address.of(addresses));
+            let (exchange, key) = parts.expect("it was packed as an address");
             hash(hasher, exchange, key)
         };
         let added = self
@@ -105,6 +107,8 @@ impl RememberedRoutes {
         self.routes.clear();
         self.addresses.clear();
         self.queues.clear();
+        // Routes to many queues take much, and need not come again.
+        self.queues.shrink_to(ROUTES_MAX);
     }
 }
 

@@ -70,3 +70,26 @@ fn a_route_whose_key_is_no_short_string_is_not_remembered() {
     assert_eq!(routes.add(b"", &[b'k'; 256], &found(&[1], &[])), None);
     assert_eq!(routes.len(), 0);
 }
+
+#[test]
+fn names_of_all_lengths_are_told_apart() {
+    let mut routes = RememberedRoutes::new(FixedState::with_seed(1));
+    let name = |len: usize| vec![b'n'; len];
+    let lengths = [0, 1, 7, 8, 9, 254, 255];
+    let pairs = || {
+        lengths
+            .iter()
+            .flat_map(|one| lengths.iter().map(move |other| (*one, *other)))
+    };
+    for ((exchange, key), number) in pairs().zip(1..) {
+        routes
+            .add(&name(exchange), &name(key), &found(&[number], &[]))
+            .unwrap();
+    }
+    for ((exchange, key), number) in pairs().zip(1..) {
+        let place = routes.find(&name(exchange), &name(key)).unwrap();
+        assert!(routes.is_at(place, &name(exchange), &name(key)));
+        assert_eq!(routes.get(place).unwrap().queues, [QueueId::new(number)]);
+    }
+    assert_eq!(routes.add(&name(256), b"", &found(&[1], &[])), None);
+}
