@@ -1,3 +1,5 @@
+//! What is remembered is found by its address, with all that it leads to.
+
 use foldhash::fast::FixedState;
 use logpond_store::QueueId;
 
