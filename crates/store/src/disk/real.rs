@@ -300,7 +300,7 @@ impl Disk for RealDisk {
         }
         file.set_len(0).map_err(io_error)?;
         writeln!(file, "{}", std::process::id()).map_err(io_error)?;
-        Ok(RealLock { _file: file })
+        Ok(RealLock { file })
     }
 
     fn random(&self) -> u128 {
@@ -333,8 +333,17 @@ fn millis(duration: std::time::Duration) -> u64 {
 /// The ownership of a data directory; ends when dropped or when the process dies.
 #[derive(Debug)]
 pub struct RealLock {
-    /// The `flock` belongs to the open file and goes with it.
-    _file: File,
+    /// The `flock` belongs to the open file.
+    file: File,
+}
+
+/// It would go with the file, too; but a process that was forked a moment ago has the file open until it runs another program.
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        if let Err(error) = rustix::fs::flock(&self.file, FlockOperation::Unlock) {
+            tracing::warn!(%error, "giving up the lock of a data directory");
+        }
+    }
 }
 
 /// An open file of this machine.

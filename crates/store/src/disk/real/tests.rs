@@ -34,6 +34,17 @@ fn what_was_written_synced_is_read_back(
 }
 
 #[test]
+fn a_lock_that_is_given_up_is_free_although_a_fork_has_its_file_open() {
+    let (_dir, disk) = disk(WriteMode::default());
+    let held = disk.lock().unwrap();
+    // What a process that was just forked has: the same open file.
+    let forked = held.file.try_clone().unwrap();
+    drop(held);
+    assert!(disk.lock().is_ok());
+    drop(forked);
+}
+
+#[test]
 fn a_second_owner_is_refused_with_the_first_ones_pid() {
     let (_dir, disk) = disk(WriteMode::default());
     let held = disk.lock().unwrap();
