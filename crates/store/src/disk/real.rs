@@ -299,8 +299,9 @@ impl Disk for RealDisk {
             Err(errno) => return Err(io_error(errno.into())),
         }
         file.set_len(0).map_err(io_error)?;
-        writeln!(file, "{}", std::process::id()).map_err(io_error)?;
-        Ok(RealLock { file })
+        let owner = std::process::id();
+        writeln!(file, "{owner}").map_err(io_error)?;
+        Ok(RealLock { file, owner })
     }
 
     fn random(&self) -> u128 {
@@ -335,11 +336,16 @@ fn millis(duration: std::time::Duration) -> u64 {
 pub struct RealLock {
     /// The `flock` belongs to the open file.
     file: File,
+    /// The process that took it. One that was forked has the same open file, and must not give up what is its parent's.
+    owner: u32,
 }
 
 /// It would go with the file, too; but a process that was forked a moment ago has the file open until it runs another program.
 impl Drop for RealLock {
     fn drop(&mut self) {
+        if self.owner != std::process::id() {
+            return;
+        }
         if let Err(error) = rustix::fs::flock(&self.file, FlockOperation::Unlock) {
             tracing::warn!(%error, "giving up the lock of a data directory");
         }

@@ -45,6 +45,21 @@ fn a_lock_that_is_given_up_is_free_although_a_fork_has_its_file_open() {
 }
 
 #[test]
+fn a_lock_that_a_fork_drops_stays_with_its_owner() {
+    let (_dir, disk) = disk(WriteMode::default());
+    let held = disk.lock().unwrap();
+    // What a process that was forked with the store in it drops when it ends.
+    let forked = RealLock {
+        file: held.file.try_clone().unwrap(),
+        owner: held.owner + 1,
+    };
+    drop(forked);
+    assert!(matches!(disk.lock(), Err(LockError::Held { .. })));
+    drop(held);
+    assert!(disk.lock().is_ok());
+}
+
+#[test]
 fn a_second_owner_is_refused_with_the_first_ones_pid() {
     let (_dir, disk) = disk(WriteMode::default());
     let held = disk.lock().unwrap();
