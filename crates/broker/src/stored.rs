@@ -89,7 +89,7 @@ pub(crate) struct Fitted {
 
 impl Stored<'_> {
     /// Appends it to the block that is being built.
-    // Inlined, for it is called with what was just put together: from a call's memory that is read only when it has got there.
+    // Inlined: a call would put what was just gathered into memory and read it back at once, and wait for that.
     #[inline(always)]
     pub(crate) fn publish<D: Disk>(&self, shard: &mut Shard<D>, now: Now) -> Answer<BlockNumber> {
         match self.address {

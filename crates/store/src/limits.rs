@@ -144,8 +144,9 @@ const _: () = assert!(SEGMENT_HEADER_BYTES == ALIGNMENT && PAGE_BYTES == 4096);
 // An ordinary block must fit into an empty segment, or rolling could go on for ever.
 const _: () = assert!(SEGMENT_HEADER_BYTES + BLOCK_BYTES_SOFT < SEGMENT_BYTES);
 const _: () = assert!(BLOCK_BYTES_SOFT < WAITING_BYTES_MAX);
-// However many are due together, publishers do not wait for them.
+// A slot of the spill is a whole number of sectors, and the newest unit has its turn, too.
 const _: () =
     assert!(UNIT_BYTES_MAX.is_multiple_of(ALIGNMENT) && SPILL_SLOTS_MAX > 0 && SPILLS_PER_OLDEST > 1);
+// However many are due together, publishers do not wait for them.
 const _: () = assert!(HELD_EXPIRED_MAX <= HELD_MESSAGES_MAX / 2);
 const _: () = assert!(QUEUE_NAME_BYTES_MAX < QUEUE_META_BYTES_MAX);
