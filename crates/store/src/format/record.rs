@@ -378,20 +378,13 @@ fn put_prefix(out: &mut [u8], record_type: u8, ordinal: u32) {
 /// Sets the checksums of all records in the payload of a block, whose first byte will stand at
 /// `offset` of `segment`.
 pub(crate) fn seal(payload: &mut [u8], salt: Salt, segment: SegmentNumber, offset: u64) {
-    // What the processor can do is asked once, not for each record.
-    let fresh = crc32fast::Hasher::new();
-    let mut at = 0;
-    let mut place = offset;
-    while at < payload.len() {
-        let len = memory_len(LE::read_u32(&payload[at + 4..]));
-        seal_record(&mut payload[at..at + len], salt.at(segment, place), &fresh);
-        at += pad8(len);
-        place += u64::from(disk_len(pad8(len)));
-    }
+    let sealed = seal_whole(payload, salt, segment, offset);
+    assert_eq!(sealed, payload.len(), "a block has whole records");
 }
 
 /// Does as much to the records that `bytes` have whole, the first of them at `offset` of `segment`. Returns how many bytes these are.
 pub(crate) fn seal_whole(bytes: &mut [u8], salt: Salt, segment: SegmentNumber, offset: u64) -> usize {
+    // What the processor can do is asked once, not for each record.
     let fresh = crc32fast::Hasher::new();
     let mut at = 0;
     let mut place = offset;
