@@ -86,6 +86,8 @@ pub const SLAB_BYTES: u64 = 64 << 20;
 pub const PAGE_BYTES: usize = 4096;
 /// The memory of mapped index pages is given back to the kernel after so many different ones were used.
 pub const PAGES_RESIDENT_MAX: usize = 4096;
+/// Index pages that are filled before they are written to their slab: enough for a thousand queues that are filled in turn.
+pub const PAGES_YOUNG_MAX: usize = 1280;
 /// A cold read fetches at least this much at first …
 pub const READ_AHEAD_BYTES_MIN: u64 = 64 << 10;
 /// … and doubles up to this much while reads stay sequential.

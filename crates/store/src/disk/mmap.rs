@@ -7,8 +7,9 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 
-use memmap2::{Advice, MmapMut, MmapOptions, UncheckedAdvice};
+use memmap2::{MmapMut, MmapOptions, UncheckedAdvice};
 
 use super::DiskMap;
 
@@ -18,6 +19,7 @@ const PAGE_BYTES: usize = 4096;
 #[derive(Debug)]
 pub struct RealMap {
     map: MmapMut,
+    file: File,
 }
 
 impl RealMap {
@@ -34,7 +36,10 @@ impl RealMap {
         // long (just checked) and never truncated (`DiskFile` has no call that shortens a file). Its bytes are read as
         // plain `u8`, for which each pattern is valid; the borrow rules of `bytes` and `bytes_mut` order our accesses.
         let map = unsafe { MmapOptions::new().len(len).map_mut(file)? };
-        Ok(Self { map })
+        Ok(Self {
+            map,
+            file: file.try_clone()?,
+        })
     }
 }
 
@@ -47,23 +52,20 @@ impl DiskMap for RealMap {
         &mut self.map
     }
 
+    fn write(&mut self, bytes: &[u8], offset: usize) -> io::Result<()> {
+        // The file is allocated no further than is known here.
+        assert!(
+            offset.saturating_add(bytes.len()) <= self.map.len(),
+            "a write beyond the end of a map"
+        );
+        // Nobody looks at the bytes meanwhile, for `self` is borrowed to be changed. A shared map shows what the page cache has.
+        self.file
+            .write_all_at(bytes, u64::try_from(offset).map_err(io::Error::other)?)
+    }
+
     fn sync(&self) -> io::Result<()> {
         // msync(MS_SYNC) of the whole range: Linux turns it into an fdatasync of the file.
         self.map.flush()
-    }
-
-    fn read_around(&self, reads: bool) {
-        let advice = if reads { Advice::Normal } else { Advice::Random };
-        if let Err(error) = self.map.advise(advice) {
-            tracing::debug!(%error, "the kernel took no advice about a map");
-        }
-    }
-
-    fn will_need(&self, offset: usize, len: usize) {
-        let len = len.min(self.map.len().saturating_sub(offset));
-        if let Err(error) = self.map.advise_range(Advice::WillNeed, offset, len) {
-            tracing::debug!(%error, "the kernel took no advice about a map");
-        }
     }
 
     fn give_back(&self, offset: usize, len: usize) {

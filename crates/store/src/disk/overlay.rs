@@ -342,6 +342,11 @@ impl DiskMap for OverlayMap {
         &mut self.0
     }
 
+    fn write(&mut self, bytes: &[u8], offset: usize) -> io::Result<()> {
+        self.0[offset..offset + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
     fn sync(&self) -> io::Result<()> {
         Ok(())
     }

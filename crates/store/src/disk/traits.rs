@@ -89,21 +89,15 @@ pub trait DiskMap: Send + 'static {
     fn bytes(&self) -> &[u8];
     /// The mapped bytes, to change.
     fn bytes_mut(&mut self) -> &mut [u8];
+    /// Changes bytes by a call instead of by touching them, which is cheaper where they are not in memory yet. After an error nothing is known
+    /// about these bytes.
+    fn write(&mut self, bytes: &[u8], offset: usize) -> io::Result<()>;
     /// Makes what was changed through this map durable. As final as [`DiskFile::sync`] when it fails, and the only
     /// way: syncing the file says nothing about a map.
     fn sync(&self) -> io::Result<()>;
     /// Drops `len` bytes' pages from this process's resident memory; contents, changed or not, stay. Offset and length are
     /// rounded inwards to whole pages.
     fn give_back(&self, offset: usize, len: usize);
-    /// Whether a page that is touched for the first time brings its neighbours with it, as it does if nothing was said. It is
-    /// advice, and only about speed.
-    fn read_around(&self, reads: bool) {
-        let _ = reads;
-    }
-    /// These bytes will be touched soon: the system may bring them into memory together. Likewise advice.
-    fn will_need(&self, offset: usize, len: usize) {
-        let _ = (offset, len);
-    }
 }
 
 /// Why the data directory could not be taken.

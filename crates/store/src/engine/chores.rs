@@ -166,7 +166,12 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
 
     fn write_checkpoint(&self, mut job: CheckpointJob) -> io::Result<Done<D>> {
         for pages in job.pages.chunks(PAGES_SEALED_AT_ONCE) {
-            self.lock().shard.state.pages.seal(pages);
+            self.lock()
+                .shard
+                .state
+                .pages
+                .seal(job.generation, pages)
+                .map_err(final_error)?;
         }
         // Most of the writing happens here, without the lock; what remains for the map's own sync is little.
         let mut locked = self.lock();

@@ -6,3 +6,4 @@
 
 pub(crate) mod page;
 pub(crate) mod pages;
+mod young;

@@ -5,12 +5,14 @@
 //!   it was handed out. Later, [`Pages::writable`] copies it to a fresh page, because a checkpoint refers
 //!   to the old one and the kernel may write a mapped page back torn and at any time.
 //! - A page that was let go is handed out again only when no retained checkpoint refers to it.
+//! - A page that was handed out is filled in memory of our own (`young`), and is in its slab when a checkpoint has sealed it.
 //! - A page that came from a checkpoint is compared with its recorded checksum when it is first touched.
 
 use crate::disk::{Disk, DiskFile, DiskMap, FileKind};
 use crate::error::OpenError;
 use crate::format::memory_offset;
 use crate::index::page;
+use crate::index::young::{Slot, Young, run_len};
 use crate::limits::{PAGE_BYTES, PAGES_RESIDENT_MAX};
 use crate::planted::{self, Planted};
 use std::collections::VecDeque;
@@ -33,8 +35,8 @@ const SLAB_WANTED_FRACTION: usize = 2;
 /// … and nothing more is accepted when less than this one is: it is for what one batch brings.
 const SLAB_KEPT_FRACTION: usize = 4;
 
-/// So many pages of a new slab come into memory together.
-const ANNOUNCED_TOGETHER: usize = 64;
+/// So many pages go to their slabs together when there is no place for another young one.
+const WRITTEN_TOGETHER: usize = 64;
 
 /// Makes the file of a slab, durably and with all its blocks.
 pub(crate) fn make_slab<D: Disk>(disk: &D, slab: usize, bytes: u64) -> io::Result<D::File> {
@@ -56,18 +58,20 @@ struct Slab<D: Disk> {
     file: Arc<D::File>,
     map: D::Map,
     dirty: bool,
-    /// How many of its pages the system was told of since it is new: all, when it is not.
-    announced: usize,
 }
 
 #[derive(Clone, Copy)]
 struct PageState {
     /// The generation in which the page was handed out; 0 for one that came from a checkpoint.
     generation: u32,
-    /// Its checksum, once a checkpoint has sealed it.
+    /// Its checksum, once it is sealed.
     crc: u32,
     /// Whether its bytes were compared with the checksum, or made by this process.
     verified: bool,
+    /// Whether the checksum is that of its bytes, and stands in them.
+    sealed: bool,
+    /// Where it is while its slab does not have it.
+    young: Option<Slot>,
 }
 
 impl PageState {
@@ -76,6 +80,8 @@ impl PageState {
             generation,
             crc: 0,
             verified: true,
+            sealed: false,
+            young: None,
         }
     }
 }
@@ -85,6 +91,7 @@ pub(crate) struct Pages<D: Disk> {
     disk: D,
     slab_bytes: usize,
     slabs: Vec<Slab<D>>,
+    young: Young,
     states: Vec<PageState>,
     free: Vec<PageNumber>,
     /// Pages let go of, with the generation in which that happened, oldest first.
@@ -103,6 +110,7 @@ impl<D: Disk> Pages<D> {
             disk,
             slab_bytes: memory_offset(slab_bytes),
             slabs: Vec::new(),
+            young: Young::default(),
             states: Vec::new(),
             free: Vec::new(),
             retired: VecDeque::new(),
@@ -160,7 +168,6 @@ impl<D: Disk> Pages<D> {
             file: Arc::new(file),
             map,
             dirty: false,
-            announced: self.pages_per_slab(),
         });
         let pages = self.states.len() + self.pages_per_slab();
         self.states.resize(pages, PageState::fresh(0));
@@ -184,6 +191,8 @@ impl<D: Disk> Pages<D> {
                 generation: 0,
                 crc,
                 verified: false,
+                sealed: true,
+                young: None,
             };
             used[index(page)] = true;
         }
@@ -199,33 +208,53 @@ impl<D: Disk> Pages<D> {
         true
     }
 
-    /// Hands out a page with arbitrary contents.
+    /// Hands out a page with arbitrary contents. Fails when the index cannot be written.
     pub(crate) fn take(&mut self) -> io::Result<PageNumber> {
         if self.free.is_empty() {
             self.add_slab()?;
         }
-        let page = self.free.pop().expect("a new slab has free pages");
-        self.announce(page);
-        self.states[index(page)] = PageState::fresh(self.generation);
-        self.fresh.push(page);
-        self.count_use(page);
+        let page = *self.free.last().expect("a new slab has free pages");
+        let slot = match self.young.take(page) {
+            Some(slot) => slot,
+            None => {
+                let oldest = self.young.oldest(WRITTEN_TOGETHER);
+                self.write(&oldest)?;
+                self.young.take(page).expect("pages have left")
+            }
+        };
+        self.free.pop();
+        // One that was let go of in this generation is among them already.
+        if self.states[index(page)].generation != self.generation {
+            self.fresh.push(page);
+        }
+        self.states[index(page)] = PageState {
+            young: Some(slot),
+            ..PageState::fresh(self.generation)
+        };
         Ok(page)
     }
 
-    /// Has a page of a new slab come into memory together with those that are handed out next.
-    fn announce(&mut self, page: PageNumber) {
-        let per_slab = self.pages_per_slab();
-        let (slab, at) = self.slab_of(page);
-        let slab = &mut self.slabs[slab];
-        if at < slab.announced {
-            return;
+    /// Seals young pages, which are in the order of their numbers, and writes them to their slabs.
+    fn write(&mut self, pages: &[(PageNumber, Slot)]) -> io::Result<()> {
+        for (page, slot) in pages {
+            let state = &mut self.states[index(*page)];
+            state.crc = page::seal(self.young.bytes_mut(*slot));
+            state.sealed = true;
         }
-        slab.map
-            .will_need(at * PAGE_BYTES, ANNOUNCED_TOGETHER * PAGE_BYTES);
-        slab.announced = at + ANNOUNCED_TOGETHER;
-        if slab.announced >= per_slab {
-            slab.map.read_around(true);
+        let mut rest = pages;
+        while let Some((first, slot)) = rest.first() {
+            let (number, at) = self.slab_of(*first);
+            let here = run_len(rest).min(self.pages_per_slab() - at);
+            let slab = &mut self.slabs[number];
+            slab.dirty = true;
+            slab.map.write(self.young.run(*slot, here), at * PAGE_BYTES)?;
+            rest = &rest[here..];
         }
+        for (page, slot) in pages {
+            self.states[index(*page)].young = None;
+            self.young.leave(*slot);
+        }
+        Ok(())
     }
 
     fn add_slab(&mut self) -> io::Result<()> {
@@ -266,11 +295,6 @@ impl<D: Disk> Pages<D> {
         }
         let first = self.states.len();
         self.map(file)?;
-        // Nothing in it is worth reading yet. Devices are there for which the kernel would clear megabytes around the first page that
-        // is touched, under the shard's lock.
-        let new = &mut self.slabs[slab];
-        new.map.read_around(false);
-        new.announced = 0;
         self.free
             .splice(0..0, (first..self.states.len()).rev().map(number));
         Ok(())
@@ -282,7 +306,11 @@ impl<D: Disk> Pages<D> {
             || planted::is(Planted::ReuseFreedPageTooEarly)
         {
             // No checkpoint has seen it.
-            self.states[index(page)].generation = 0;
+            let state = &mut self.states[index(page)];
+            state.sealed = true;
+            if let Some(slot) = state.young.take() {
+                self.young.leave(slot);
+            }
             self.free.push(page);
         } else {
             self.retired.push_back((self.generation, page));
@@ -307,14 +335,15 @@ impl<D: Disk> Pages<D> {
             self.release(*page);
             *page = copy;
         }
+        self.states[index(*page)].sealed = false;
         Ok(self.bytes_mut(*page))
     }
 
     fn verify(&mut self, page: PageNumber) -> Result<(), DamagedPage> {
-        if page != self.last_used {
+        let state = self.states[index(page)];
+        if page != self.last_used && state.young.is_none() {
             self.count_use(page);
         }
-        let state = self.states[index(page)];
         if !state.verified && !planted::is(Planted::TrustIndexOverLog) {
             if !page::is_intact(self.bytes(page), state.crc) {
                 return Err(DamagedPage(page));
@@ -334,11 +363,17 @@ impl<D: Disk> Pages<D> {
     }
 
     fn bytes(&self, page: PageNumber) -> &[u8] {
+        if let Some(slot) = self.states[index(page)].young {
+            return self.young.bytes(slot);
+        }
         let (slab, at) = self.slab_of(page);
         &self.slabs[slab].map.bytes()[at * PAGE_BYTES..][..PAGE_BYTES]
     }
 
     fn bytes_mut(&mut self, page: PageNumber) -> &mut [u8] {
+        if let Some(slot) = self.states[index(page)].young {
+            return self.young.bytes_mut(slot);
+        }
         let (slab, at) = self.slab_of(page);
         let slab = &mut self.slabs[slab];
         slab.dirty = true;
@@ -359,11 +394,26 @@ impl<D: Disk> Pages<D> {
         (ended, std::mem::take(&mut self.fresh))
     }
 
-    /// Computes and stores the checksums of frozen pages.
-    pub(crate) fn seal(&mut self, pages: &[PageNumber]) {
+    /// Computes and stores the checksums of pages that were frozen with `generation`; afterwards all of them are in their slabs.
+    pub(crate) fn seal(&mut self, generation: u32, pages: &[PageNumber]) -> io::Result<()> {
+        let mut young = Vec::with_capacity(pages.len());
         for page in pages {
-            self.states[index(*page)].crc = page::seal(self.bytes_mut(*page));
+            let state = self.states[index(*page)];
+            // Those that were let go of before it ended are nobody's, or another generation's.
+            if state.sealed || state.generation != generation {
+                continue;
+            }
+            match state.young {
+                Some(slot) => young.push((*page, slot)),
+                None => {
+                    let crc = page::seal(self.bytes_mut(*page));
+                    let state = &mut self.states[index(*page)];
+                    (state.crc, state.sealed) = (crc, true);
+                }
+            }
         }
+        young.sort_unstable_by_key(|(page, _)| *page);
+        self.write(&young)
     }
 
     /// The checksum that a frozen page must have from now on.
@@ -425,3 +475,7 @@ fn index(page: PageNumber) -> usize {
 fn number(index: usize) -> PageNumber {
     PageNumber::try_from(index).expect("an index of 16 TiB is beyond every disk")
 }
+
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod tests;

@@ -118,7 +118,7 @@ impl<D: Disk> State<D> {
 pub(crate) fn index_failure(error: PageError) -> PoisonCause {
     match error {
         PageError::Damaged(page) => damaged_index(page),
-        PageError::Io(source) => PoisonCause::new("growing the index", INDEX_DIR, source),
+        PageError::Io(source) => PoisonCause::new("writing the index", INDEX_DIR, source),
     }
 }
 

@@ -73,6 +73,25 @@ impl DiskMap for SimMap {
         &mut self.bytes
     }
 
+    fn write(&mut self, bytes: &[u8], offset: usize) -> io::Result<()> {
+        let verdict = {
+            let mut state = self.disk.state();
+            let verdict = state.enter(Change::Write, Place::File(self.file))?;
+            let reached = match verdict {
+                Verdict::Done => bytes.len(),
+                Verdict::Crash | Verdict::Fail => {
+                    state.rng.index(bytes.len() / SECTOR_BYTES + 1) * SECTOR_BYTES
+                }
+            };
+            self.bytes[offset..offset + reached].copy_from_slice(&bytes[..reached]);
+            verdict
+        };
+        match verdict {
+            Verdict::Done => Ok(()),
+            Verdict::Crash | Verdict::Fail => Err(failed()),
+        }
+    }
+
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
         let verdict = state.enter(Change::MapSync, Place::File(self.file))?;
