@@ -103,7 +103,9 @@ fn take_kept() -> Vec<u8> {
 
 /// Takes memory back.
 pub(crate) fn give(block: AlignedBuf) {
-    let mut memory = block.into_memory();
+    let Some(mut memory) = block.into_memory() else {
+        return;
+    };
     if !(LARGE_BATCH_BYTES..=BATCH_MEMORY_BYTES_MAX).contains(&memory.capacity()) {
         return;
     }

@@ -33,6 +33,10 @@ pub(crate) enum Take {
 }
 
 /// What has to be done before the next block can be on its way.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, for a whole block"
+)]
 pub(crate) enum Next<D: Disk> {
     /// Write this block.
     Write(WriteJob<D>),

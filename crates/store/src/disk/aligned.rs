@@ -5,17 +5,24 @@
 //! - Every byte of `memory` is initialised, so growing `len` over old bytes is safe, merely stale.
 //! - `memory` is never reallocated in place: growing copies into a new aligned buffer.
 
+use super::memory::Memory;
 use std::ops::{Deref, DerefMut};
 
 /// Address, offset and length of each direct transfer are multiples of this.
 pub const DIRECT_IO_ALIGNMENT: usize = 4096;
 
-/// A growable, reusable buffer for direct I/O. Dereferences to its `len` bytes.
-#[derive(Default)]
+/// A growable, reusable buffer for direct I/O. Dereferences to its `len` bytes. A large one lies in huge pages where the kernel has some.
 pub struct AlignedBuf {
-    memory: Vec<u8>,
+    memory: Memory,
     start: usize,
+    capacity: usize,
     len: usize,
+}
+
+impl Default for AlignedBuf {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl AlignedBuf {
@@ -23,25 +30,30 @@ impl AlignedBuf {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            memory: Vec::new(),
+            memory: Memory::NONE,
             start: 0,
+            capacity: 0,
             len: 0,
         }
     }
 
-    /// An empty buffer with room for at least `capacity` bytes, all zero.
+    /// An empty buffer with room for at least `capacity` bytes.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         if capacity == 0 {
             return Self::new();
         }
         let capacity = capacity.next_multiple_of(DIRECT_IO_ALIGNMENT);
-        let memory = vec![0; capacity + DIRECT_IO_ALIGNMENT - 1];
+        let memory = Memory::of(capacity);
         let start = memory.as_ptr().align_offset(DIRECT_IO_ALIGNMENT);
-        assert!(start < DIRECT_IO_ALIGNMENT, "bytes can be aligned anywhere");
+        assert!(
+            start < DIRECT_IO_ALIGNMENT && start + capacity <= memory.len(),
+            "bytes can be aligned anywhere"
+        );
         Self {
             memory,
             start,
+            capacity,
             len: 0,
         }
     }
@@ -49,33 +61,41 @@ impl AlignedBuf {
     /// A buffer that holds `len` bytes of `memory` from the boundary at `start` on.
     pub(crate) fn from_memory(memory: Vec<u8>, start: usize, len: usize) -> Self {
         assert!(start < DIRECT_IO_ALIGNMENT && memory.as_ptr().align_offset(DIRECT_IO_ALIGNMENT) == start);
-        let buf = Self { memory, start, len };
-        assert!(len <= buf.capacity(), "what it holds is there");
-        buf
+        let capacity = memory.len() - start;
+        assert!(len <= capacity, "what it holds is there");
+        Self {
+            memory: Memory::Heap(memory),
+            start,
+            capacity,
+            len,
+        }
     }
 
     /// Bytes of memory that it takes.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.memory.capacity()
+        self.memory.len()
     }
 
-    /// The memory, whatever is in it.
-    pub(crate) fn into_memory(self) -> Vec<u8> {
-        self.memory
+    /// The memory, whatever is in it, if it is of the heap.
+    pub(crate) fn into_memory(self) -> Option<Vec<u8>> {
+        match self.memory {
+            Memory::Heap(bytes) => Some(bytes),
+            Memory::Piece(_) | Memory::Map(_) => None,
+        }
     }
 
     /// A buffer of `len` zero bytes.
     #[must_use]
     pub fn zeroed(len: usize) -> Self {
         let mut buf = Self::with_capacity(len);
-        buf.len = len;
+        buf.resize_zeroed(len);
         buf
     }
 
     /// How many bytes fit without moving.
     #[must_use]
-    pub fn capacity(&self) -> usize {
-        (self.memory.len() + 1).saturating_sub(DIRECT_IO_ALIGNMENT)
+    pub const fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// Forgets the contents; keeps the memory.

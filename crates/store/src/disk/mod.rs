@@ -1,6 +1,7 @@
 //! The seam to files, clock and randomness: one trait set, the real disk, and a simulated one.
 
 mod aligned;
+mod memory;
 mod mmap;
 mod now;
 mod overlay;

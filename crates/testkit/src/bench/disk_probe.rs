@@ -3,11 +3,12 @@
 //! Invariants:
 //! - Writes to new blocks are measured in a file whose space was reserved and never written, as in the segments of a log that grows.
 //! - For everything else the file was written once before, as a recycled segment was: no block is allocated in the measured time.
-//! - Every transfer passes the page cache by.
+//! - Every transfer passes the page cache by, from or to memory of huge pages where the kernel has some: from others it takes up to twice as long.
 
 use super::figures::median;
 use crate::generator::{Clock, Histogram};
 use anyhow::Context;
+use logpond_store::disk::AlignedBuf;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::ReadWriteFlags;
 use serde::Serialize;
@@ -16,7 +17,6 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const ALIGNMENT: usize = 4096;
 const MIB: usize = 1 << 20;
 /// The part of the disk that is written and read.
 const FILE_MIB: u64 = 512;
@@ -69,20 +69,19 @@ pub fn measure(folder: &Path) -> anyhow::Result<DiskFigures> {
 
 struct Probe {
     file: OwnedFd,
-    memory: Vec<u8>,
-    start: usize,
+    memory: AlignedBuf,
 }
 
 impl Probe {
     fn open(path: &Path) -> anyhow::Result<Self> {
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::DIRECT | OFlags::CLOEXEC;
         let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?;
+        let mut memory = AlignedBuf::zeroed(MIB);
         // Not zeros: a disk may treat those as nothing.
-        let memory = vec![0xA5; MIB + ALIGNMENT];
-        let start = memory.as_ptr().align_offset(ALIGNMENT);
+        memory.fill(0xA5);
         rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, FILE_MIB << 20)?;
         rustix::fs::fsync(&file)?;
-        Ok(Self { file, memory, start })
+        Ok(Self { file, memory })
     }
 
     /// Writes the whole file for the first time; bytes per second.
@@ -136,15 +135,14 @@ impl Probe {
     }
 
     fn write(&mut self, len: usize, at: u64, flags: ReadWriteFlags) -> anyhow::Result<()> {
-        let bytes = [IoSlice::new(&self.memory[self.start..self.start + len])];
+        let bytes = [IoSlice::new(&self.memory[..len])];
         let written = rustix::io::pwritev2(&self.file, &bytes, at, flags)?;
         anyhow::ensure!(written == len, "a short write");
         Ok(())
     }
 
     fn read(&mut self, at: u64) -> anyhow::Result<()> {
-        let bytes = &mut self.memory[self.start..self.start + MIB];
-        let read = rustix::io::pread(&self.file, bytes, at)?;
+        let read = rustix::io::pread(&self.file, &mut self.memory[..], at)?;
         anyhow::ensure!(read == MIB, "a short read");
         Ok(())
     }
