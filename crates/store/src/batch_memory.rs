@@ -1,100 +1,82 @@
 //! The memory in which a batch gathers its records. That of a large batch becomes the block's: its records are not copied again.
 //!
 //! Invariants:
-//! - The records stand one behind the other from `lead` on, whatever is in front of them.
-//! - Once they are many, a block header fits between an aligned address and the first of them; memory of which this is not true
-//!   any more is copied like that of a small batch.
-//! - Memory that comes back is kept for later batches, within a bound: fresh memory costs a page fault per 4 KiB, which is more
+//! - The records stand one behind the other: in `small`, or, once they are many, in `large` behind room for a block's header.
+//! - Memory that comes back is kept for later batches, within a bound: fresh memory costs a page fault for each page, which is more
 //!   than what is written to it.
 
-use crate::disk::{AlignedBuf, DIRECT_IO_ALIGNMENT};
+use crate::disk::AlignedBuf;
 use crate::format::block::HEADER_LEN;
+use crate::format::record::{self, Append, UnplacedMessage};
+use crate::ids::QueueId;
 use crate::limits::{BATCH_MEMORY_BYTES_MAX, BATCH_MEMORY_KEPT_MAX, LARGE_BATCH_BYTES};
 use std::sync::Mutex;
 
-/// What is in front of the first record, and behind the last, in memory that can become a block.
-const SLACK: usize = 4 * DIRECT_IO_ALIGNMENT;
+impl Append for AlignedBuf {
+    fn append(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
 
 /// Memory that waits for the next large batch of this process, whatever store it is for.
-static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+static KEPT: Mutex<Vec<AlignedBuf>> = Mutex::new(Vec::new());
 
 /// Records, and room for more.
 #[derive(Default)]
 pub(crate) struct BatchMemory {
-    memory: Vec<u8>,
-    lead: usize,
+    small: Vec<u8>,
+    large: AlignedBuf,
 }
 
 impl BatchMemory {
     pub(crate) const fn new() -> Self {
         Self {
-            memory: Vec::new(),
-            lead: 0,
+            small: Vec::new(),
+            large: AlignedBuf::new(),
         }
     }
 
     /// All records.
     pub(crate) fn records(&self) -> &[u8] {
-        &self.memory[self.lead..]
+        if self.large.is_empty() {
+            &self.small
+        } else {
+            &self.large[HEADER_LEN..]
+        }
     }
 
-    /// Where the next record is to be written to its end: there is room for `len` bytes.
-    pub(crate) fn room_for(&mut self, len: usize) -> &mut Vec<u8> {
-        let more = if self.lead > 0 { len + SLACK } else { len };
-        if self.memory.capacity() - self.memory.len() < more {
-            self.grow(more);
+    /// Adds the record of a message for these queues, which is `len` bytes long.
+    pub(crate) fn push(&mut self, len: usize, queues: &[QueueId], message: &UnplacedMessage<'_>) {
+        if self.large.is_empty() {
+            if self.small.len() + len < LARGE_BATCH_BYTES {
+                self.small.reserve(len);
+                return record::encode_message(&mut self.small, queues, message);
+            }
+            self.move_to_large(len);
         }
-        &mut self.memory
+        self.large.reserve(len);
+        record::encode_message(&mut self.large, queues, message);
     }
 
     #[cold]
-    fn grow(&mut self, more: usize) {
-        let needed = self.memory.len() + more + SLACK;
-        if needed >= LARGE_BATCH_BYTES && self.lead == 0 {
-            let mut larger = take_kept();
-            larger.reserve(needed.max(4 * LARGE_BATCH_BYTES));
-            larger.resize(lead_in(&larger), 0);
-            self.lead = larger.len();
-            larger.extend_from_slice(&self.memory);
-            self.memory = larger;
-        }
-        self.memory
-            .reserve(if self.lead > 0 { more + SLACK } else { more });
-        let lead = lead_in(&self.memory);
-        if self.lead > 0 && self.lead != lead {
-            self.move_records(lead);
-        }
+    fn move_to_large(&mut self, more: usize) {
+        let small = std::mem::take(&mut self.small);
+        let needed = HEADER_LEN + small.len() + more;
+        self.large = take_kept();
+        self.large.clear();
+        self.large.reserve(needed.max(4 * LARGE_BATCH_BYTES));
+        self.large.resize_zeroed(HEADER_LEN);
+        self.large.extend_from_slice(&small);
     }
 
-    /// Memory that moved may lie otherwise.
-    fn move_records(&mut self, lead: usize) {
-        let records = self.records().len();
-        self.memory.resize(self.memory.len().max(lead + records), 0);
-        self.memory.copy_within(self.lead..self.lead + records, lead);
-        self.memory.truncate(lead + records);
-        self.lead = lead;
-    }
-
-    /// The memory as that of a block with room for its header, if it can be one; nothing is left here then.
+    /// The memory as that of a block with room for its header, if the records are many; nothing is left here then.
     pub(crate) fn take_block(&mut self) -> Option<AlignedBuf> {
-        let len = HEADER_LEN + self.records().len();
-        let start = self.lead.checked_sub(HEADER_LEN)?;
-        let whole = start + len.next_multiple_of(DIRECT_IO_ALIGNMENT) + DIRECT_IO_ALIGNMENT;
-        if self.memory.capacity() < whole || lead_in(&self.memory) != self.lead {
-            return None;
-        }
-        let mut memory = std::mem::take(self).memory;
-        memory.resize(whole, 0);
-        Some(AlignedBuf::from_memory(memory, start, len))
+        let block = std::mem::take(&mut self.large);
+        (!block.is_empty()).then_some(block)
     }
 }
 
-/// Where the first record stands in this memory, behind an aligned header.
-fn lead_in(memory: &[u8]) -> usize {
-    memory.as_ptr().align_offset(DIRECT_IO_ALIGNMENT) + HEADER_LEN
-}
-
-fn take_kept() -> Vec<u8> {
+fn take_kept() -> AlignedBuf {
     KEPT.lock()
         .expect("no holder of this lock panics")
         .pop()
@@ -103,29 +85,36 @@ fn take_kept() -> Vec<u8> {
 
 /// Takes memory back.
 pub(crate) fn give(block: AlignedBuf) {
-    let Some(mut memory) = block.into_memory() else {
-        return;
-    };
-    if !(LARGE_BATCH_BYTES..=BATCH_MEMORY_BYTES_MAX).contains(&memory.capacity()) {
+    if !(LARGE_BATCH_BYTES..=BATCH_MEMORY_BYTES_MAX).contains(&block.capacity()) {
         return;
     }
-    memory.clear();
     let mut kept = KEPT.lock().expect("no holder of this lock panics");
     if kept.len() < BATCH_MEMORY_KEPT_MAX {
-        kept.push(memory);
+        kept.push(block);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::DIRECT_IO_ALIGNMENT;
+    use crate::format::pad8;
+    use crate::format::record::Persistence;
 
     fn filled(records: usize, len: usize) -> (BatchMemory, Vec<u8>) {
         let (mut memory, mut all) = (BatchMemory::new(), Vec::new());
         for at in 0..records {
-            let record = vec![u8::try_from(at % 251).unwrap(); len];
-            memory.room_for(len).extend_from_slice(&record);
-            all.extend_from_slice(&record);
+            let body = vec![u8::try_from(at % 251).unwrap(); len];
+            let message = UnplacedMessage {
+                properties: &[],
+                body: &body,
+                persistence: Persistence::Persistent,
+                priority: 0,
+                life_ms: None,
+            };
+            let len = pad8(record::message_len(1, 0, len));
+            memory.push(len, &[QueueId::new(1)], &message);
+            record::encode_message(&mut all, &[QueueId::new(1)], &message);
         }
         (memory, all)
     }
@@ -155,7 +144,7 @@ mod tests {
     fn no_more_memory_is_kept_than_its_bound() {
         let kept = || {
             let kept = KEPT.lock().unwrap();
-            let largest = kept.iter().map(Vec::capacity).max();
+            let largest = kept.iter().map(AlignedBuf::capacity).max();
             (kept.len(), largest.unwrap_or_default())
         };
         for bytes in [20 << 20, 600 << 10] {

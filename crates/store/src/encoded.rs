@@ -78,7 +78,7 @@ impl EncodedMessages {
         let all = self.queues.as_slice();
         let queues = &all[all.len() - self.newest.queues..];
         let len = record::message_len(queues.len(), message.properties.len(), message.body.len());
-        record::encode_message(self.memory.room_for(pad8(len)), queues, message);
+        self.memory.push(pad8(len), queues, message);
     }
 
     /// Whether a message for these queues goes on with the newest run.

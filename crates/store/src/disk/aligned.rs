@@ -58,30 +58,9 @@ impl AlignedBuf {
         }
     }
 
-    /// A buffer that holds `len` bytes of `memory` from the boundary at `start` on.
-    pub(crate) fn from_memory(memory: Vec<u8>, start: usize, len: usize) -> Self {
-        assert!(start < DIRECT_IO_ALIGNMENT && memory.as_ptr().align_offset(DIRECT_IO_ALIGNMENT) == start);
-        let capacity = memory.len() - start;
-        assert!(len <= capacity, "what it holds is there");
-        Self {
-            memory: Memory::Heap(memory),
-            start,
-            capacity,
-            len,
-        }
-    }
-
     /// Bytes of memory that it takes.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.memory.len()
-    }
-
-    /// The memory, whatever is in it, if it is of the heap.
-    pub(crate) fn into_memory(self) -> Option<Vec<u8>> {
-        match self.memory {
-            Memory::Heap(bytes) => Some(bytes),
-            Memory::Piece(_) | Memory::Map(_) => None,
-        }
     }
 
     /// A buffer of `len` zero bytes.
@@ -121,6 +100,7 @@ impl AlignedBuf {
     }
 
     /// Appends `bytes`.
+    #[inline]
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
         self.reserve(bytes.len());
         let end = self.start + self.len;

@@ -111,6 +111,7 @@ impl Memory {
 impl Deref for Memory {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match self {
             Self::Heap(bytes) => bytes,
@@ -121,6 +122,7 @@ impl Deref for Memory {
 }
 
 impl DerefMut for Memory {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         match self {
             Self::Heap(bytes) => bytes,

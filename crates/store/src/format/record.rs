@@ -174,10 +174,21 @@ pub(crate) struct UnplacedMessage<'a> {
     pub life_ms: Option<u64>,
 }
 
+/// What records are appended to.
+pub(crate) trait Append {
+    fn append(&mut self, bytes: &[u8]);
+}
+
+impl Append for Vec<u8> {
+    fn append(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
 /// Appends a message with everything but what only the log knows: that is zero, and [`run::complete`](super::run::complete) sets it. Where a time
 /// of expiry will stand, its references hold one more than the milliseconds that it lives, see [`life_ms`]. A body that is too
 /// large for any record gets lengths that say so.
-pub(crate) fn encode_message(out: &mut Vec<u8>, queues: &[QueueId], message: &UnplacedMessage<'_>) {
+pub(crate) fn encode_message(out: &mut impl Append, queues: &[QueueId], message: &UnplacedMessage<'_>) {
     let UnplacedMessage {
         properties,
         body,
@@ -203,25 +214,24 @@ pub(crate) fn encode_message(out: &mut Vec<u8>, queues: &[QueueId], message: &Un
         LE::write_u64(&mut reference[16..], life);
         reference
     };
-    out.reserve(pad8(len));
     if let [queue] = queues {
         // In one piece of a size that the compiler knows.
         let mut both = [0; MESSAGE_HEADER_LEN + REFERENCE_LEN];
         both[..MESSAGE_HEADER_LEN].copy_from_slice(&head);
         both[MESSAGE_HEADER_LEN..].copy_from_slice(&reference_to(queue));
-        out.extend_from_slice(&both);
+        out.append(&both);
     } else {
-        out.extend_from_slice(&head);
+        out.append(&head);
         for queue in queues {
-            out.extend_from_slice(&reference_to(queue));
+            out.append(&reference_to(queue));
         }
     }
     if !properties.is_empty() {
-        out.extend_from_slice(properties);
+        out.append(properties);
     }
-    out.extend_from_slice(body);
+    out.append(body);
     if !len.is_multiple_of(8) {
-        out.extend_from_slice(&[0; 7][..pad8(len) - len]);
+        out.append(&[0; 7][..pad8(len) - len]);
     }
 }
 
