@@ -88,6 +88,16 @@ pub const PAGE_BYTES: usize = 4096;
 pub const PAGES_RESIDENT_MAX: usize = 4096;
 /// Index pages that are filled before they are written to their slab: enough for a thousand queues that are filled in turn.
 pub const PAGES_YOUNG_MAX: usize = 1280;
+/// A huge page, where the kernel has some: large buffers lie in such.
+pub const HUGE_PAGE_BYTES: usize = 2 << 20;
+/// From here on a buffer is large.
+pub const LARGE_BUFFER_BYTES_MIN: usize = 512 << 10;
+/// What a block, or a read, of the usual size needs at most. Such cells lie behind each other in regions of whole huge pages, …
+pub const CELL_BYTES: usize = 1152 << 10;
+/// … so many in a region …
+pub const CELLS_IN_REGION: usize = 16;
+/// … of which a process has at most so many; what goes beyond lies on the heap.
+pub const REGIONS_MAX: usize = 4;
 /// A cold read fetches at least this much at first …
 pub const READ_AHEAD_BYTES_MIN: u64 = 64 << 10;
 /// … and doubles up to this much while reads stay sequential.
@@ -152,3 +162,6 @@ const _: () =
 // However many are due together, publishers do not wait for them.
 const _: () = assert!(HELD_EXPIRED_MAX <= HELD_MESSAGES_MAX / 2);
 const _: () = assert!(QUEUE_NAME_BYTES_MAX < QUEUE_META_BYTES_MAX);
+// A read ahead of the usual size, and what it leads in with, has room in a cell.
+const _: () =
+    assert!(READ_AHEAD_BYTES_MAX + READ_AHEAD_HEAD_BYTES_MAX <= 1152 << 10 && CELL_BYTES == 1152 << 10);

@@ -1,20 +1,20 @@
-//! Block buffers, taken from a pool and given back: fresh memory costs a page fault per 4 KiB,
+//! Block buffers, taken from a pool and given back: fresh memory costs a page fault for each page,
 //! which is more than the rest of a commit.
 //!
-//! Invariant: the pool holds at most `bytes_max` bytes; what comes back beyond that is freed.
+//! Invariant: what the pool holds takes at most `bytes_max` bytes of memory; what comes back beyond that is freed.
 
 use crate::batch_memory;
 use crate::disk::AlignedBuf;
+use crate::limits::{CELL_BYTES, HUGE_PAGE_BYTES};
 
 /// Buffers come in these sizes; what is larger is made to measure and not kept. The larger ones are for blocks of a single
-/// large batch.
-const CLASSES: [usize; 6] = [
+/// large batch, and none is of a size to which the memory of batches grows: that is kept for batches.
+const CLASSES: [usize; 5] = [
     8 << 10,
     64 << 10,
-    (1 << 20) + (64 << 10),
-    (2 << 20) + (64 << 10),
-    (4 << 20) + (64 << 10),
-    (8 << 20) + (64 << 10),
+    CELL_BYTES,
+    3 * HUGE_PAGE_BYTES,
+    5 * HUGE_PAGE_BYTES,
 ];
 
 /// Recycled buffers.
@@ -39,7 +39,7 @@ impl BufferPool {
             return AlignedBuf::with_capacity(capacity);
         };
         if let Some(mut buf) = self.free[class].pop() {
-            self.bytes -= buf.capacity();
+            self.bytes -= buf.memory_bytes();
             buf.clear();
             return buf;
         }
@@ -53,8 +53,8 @@ impl BufferPool {
             batch_memory::give(buf);
             return;
         };
-        if self.bytes + buf.capacity() <= self.bytes_max {
-            self.bytes += buf.capacity();
+        if self.bytes + buf.memory_bytes() <= self.bytes_max {
+            self.bytes += buf.memory_bytes();
             self.free[class].push(buf);
         }
     }
@@ -82,6 +82,7 @@ mod tests {
         for buf in buffers {
             pool.give(buf);
         }
-        assert_eq!(pool.bytes, 16 << 10);
+        assert!(pool.bytes <= pool.bytes_max);
+        assert_eq!(pool.free[0].len(), 1, "two take more memory than what is in them");
     }
 }

@@ -51,9 +51,9 @@ impl AlignedBuf {
             "bytes can be aligned anywhere"
         );
         Self {
+            capacity: memory.usable(capacity),
             memory,
             start,
-            capacity,
             len: 0,
         }
     }

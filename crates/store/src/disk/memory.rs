@@ -4,39 +4,33 @@
 //! Invariants:
 //! - Of a large buffer each byte lies in an anonymous map for which huge pages were asked before it was touched; without such a map, or for a
 //!   small one, it lies on the heap.
-//! - Pieces are never unmapped, and there are at most [`REGIONS_MAX`] times [`PIECES_IN_REGION`] of them: what the largest load took stays for the next one.
+//! - Cells are never unmapped, and there are at most [`REGIONS_MAX`] times [`CELLS_IN_REGION`] of them: what the largest load took stays for the next one.
 
 use super::DIRECT_IO_ALIGNMENT;
+use crate::limits::{CELL_BYTES, CELLS_IN_REGION, HUGE_PAGE_BYTES, LARGE_BUFFER_BYTES_MIN, REGIONS_MAX};
 use memmap2::{Advice, MmapMut};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-const HUGE_PAGE_BYTES: usize = 2 << 20;
-/// From here on memory is large.
-const LARGE_FROM: usize = 512 << 10;
-/// What blocks and reads of the usual size need. A multiple of a page, and a part of some huge pages without a rest.
-const PIECE_BYTES: usize = (1 << 20) + (128 << 10);
-const PIECES_IN_REGION: usize = 16;
-const REGION_BYTES: usize = PIECES_IN_REGION * PIECE_BYTES;
+const REGION_BYTES: usize = CELLS_IN_REGION * CELL_BYTES;
 const _: () =
-    assert!(REGION_BYTES.is_multiple_of(HUGE_PAGE_BYTES) && PIECE_BYTES.is_multiple_of(DIRECT_IO_ALIGNMENT));
-const REGIONS_MAX: usize = 4;
+    assert!(REGION_BYTES.is_multiple_of(HUGE_PAGE_BYTES) && CELL_BYTES.is_multiple_of(DIRECT_IO_ALIGNMENT));
 
-/// The pieces of this process.
-static PIECES: Pieces = Pieces::new();
+/// The cells of this process.
+static CELLS: Cells = Cells::new();
 
-struct Pieces(Mutex<Free>);
+struct Cells(Mutex<Free>);
 
 struct Free {
     /// The one that was used last is used next.
-    pieces: Vec<&'static mut [u8]>,
+    cells: Vec<&'static mut [u8]>,
     regions: usize,
 }
 
-impl Pieces {
+impl Cells {
     const fn new() -> Self {
         Self(Mutex::new(Free {
-            pieces: Vec::new(),
+            cells: Vec::new(),
             regions: 0,
         }))
     }
@@ -45,51 +39,67 @@ impl Pieces {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A piece, if there may be one more.
-    fn take(&'static self) -> Option<Piece> {
+    /// A cell, if there may be one more.
+    fn take(&'static self) -> Option<Cell> {
         let mut free = self.free();
-        if free.pieces.is_empty() && free.regions < REGIONS_MAX {
-            // More than a region, for it has to begin where a huge page does.
-            let region = Box::leak(Box::new(map(REGION_BYTES + HUGE_PAGE_BYTES)?));
-            let start = region.as_ptr().align_offset(HUGE_PAGE_BYTES);
-            let pieces = region[start..start + REGION_BYTES].chunks_exact_mut(PIECE_BYTES);
-            free.pieces.extend(pieces.rev());
+        if free.cells.is_empty() && free.regions < REGIONS_MAX {
+            let region = Box::leak(Box::new(Map::of(REGION_BYTES)?));
+            free.cells
+                .extend(region.bytes_mut().chunks_exact_mut(CELL_BYTES).rev());
             free.regions += 1;
         }
-        let bytes = free.pieces.pop()?;
-        Some(Piece { bytes, home: self })
+        let bytes = free.cells.pop()?;
+        Some(Cell { bytes, home: self })
     }
 }
 
-/// A map of new memory, zero; `None` when there is none.
-fn map(bytes: usize) -> Option<MmapMut> {
-    let map = MmapMut::map_anon(bytes)
-        .inspect_err(|error| tracing::debug!(%error, bytes, "no map of memory"))
-        .ok()?;
-    if let Err(error) = map.advise(Advice::HugePage) {
-        tracing::debug!(%error, "no huge pages");
+/// New memory, zero, from where a huge page begins.
+pub(super) struct Map {
+    map: MmapMut,
+    start: usize,
+    len: usize,
+}
+
+impl Map {
+    /// So many bytes; `None` when there are none.
+    fn of(len: usize) -> Option<Self> {
+        let map = MmapMut::map_anon(len + HUGE_PAGE_BYTES)
+            .inspect_err(|error| tracing::debug!(%error, len, "no map of memory"))
+            .ok()?;
+        if let Err(error) = map.advise(Advice::HugePage) {
+            tracing::debug!(%error, "no huge pages");
+        }
+        let start = map.as_ptr().align_offset(HUGE_PAGE_BYTES);
+        Some(Self { map, start, len })
     }
-    Some(map)
+
+    fn bytes(&self) -> &[u8] {
+        &self.map[self.start..self.start + self.len]
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.map[self.start..self.start + self.len]
+    }
 }
 
 /// A part of a region. It is given back when it is dropped.
-pub(super) struct Piece {
+pub(super) struct Cell {
     bytes: &'static mut [u8],
-    home: &'static Pieces,
+    home: &'static Cells,
 }
 
-impl Drop for Piece {
+impl Drop for Cell {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        self.home.free().pieces.push(bytes);
+        self.home.free().cells.push(bytes);
     }
 }
 
 /// See the module's description.
 pub(super) enum Memory {
     Heap(Vec<u8>),
-    Piece(Piece),
-    Map(MmapMut),
+    Cell(Cell),
+    Map(Map),
 }
 
 impl Memory {
@@ -97,14 +107,22 @@ impl Memory {
 
     /// At least so many bytes from the first aligned one on, with arbitrary contents.
     pub(super) fn of(bytes: usize) -> Self {
-        let large = if bytes < LARGE_FROM {
+        let large = if bytes < LARGE_BUFFER_BYTES_MIN {
             None
-        } else if bytes <= PIECE_BYTES {
-            PIECES.take().map(Self::Piece)
+        } else if bytes <= CELL_BYTES {
+            CELLS.take().map(Self::Cell)
         } else {
-            map(bytes.next_multiple_of(HUGE_PAGE_BYTES)).map(Self::Map)
+            Map::of(bytes.next_multiple_of(HUGE_PAGE_BYTES)).map(Self::Map)
         };
         large.unwrap_or_else(|| Self::Heap(vec![0; bytes + DIRECT_IO_ALIGNMENT - 1]))
+    }
+
+    /// Of a map all is used, of everything else what was asked for.
+    pub(super) const fn usable(&self, asked: usize) -> usize {
+        match self {
+            Self::Map(map) => map.len,
+            Self::Heap(_) | Self::Cell(_) => asked,
+        }
     }
 }
 
@@ -115,8 +133,8 @@ impl Deref for Memory {
     fn deref(&self) -> &[u8] {
         match self {
             Self::Heap(bytes) => bytes,
-            Self::Piece(piece) => piece.bytes,
-            Self::Map(map) => map,
+            Self::Cell(cell) => cell.bytes,
+            Self::Map(map) => map.bytes(),
         }
     }
 }
@@ -126,8 +144,8 @@ impl DerefMut for Memory {
     fn deref_mut(&mut self) -> &mut [u8] {
         match self {
             Self::Heap(bytes) => bytes,
-            Self::Piece(piece) => piece.bytes,
-            Self::Map(map) => map,
+            Self::Cell(cell) => cell.bytes,
+            Self::Map(map) => map.bytes_mut(),
         }
     }
 }
@@ -140,14 +158,13 @@ mod tests {
     fn all_memory_of_a_size_can_be_written_to_its_end_and_no_two_share_any() {
         for bytes in [
             1,
-            LARGE_FROM - 1,
-            LARGE_FROM,
-            PIECE_BYTES,
-            PIECE_BYTES + 1,
+            LARGE_BUFFER_BYTES_MIN - 1,
+            LARGE_BUFFER_BYTES_MIN,
+            CELL_BYTES,
+            CELL_BYTES + 1,
             5 << 20,
         ] {
-            let all = 1..=u8::try_from(REGIONS_MAX * PIECES_IN_REGION + 3).unwrap();
-            // Large ones in such numbers are only mapped, not touched as a whole.
+            let all = 1..=u8::try_from(REGIONS_MAX * CELLS_IN_REGION + 3).unwrap();
             let mut memories: Vec<_> = all.clone().map(|_| Memory::of(bytes)).collect();
             for (memory, value) in memories.iter_mut().zip(all.clone()) {
                 assert!(memory.len() >= bytes);
@@ -160,18 +177,18 @@ mod tests {
     }
 
     #[test]
-    fn there_are_no_more_pieces_than_there_may_be_and_those_that_come_back_are_used_again() {
-        static PIECES: Pieces = Pieces::new();
+    fn there_are_no_more_cells_than_there_may_be_and_those_that_come_back_are_used_again() {
+        static CELLS: Cells = Cells::new();
         let take_all = || {
-            let mut all: Vec<_> = std::iter::from_fn(|| PIECES.take()).collect();
-            for piece in &mut all {
-                assert_eq!(piece.bytes.as_ptr().align_offset(DIRECT_IO_ALIGNMENT), 0);
-                assert_eq!(piece.bytes.len(), PIECE_BYTES);
+            let mut all: Vec<_> = std::iter::from_fn(|| CELLS.take()).collect();
+            for cell in &mut all {
+                assert_eq!(cell.bytes.as_ptr().align_offset(DIRECT_IO_ALIGNMENT), 0);
+                assert_eq!(cell.bytes.len(), CELL_BYTES);
             }
             all
         };
         for _ in 0..2 {
-            assert_eq!(take_all().len(), REGIONS_MAX * PIECES_IN_REGION);
+            assert_eq!(take_all().len(), REGIONS_MAX * CELLS_IN_REGION);
         }
     }
 }

@@ -89,8 +89,8 @@ pub trait DiskMap: Send + 'static {
     fn bytes(&self) -> &[u8];
     /// The mapped bytes, to change.
     fn bytes_mut(&mut self) -> &mut [u8];
-    /// Changes bytes by a call instead of by touching them, which is cheaper where they are not in memory yet. After an error nothing is known
-    /// about these bytes.
+    /// Changes bytes by a call instead of by touching them, which is cheaper where they are not in memory yet. They end where the map ends, or
+    /// before; anything else is a panic. After an error nothing is known about these bytes.
     fn write(&mut self, bytes: &[u8], offset: usize) -> io::Result<()>;
     /// Makes what was changed through this map durable. As final as [`DiskFile::sync`] when it fails, and the only
     /// way: syncing the file says nothing about a map.

@@ -184,6 +184,10 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         }
         let mut locked = self.lock();
         locked.shard.state.pages.sync().map_err(final_error)?;
+        // Pages that are not in their slab may be among those whose checksum is known, if it was a page that could not be written.
+        if let Some(cause) = locked.shard.poisoned() {
+            return Err(final_error(io::Error::other(cause.clone())));
+        }
         job.checkpoint.fill_checksums(&locked.shard.state.pages);
         drop(locked);
         job.checkpoint.write(&self.disk)?;

@@ -5,7 +5,8 @@
 //!   it was handed out. Later, [`Pages::writable`] copies it to a fresh page, because a checkpoint refers
 //!   to the old one and the kernel may write a mapped page back torn and at any time.
 //! - A page that was let go is handed out again only when no retained checkpoint refers to it.
-//! - A page that was handed out is filled in memory of our own (`young`), and is in its slab when a checkpoint has sealed it.
+//! - A page that was handed out is filled in memory of our own (`young`) until there is no more place for it there; once a checkpoint has sealed
+//!   it, it is in its slab.
 //! - A page that came from a checkpoint is compared with its recorded checksum when it is first touched.
 
 use crate::disk::{Disk, DiskFile, DiskMap, FileKind};
@@ -92,6 +93,8 @@ pub(crate) struct Pages<D: Disk> {
     slab_bytes: usize,
     slabs: Vec<Slab<D>>,
     young: Young,
+    /// Pages on their way to a slab.
+    written: Vec<u8>,
     states: Vec<PageState>,
     free: Vec<PageNumber>,
     /// Pages let go of, with the generation in which that happened, oldest first.
@@ -111,6 +114,7 @@ impl<D: Disk> Pages<D> {
             slab_bytes: memory_offset(slab_bytes),
             slabs: Vec::new(),
             young: Young::default(),
+            written: Vec::new(),
             states: Vec::new(),
             free: Vec::new(),
             retired: VecDeque::new(),
@@ -236,23 +240,24 @@ impl<D: Disk> Pages<D> {
 
     /// Seals young pages, which are in the order of their numbers, and writes them to their slabs.
     fn write(&mut self, pages: &[(PageNumber, Slot)]) -> io::Result<()> {
-        for (page, slot) in pages {
-            let state = &mut self.states[index(*page)];
-            state.crc = page::seal(self.young.bytes_mut(*slot));
-            state.sealed = true;
-        }
         let mut rest = pages;
-        while let Some((first, slot)) = rest.first() {
+        while let Some((first, _)) = rest.first() {
             let (number, at) = self.slab_of(*first);
-            let here = run_len(rest).min(self.pages_per_slab() - at);
+            let (run, behind) = rest.split_at(run_len(rest).min(self.pages_per_slab() - at));
+            self.written.clear();
+            for (page, slot) in run {
+                self.states[index(*page)].crc = page::seal(self.young.bytes_mut(*slot));
+                self.written.extend_from_slice(self.young.bytes(*slot));
+            }
             let slab = &mut self.slabs[number];
             slab.dirty = true;
-            slab.map.write(self.young.run(*slot, here), at * PAGE_BYTES)?;
-            rest = &rest[here..];
-        }
-        for (page, slot) in pages {
-            self.states[index(*page)].young = None;
-            self.young.leave(*slot);
+            slab.map.write(&self.written, at * PAGE_BYTES)?;
+            for (page, slot) in run {
+                let state = &mut self.states[index(*page)];
+                (state.sealed, state.young) = (true, None);
+                self.young.leave(*slot);
+            }
+            rest = behind;
         }
         Ok(())
     }
@@ -374,6 +379,9 @@ impl<D: Disk> Pages<D> {
         if let Some(slot) = self.states[index(page)].young {
             return self.young.bytes_mut(slot);
         }
+        if page != self.last_used {
+            self.count_use(page);
+        }
         let (slab, at) = self.slab_of(page);
         let slab = &mut self.slabs[slab];
         slab.dirty = true;
@@ -394,7 +402,8 @@ impl<D: Disk> Pages<D> {
         (ended, std::mem::take(&mut self.fresh))
     }
 
-    /// Computes and stores the checksums of pages that were frozen with `generation`; afterwards all of them are in their slabs.
+    /// Computes and stores the checksums of pages that were frozen with `generation`; afterwards all of them are in their slabs. After
+    /// an error nothing is known about what the slabs hold.
     pub(crate) fn seal(&mut self, generation: u32, pages: &[PageNumber]) -> io::Result<()> {
         let mut young = Vec::with_capacity(pages.len());
         for page in pages {

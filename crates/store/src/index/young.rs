@@ -13,7 +13,7 @@ use crate::limits::{PAGE_BYTES, PAGES_YOUNG_MAX};
 /// So many pages get their memory together.
 const CHUNK_PAGES: usize = 64;
 // The last slot has a number of 16 bits.
-const _: () = assert!(PAGES_YOUNG_MAX.is_multiple_of(CHUNK_PAGES) && PAGES_YOUNG_MAX <= 1 << 16);
+const _: () = assert!(PAGES_YOUNG_MAX.is_multiple_of(CHUNK_PAGES) && PAGES_YOUNG_MAX < 1 << 16);
 
 /// The place of a page here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,11 +22,6 @@ pub(super) struct Slot(u16);
 impl Slot {
     fn index(self) -> usize {
         usize::from(self.0)
-    }
-
-    /// Whether what lies at `other` follows in memory.
-    fn is_before(self, other: Self) -> bool {
-        self.index() + 1 == other.index() && !other.index().is_multiple_of(CHUNK_PAGES)
     }
 }
 
@@ -88,27 +83,22 @@ impl Young {
     }
 
     pub(super) fn bytes(&self, slot: Slot) -> &[u8] {
-        self.run(slot, 1)
+        &self.chunks[slot.index() / CHUNK_PAGES][offset(slot)..][..PAGE_BYTES]
     }
 
     pub(super) fn bytes_mut(&mut self, slot: Slot) -> &mut [u8] {
-        let at = slot.index() % CHUNK_PAGES * PAGE_BYTES;
-        &mut self.chunks[slot.index() / CHUNK_PAGES][at..at + PAGE_BYTES]
-    }
-
-    /// The bytes of pages that lie behind each other.
-    pub(super) fn run(&self, first: Slot, pages: usize) -> &[u8] {
-        let at = first.index() % CHUNK_PAGES * PAGE_BYTES;
-        &self.chunks[first.index() / CHUNK_PAGES][at..at + pages * PAGE_BYTES]
+        &mut self.chunks[slot.index() / CHUNK_PAGES][offset(slot)..][..PAGE_BYTES]
     }
 }
 
-/// How many of the pages, from the first on, follow each other by their numbers and in memory.
+/// Where in its chunk a page lies.
+fn offset(slot: Slot) -> usize {
+    slot.index() % CHUNK_PAGES * PAGE_BYTES
+}
+
+/// How many of the pages, from the first on, follow each other by their numbers.
 pub(super) fn run_len(pages: &[(PageNumber, Slot)]) -> usize {
-    let follows = |pair: &&[(PageNumber, Slot)]| {
-        let ((page, slot), (next_page, next_slot)) = (pair[0], pair[1]);
-        page + 1 == next_page && slot.is_before(next_slot)
-    };
+    let follows = |pair: &&[(PageNumber, Slot)]| pair[0].0 + 1 == pair[1].0;
     pages.windows(2).take_while(follows).count() + usize::from(!pages.is_empty())
 }
 
@@ -140,16 +130,18 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_follow_each_other_are_one_run_up_to_the_end_of_their_memory() {
-        let young = young(100);
-        let pages = young.oldest(100);
-        assert_eq!(run_len(&pages), CHUNK_PAGES);
-        let run = young.run(pages[0].1, CHUNK_PAGES);
-        for (page, bytes) in (0..).zip(run.chunks(PAGE_BYTES)) {
-            assert!(bytes.iter().all(|byte| *byte == page));
+    fn pages_that_follow_each_other_are_one_run_wherever_they_lie() {
+        let mut young = young(8);
+        let pages = young.oldest(8);
+        for (_, slot) in &pages {
+            young.leave(*slot);
         }
-        assert_eq!(run_len(&pages[CHUNK_PAGES..]), 100 - CHUNK_PAGES);
-        let holes: Vec<_> = pages.iter().copied().filter(|(page, _)| *page != 3).collect();
+        for page in 10..18 {
+            young.take(page).unwrap();
+        }
+        let pages = young.oldest(8);
+        assert_eq!(run_len(&pages), 8, "whatever slots came back first");
+        let holes: Vec<_> = pages.iter().copied().filter(|(page, _)| *page != 13).collect();
         assert_eq!(run_len(&holes), 3);
         assert_eq!(run_len(&[]), 0);
     }

@@ -127,3 +127,32 @@ fn a_directory_that_is_only_looked_at_cannot_be_changed() {
     assert_eq!(looked_at.list("").unwrap(), before, "not even a probe was left");
     assert!(RealDisk::open_read_only(dir.path().join("missing")).is_err());
 }
+
+#[test]
+fn what_is_written_through_a_map_shows_in_it_and_in_the_file() {
+    let (_dir, disk) = disk(WriteMode::default());
+    let file = disk.create("slab", FileKind::Plain).unwrap();
+    file.allocate(16384).unwrap();
+    let mut map = disk.map(&file, 16384).unwrap();
+    map.bytes_mut()[5000] = 1;
+    map.write(&[7; 4096], 8192).unwrap();
+    map.bytes_mut()[9000] = 2;
+    map.sync().unwrap();
+    let mut read = [0; 16384];
+    file.read_at(&mut read, 0).unwrap();
+    assert_eq!(read[..], map.bytes()[..]);
+    assert_eq!(
+        (read[5000], read[8192], read[9000], read[12287], read[12288]),
+        (1, 7, 2, 7, 0)
+    );
+}
+
+#[test]
+#[should_panic(expected = "a write beyond the end of a map")]
+fn nothing_is_written_beyond_the_end_of_a_map() {
+    let (_dir, disk) = disk(WriteMode::default());
+    let file = disk.create("slab", FileKind::Plain).unwrap();
+    file.allocate(16384).unwrap();
+    let mut map = disk.map(&file, 8192).unwrap();
+    let _ = map.write(&[7; 4096], 8192);
+}

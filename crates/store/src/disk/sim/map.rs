@@ -76,6 +76,9 @@ impl DiskMap for SimMap {
     fn write(&mut self, bytes: &[u8], offset: usize) -> io::Result<()> {
         let verdict = {
             let mut state = self.disk.state();
+            if state.rng.chance(WRITE_BACK_PARTS) {
+                self.write_back(&mut state);
+            }
             let verdict = state.enter(Change::Write, Place::File(self.file))?;
             let reached = match verdict {
                 Verdict::Done => bytes.len(),

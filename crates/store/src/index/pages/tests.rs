@@ -156,6 +156,7 @@ fn a_page_that_is_let_go_of_while_it_is_young_is_never_written() {
 fn entries_of_a_page_that_went_to_its_slab_can_still_be_changed_before_the_checkpoint() {
     let mut pages = Pages::new(disk(), SLAB_BYTES);
     pages.open().unwrap();
+    pages.take().unwrap();
     let mut first = pages.take().unwrap();
     let entry = page::Entry {
         len: 9,
@@ -166,11 +167,57 @@ fn entries_of_a_page_that_went_to_its_slab_can_still_be_changed_before_the_check
         pages.take().unwrap();
     }
     assert!(!pages.dirty_files().is_empty(), "the oldest were written");
+    let used = pages.used;
     page::put(pages.writable(&mut first).unwrap(), Seq::new(5), &entry);
+    assert_eq!(pages.used, used + 1, "it is resident now");
     let (generation, fresh) = pages.freeze();
     pages.seal(generation, &fresh).unwrap();
     let crc = pages.checksum(first);
     let bytes = pages.read(first).unwrap();
     assert!(page::is_intact(bytes, crc));
     assert_eq!(page::entry(bytes, Seq::new(5)), entry);
+}
+
+#[test]
+fn pages_of_a_growing_backlog_go_to_their_slab_together_however_often_their_places_were_used() {
+    let disk = disk();
+    let mut pages = Pages::new(disk.clone(), 64 << 20);
+    pages.open().unwrap();
+    pages.ensure_slab().unwrap();
+    let before = disk.calls().changes();
+    for _ in 0..4 * PAGES_YOUNG_MAX {
+        pages.take().unwrap();
+    }
+    let writes = usize::try_from(disk.calls().changes() - before).unwrap();
+    assert_eq!(writes, 3 * PAGES_YOUNG_MAX / WRITTEN_TOGETHER);
+}
+
+#[test]
+fn pages_that_could_not_be_written_are_not_taken_for_written() {
+    let disk = disk();
+    let mut pages = Pages::new(disk.clone(), 64 << 20);
+    pages.open().unwrap();
+    pages.ensure_slab().unwrap();
+    for _ in 0..PAGES_YOUNG_MAX {
+        pages.take().unwrap();
+    }
+    let (generation, fresh) = pages.freeze();
+    disk.fail_at(1);
+    assert!(
+        pages.take().is_err(),
+        "there is no place but for one that is written"
+    );
+    disk.fail_at(1);
+    assert!(pages.seal(generation, &fresh).is_err());
+    assert!(
+        fresh
+            .iter()
+            .all(|page| pages.states[index(*page)].young.is_some())
+    );
+    pages.seal(generation, &fresh).unwrap();
+    assert!(
+        fresh
+            .iter()
+            .all(|page| pages.states[index(*page)].young.is_none())
+    );
 }
