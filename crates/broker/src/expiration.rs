@@ -103,6 +103,12 @@ impl BrokerState {
         }
     }
 
+    /// Whether a queue may have come to its deadline.
+    fn may_expire(&self, now: Now) -> bool {
+        let earliest = self.expirations.due.peek();
+        earliest.is_some_and(|&Reverse((at, _))| at <= now.mono_ms)
+    }
+
     /// A queue whose time is over.
     fn next_expired(&mut self, now: Now) -> Option<QueueId> {
         while let Some(&Reverse((at, id))) = self.expirations.due.peek() {
@@ -128,8 +134,15 @@ impl BrokerState {
 }
 
 impl<D: Disk> Broker<D> {
+    /// Whether [`Broker::tick`] would find anything to do. Never waits for the disk.
+    pub fn is_tick_due(&self, now: Now) -> bool {
+        let mut guard = self.store.lock();
+        let (_, state) = guard.parts();
+        state.may_expire(now) || state.may_retry_letters()
+    }
+
     /// Deletes the queues that nobody has used for as long as they asked for, and tries dead letters again that reached nobody.
-    /// Waits for the disk. To be called every so often.
+    /// Waits for the disk. To be called every so often, if [`Broker::is_tick_due`] says so.
     pub fn tick(&self, now: Now) {
         self.retry_letters(now);
         loop {

@@ -28,7 +28,7 @@ use crate::tls::{Certificates, TlsError};
 use crate::upkeep;
 
 /// How often we look whether the store still lives.
-const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
+const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
 /// Time that clients get to hear of a poisoned store.
 const POISONED_FAREWELL: Duration = Duration::from_millis(500);
 

@@ -70,6 +70,11 @@ impl<D: Disk> Broker<D> {
 }
 
 impl BrokerState {
+    /// Whether letters wait to be tried again, or for room.
+    pub(crate) fn may_retry_letters(&self) -> bool {
+        !self.retained.reasons.is_empty() || self.letter_watch.waits_for_room()
+    }
+
     /// How many of them may have come to their end by it.
     fn retry_letters<D: Disk>(&mut self, shard: &mut Shard<D>, now: Now) -> usize {
         let turn = self.retained.turn();

@@ -334,13 +334,13 @@ fn what_the_disk_does_not_give_when_it_is_due_comes_when_it_does() {
     });
     for _ in 0..3 {
         assert!(broker.move_dead_letters(disk.now()));
-        broker.tick(disk.now());
+        keep_up(&broker, disk.now());
     }
     disk.set_faults(FaultPlan::default());
     assert_eq!(bodies(&mut client, "q"), ["x"]);
     let found = find(&mut client, "dead").unwrap();
     assert_eq!(deaths(&found), [("work".into(), "expired".into(), 1)]);
-    broker.tick(disk.now());
+    keep_up(&broker, disk.now());
     assert_eq!(after(&disk, &mut client, 100), [""; 0], "once");
 }
 

@@ -39,9 +39,9 @@ fn a_queue_that_nobody_uses_goes_after_its_time_and_not_before() {
     let broker = broker();
     let mut client = client(&broker);
     let _ = client.publish("q", &["publishing is no use"]);
-    broker.tick(at(100));
+    keep_up(&broker, at(100));
     assert!(exists(&client));
-    broker.tick(at(101));
+    keep_up(&broker, at(101));
     assert!(!exists(&client));
     assert_eq!(
         refusal(client.declare_passively("q")).1,
@@ -54,15 +54,15 @@ fn declaring_and_getting_are_use() {
     let broker = broker();
     let mut client = client(&broker);
     passive(&mut client, at(90));
-    broker.tick(at(150));
+    keep_up(&broker, at(150));
     assert!(exists(&client));
     client
         .session
         .get(ONE, "q", true, at(180), &mut |_, _| {})
         .unwrap();
-    broker.tick(at(250));
+    keep_up(&broker, at(250));
     assert!(exists(&client));
-    broker.tick(at(280));
+    keep_up(&broker, at(280));
     assert!(!exists(&client));
 }
 
@@ -71,12 +71,12 @@ fn a_queue_with_a_consumer_does_not_expire_and_its_time_begins_when_that_goes() 
     let broker = broker();
     let mut client = client(&broker);
     client.consume("q", "t", false).unwrap();
-    broker.tick(at(10_000));
+    keep_up(&broker, at(10_000));
     assert!(exists(&client));
     client.session.cancel(ONE, "t", at(20_000)).unwrap();
-    broker.tick(at(20_099));
+    keep_up(&broker, at(20_099));
     assert!(exists(&client));
-    broker.tick(at(20_100));
+    keep_up(&broker, at(20_100));
     assert!(!exists(&client));
 }
 
@@ -85,9 +85,9 @@ fn a_consumer_that_goes_with_its_channel_counts_as_well() {
     let broker = broker();
     let mut client = client(&broker);
     client.consume("q", "t", false).unwrap();
-    broker.tick(at(10_000));
+    keep_up(&broker, at(10_000));
     client.session.close_channel(ONE, at(20_000));
-    broker.tick(at(20_100));
+    keep_up(&broker, at(20_100));
     assert!(!exists(&client));
 }
 
@@ -97,7 +97,7 @@ fn a_queue_that_was_deleted_and_declared_again_has_a_time_of_its_own() {
     let mut client = client(&broker);
     client.delete("q").unwrap();
     client.declare("q");
-    broker.tick(at(10_000));
+    keep_up(&broker, at(10_000));
     assert!(exists(&client));
 }
 
@@ -111,9 +111,9 @@ fn after_a_restart_the_time_begins_again() {
     let after = open(&survivor);
     let client = Client::new(&after);
     let start = survivor.now().mono_ms;
-    after.tick(at(start + 99));
+    keep_up(&after, at(start + 99));
     assert!(exists(&client));
-    after.tick(at(start + 100));
+    keep_up(&after, at(start + 100));
     assert!(!exists(&client));
 }
 
@@ -122,7 +122,7 @@ fn an_expired_queue_stays_away_after_a_restart() {
     let disk = SimDisk::new(5);
     let before = open(&disk);
     let client = client(&before);
-    before.tick(at(10_000));
+    keep_up(&before, at(10_000));
     drop(client);
     let survivor = disk.after_kill();
     drop(before);
@@ -144,7 +144,7 @@ fn queues_and_consumers_that_come_and_go_leave_nothing_behind() {
     }
     let kept = broker.store.lock().parts().1.expirations.len();
     assert!(kept < 1100, "{kept}");
-    broker.tick(at(101));
+    keep_up(&broker, at(101));
     assert!(!exists(&client));
 }
 
@@ -158,8 +158,8 @@ fn an_expiry_that_a_policy_shortens_holds_at_once() {
     let document =
         br#"{"policies": [{"vhost": "/", "name": "p", "pattern": "q", "definition": {"expires": 50}}]}"#;
     broker.import_definitions(document, at(1000)).unwrap();
-    broker.tick(at(1049));
+    keep_up(&broker, at(1049));
     assert!(exists(&client));
-    broker.tick(at(1050));
+    keep_up(&broker, at(1050));
     assert!(!exists(&client));
 }

@@ -182,10 +182,13 @@ fn policies_survive_a_restart() {
         topology.exchange(b"x").unwrap().spec().alternate,
         Some("amq.fanout".into())
     );
-    after.tick(Now {
-        mono_ms: survivor.now().mono_ms + 100,
-        ..NOW
-    });
+    keep_up(
+        &after,
+        Now {
+            mono_ms: survivor.now().mono_ms + 100,
+            ..NOW
+        },
+    );
     assert_eq!(vhost.topology().queue("q"), None);
 }
 

@@ -26,7 +26,7 @@ fn with_at_least_once_a_letter_waits_for_its_exchange_and_route() {
     disk.advance(20);
     reject(&mut client, "q");
     let tick = |client: &mut Client| {
-        client.broker.tick(NOW);
+        keep_up(&client.broker, NOW);
         client.poll();
     };
     tick(&mut client);
@@ -63,7 +63,7 @@ fn with_at_least_once_a_letter_waits_for_all_its_targets_to_have_room() {
     reject(&mut client, "q");
     assert_eq!((client.ready("full"), client.ready("dead")), (1, 0));
     assert_eq!(bodies(&mut client, "full"), ["first"]);
-    broker.tick(NOW);
+    keep_up(&broker, NOW);
     assert_eq!(
         (bodies(&mut client, "full"), bodies(&mut client, "dead")),
         (vec!["x".into()], vec!["x".into()])
@@ -86,6 +86,6 @@ fn what_reached_nobody_is_back_after_a_restart_and_goes_with_its_queue() {
     assert_eq!(client.ready("q"), 1);
     reject(&mut client, "q");
     client.delete("q").unwrap();
-    broker.tick(NOW);
+    keep_up(&broker, NOW);
     client.poll();
 }

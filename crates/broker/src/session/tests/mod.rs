@@ -60,6 +60,13 @@ fn open(disk: &SimDisk) -> Arc<Broker<SimDisk>> {
     .0
 }
 
+/// What a server does every so often.
+fn keep_up(broker: &Broker<SimDisk>, now: Now) {
+    if broker.is_tick_due(now) {
+        broker.tick(now);
+    }
+}
+
 fn broker() -> Arc<Broker<SimDisk>> {
     open(&SimDisk::new(7))
 }
