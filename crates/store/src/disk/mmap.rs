@@ -34,7 +34,8 @@ impl RealMap {
         }
         // SAFETY: the file is ours alone while `LOCK` is held (flock by `RealDisk::lock`), is at least `len` bytes
         // long (just checked) and never truncated (`DiskFile` has no call that shortens a file). Its bytes are read as
-        // plain `u8`, for which each pattern is valid; the borrow rules of `bytes` and `bytes_mut` order our accesses.
+        // plain `u8`, for which each pattern is valid; the borrow rules of `bytes`, `bytes_mut` and `write`, through which
+        // alone they change, order our accesses.
         let map = unsafe { MmapOptions::new().len(len).map_mut(file)? };
         Ok(Self {
             map,

@@ -184,7 +184,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         }
         let mut locked = self.lock();
         locked.shard.state.pages.sync().map_err(final_error)?;
-        // Pages that are not in their slab may be among those whose checksum is known, if it was a page that could not be written.
+        // What failed may have been the writing of pages that this checkpoint names.
         if let Some(cause) = locked.shard.poisoned() {
             return Err(final_error(io::Error::other(cause.clone())));
         }

@@ -19,6 +19,14 @@ fn disk() -> SimDisk {
     disk
 }
 
+/// Pages with room in their slab for all that a test takes.
+fn with_a_large_slab(disk: &SimDisk) -> Pages<SimDisk> {
+    let mut pages = Pages::new(disk.clone(), 64 << 20);
+    pages.open().unwrap();
+    pages.ensure_slab().unwrap();
+    pages
+}
+
 #[derive(Clone, Debug)]
 enum Operation {
     Take(usize),
@@ -181,9 +189,7 @@ fn entries_of_a_page_that_went_to_its_slab_can_still_be_changed_before_the_check
 #[test]
 fn pages_of_a_growing_backlog_go_to_their_slab_together_however_often_their_places_were_used() {
     let disk = disk();
-    let mut pages = Pages::new(disk.clone(), 64 << 20);
-    pages.open().unwrap();
-    pages.ensure_slab().unwrap();
+    let mut pages = with_a_large_slab(&disk);
     let before = disk.calls().changes();
     for _ in 0..4 * PAGES_YOUNG_MAX {
         pages.take().unwrap();
@@ -195,9 +201,7 @@ fn pages_of_a_growing_backlog_go_to_their_slab_together_however_often_their_plac
 #[test]
 fn pages_that_could_not_be_written_are_not_taken_for_written() {
     let disk = disk();
-    let mut pages = Pages::new(disk.clone(), 64 << 20);
-    pages.open().unwrap();
-    pages.ensure_slab().unwrap();
+    let mut pages = with_a_large_slab(&disk);
     for _ in 0..PAGES_YOUNG_MAX {
         pages.take().unwrap();
     }
