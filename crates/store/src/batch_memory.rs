@@ -2,15 +2,19 @@
 //!
 //! Invariants:
 //! - The records stand one behind the other: in `small`, or, once they are many, in `large` behind room for a block's header.
-//! - Memory that comes back is kept for later batches, within a bound: fresh memory costs a page fault for each page, which is more
-//!   than what is written to it.
+//! - A batch is expected to be as large as the one before. That decides where its first record goes, and nothing else: no page is
+//!   touched for what is only expected.
+//! - Memory that comes back is kept for later batches, within a bound, and until it was not used for a while: fresh memory costs
+//!   a page fault for each page, which is more than what is written to it.
+//! - A block gets no memory of which it leaves most unused: recent blocks are counted by what they take.
 
 use crate::disk::AlignedBuf;
 use crate::format::block::HEADER_LEN;
 use crate::format::record::{self, Append, UnplacedMessage};
 use crate::ids::QueueId;
 use crate::limits::{BATCH_MEMORY_BYTES_MAX, BATCH_MEMORY_KEPT_MAX, LARGE_BATCH_BYTES};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 impl Append for AlignedBuf {
     fn append(&mut self, bytes: &[u8]) {
@@ -19,7 +23,22 @@ impl Append for AlignedBuf {
 }
 
 /// Memory that waits for the next large batch of this process, whatever store it is for.
-static KEPT: Mutex<Vec<AlignedBuf>> = Mutex::new(Vec::new());
+static KEPT: Mutex<Kept> = Mutex::new(Kept::new());
+
+/// Bytes of the newest batch of this process with the header of its block, if it was large.
+static EXPECTED: AtomicUsize = AtomicUsize::new(0);
+
+struct Kept {
+    /// In the order in which they came.
+    pieces: Vec<Piece>,
+    bytes: usize,
+}
+
+struct Piece {
+    memory: AlignedBuf,
+    /// It was here already when somebody looked for what nobody uses.
+    was_seen: bool,
+}
 
 /// Records, and room for more.
 #[derive(Default)]
@@ -48,50 +67,129 @@ impl BatchMemory {
     /// Adds the record of a message for these queues, which is `len` bytes long.
     pub(crate) fn push(&mut self, len: usize, queues: &[QueueId], message: &UnplacedMessage<'_>) {
         if self.large.is_empty() {
-            if self.small.len() + len < LARGE_BATCH_BYTES {
+            if self.small.is_empty() {
+                self.begin(len);
+            }
+            if self.large.is_empty() && self.small.len() + len < LARGE_BATCH_BYTES {
                 self.small.reserve(len);
                 return record::encode_message(&mut self.small, queues, message);
             }
-            self.move_to_large(len);
         }
-        self.large.reserve(len);
+        let needed = self.large.len().max(HEADER_LEN + self.small.len()) + len;
+        if needed > self.large.capacity() {
+            self.grow(needed);
+        }
         record::encode_message(&mut self.large, queues, message);
     }
 
+    /// Takes kept memory, if there is some for a batch like the one before.
+    fn begin(&mut self, len: usize) {
+        let expected = EXPECTED.load(Ordering::Relaxed);
+        if expected > 0
+            && let Some(memory) = kept().take(expected.max(HEADER_LEN + len))
+        {
+            self.large = memory;
+            self.large.resize_zeroed(HEADER_LEN);
+        }
+    }
+
     #[cold]
-    fn move_to_large(&mut self, more: usize) {
-        let small = std::mem::take(&mut self.small);
-        let needed = HEADER_LEN + small.len() + more;
-        self.large = take_kept();
-        self.large.clear();
-        self.large.reserve(needed.max(4 * LARGE_BATCH_BYTES));
-        self.large.resize_zeroed(HEADER_LEN);
-        self.large.extend_from_slice(&small);
+    fn grow(&mut self, needed: usize) {
+        let expected = EXPECTED.load(Ordering::Relaxed);
+        let wanted = needed.max(2 * self.large.capacity()).max(expected);
+        let taken = kept().take(needed);
+        let mut larger =
+            taken.unwrap_or_else(|| AlignedBuf::with_capacity(wanted.max(4 * LARGE_BATCH_BYTES)));
+        larger.resize_zeroed(HEADER_LEN);
+        larger.extend_from_slice(self.records());
+        self.small = Vec::new();
+        give(std::mem::replace(&mut self.large, larger));
     }
 
-    /// The memory as that of a block with room for its header, if the records are many; nothing is left here then.
+    /// The memory as that of a block with room for its header, if the records are many and fill most of it; nothing is left here then.
     pub(crate) fn take_block(&mut self) -> Option<AlignedBuf> {
-        let block = std::mem::take(&mut self.large);
-        (!block.is_empty()).then_some(block)
+        let len = self.large.len();
+        let is_large = len >= LARGE_BATCH_BYTES;
+        let expected = if is_large { len } else { 0 };
+        if EXPECTED.load(Ordering::Relaxed) != expected {
+            EXPECTED.store(expected, Ordering::Relaxed);
+        }
+        let is_filled = self.large.capacity() <= (2 * len).max(4 * LARGE_BATCH_BYTES);
+        (is_large && is_filled).then(|| std::mem::take(&mut self.large))
     }
 }
 
-fn take_kept() -> AlignedBuf {
-    KEPT.lock()
-        .expect("no holder of this lock panics")
-        .pop()
-        .unwrap_or_default()
+impl Drop for BatchMemory {
+    fn drop(&mut self) {
+        give(std::mem::take(&mut self.large));
+    }
 }
 
-/// Takes memory back.
-pub(crate) fn give(block: AlignedBuf) {
-    if !(LARGE_BATCH_BYTES..=BATCH_MEMORY_BYTES_MAX).contains(&block.capacity()) {
-        return;
+fn kept() -> MutexGuard<'static, Kept> {
+    KEPT.lock().expect("no holder of this lock panics")
+}
+
+impl Kept {
+    const fn new() -> Self {
+        Self {
+            pieces: Vec::new(),
+            bytes: 0,
+        }
     }
-    let mut kept = KEPT.lock().expect("no holder of this lock panics");
-    if kept.len() < BATCH_MEMORY_KEPT_MAX {
-        kept.push(block);
+
+    /// The smallest piece with room for so many bytes, empty.
+    fn take(&mut self, bytes: usize) -> Option<AlignedBuf> {
+        let pieces = self.pieces.iter().enumerate();
+        let fitting = pieces.filter(|(_, piece)| piece.memory.capacity() >= bytes);
+        let (at, _) = fitting.min_by_key(|(_, piece)| piece.memory.capacity())?;
+        let mut memory = self.pieces.remove(at).memory;
+        self.bytes -= memory.memory_bytes();
+        memory.clear();
+        Some(memory)
     }
+
+    /// Takes memory back. What is too much then comes out, that first which was here longest.
+    fn give(&mut self, memory: AlignedBuf) -> Vec<AlignedBuf> {
+        self.bytes += memory.memory_bytes();
+        self.pieces.push(Piece {
+            memory,
+            was_seen: false,
+        });
+        let mut too_much = Vec::new();
+        while self.pieces.len() > BATCH_MEMORY_KEPT_MAX || self.bytes > BATCH_MEMORY_BYTES_MAX {
+            let oldest = self.pieces.remove(0).memory;
+            self.bytes -= oldest.memory_bytes();
+            too_much.push(oldest);
+        }
+        too_much
+    }
+
+    /// Takes out what was here already when this was called before.
+    fn unused(&mut self) -> Vec<AlignedBuf> {
+        let (unused, used): (Vec<_>, Vec<_>) = self.pieces.drain(..).partition(|piece| piece.was_seen);
+        self.pieces = used;
+        for piece in &mut self.pieces {
+            piece.was_seen = true;
+        }
+        let unused: Vec<_> = unused.into_iter().map(|piece| piece.memory).collect();
+        self.bytes -= unused.iter().map(AlignedBuf::memory_bytes).sum::<usize>();
+        unused
+    }
+}
+
+/// Takes memory back, if it is that of a large batch.
+pub(crate) fn give(memory: AlignedBuf) {
+    if memory.capacity() >= LARGE_BATCH_BYTES {
+        // Pages go back to the system without the lock.
+        let too_much = kept().give(memory);
+        drop(too_much);
+    }
+}
+
+/// Frees what no batch took since this was called before.
+pub(crate) fn free_unused() {
+    let unused = kept().unused();
+    drop(unused);
 }
 
 #[cfg(test)]
@@ -141,22 +239,61 @@ mod tests {
     }
 
     #[test]
-    fn no_more_memory_is_kept_than_its_bound() {
-        let kept = || {
-            let kept = KEPT.lock().unwrap();
-            let largest = kept.iter().map(AlignedBuf::capacity).max();
-            (kept.len(), largest.unwrap_or_default())
-        };
-        for bytes in [20 << 20, 600 << 10] {
-            let batches: Vec<_> = (0..2 * BATCH_MEMORY_KEPT_MAX)
-                .map(|_| filled(1, bytes).0)
-                .collect();
-            for mut batch in batches {
-                give(batch.take_block().expect("it is large"));
-                let (pieces, largest) = kept();
-                assert!(pieces <= BATCH_MEMORY_KEPT_MAX && largest <= BATCH_MEMORY_BYTES_MAX);
-            }
+    fn memory_of_which_most_is_unused_stays_with_the_batch() {
+        let (mut memory, all) = filled(7, 100_000);
+        memory.large.reserve(64 << 20);
+        assert!(memory.take_block().is_none());
+        assert_eq!(memory.records(), all);
+    }
+
+    #[test]
+    fn a_batch_takes_the_smallest_kept_piece_that_has_room() {
+        let mut kept = Kept::new();
+        for bytes in [8 << 20, 2 << 20, 32 << 20] {
+            assert!(kept.give(AlignedBuf::zeroed(bytes)).is_empty());
         }
-        assert!(kept().0 > 0, "and some is");
+        let taken = kept.take(3 << 20).expect("there is room");
+        assert_eq!((taken.len(), taken.capacity()), (0, 8 << 20));
+        assert!(kept.take(33 << 20).is_none());
+        assert_eq!(kept.take(1).expect("there is room").capacity(), 2 << 20);
+    }
+
+    #[test]
+    fn no_more_memory_is_kept_than_its_bounds() {
+        for (bytes, pieces) in [(90 << 20, 3), (600 << 10, BATCH_MEMORY_KEPT_MAX)] {
+            let mut kept = Kept::new();
+            let given = 2 * BATCH_MEMORY_KEPT_MAX;
+            let freed: usize = (0..given)
+                .map(|_| kept.give(AlignedBuf::with_capacity(bytes)).len())
+                .sum();
+            assert_eq!((kept.pieces.len(), freed), (pieces, given - pieces));
+            assert!(kept.bytes <= BATCH_MEMORY_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn what_comes_back_takes_the_place_of_what_was_here_longest() {
+        let mut kept = Kept::new();
+        for at in 1..=BATCH_MEMORY_KEPT_MAX + 1 {
+            kept.give(AlignedBuf::with_capacity(at << 20));
+        }
+        assert!(kept.pieces.iter().all(|piece| piece.memory.capacity() > 1 << 20));
+        assert!(kept.take(BATCH_MEMORY_KEPT_MAX << 20).is_some());
+    }
+
+    #[test]
+    fn what_no_batch_takes_for_a_while_is_freed() {
+        let mut kept = Kept::new();
+        for bytes in [1 << 20, 4 << 20] {
+            assert!(kept.give(AlignedBuf::with_capacity(bytes)).is_empty());
+        }
+        assert!(kept.unused().is_empty(), "it came just now");
+        let used = kept.take(2 << 20).expect("it is here");
+        assert!(kept.give(used).is_empty());
+        let unused = kept.unused();
+        assert_eq!(unused.len(), 1);
+        assert_eq!(kept.bytes, kept.pieces[0].memory.memory_bytes());
+        assert_eq!(kept.unused().len(), 1);
+        assert_eq!((kept.bytes, kept.pieces.len()), (0, 0));
     }
 }

@@ -1,6 +1,7 @@
 //! The threads of a running store.
 
 use super::{Did, Engine, Inner};
+use crate::batch_memory;
 use crate::disk::Disk;
 use crate::follower::Follower;
 use crate::limits;
@@ -101,8 +102,13 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
     }
 
     fn keep_house(&self) {
+        let mut looked_at_ms = self.disk.now().mono_ms;
         loop {
             let now = self.disk.now();
+            if now.mono_ms - looked_at_ms >= limits::BATCH_MEMORY_UNUSED_MS {
+                looked_at_ms = now.mono_ms;
+                batch_memory::free_unused();
+            }
             let mut locked = self.lock();
             if let Some(job) = locked.shard.next_job(now, CheckpointWish::WhenDue) {
                 drop(locked);

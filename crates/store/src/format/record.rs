@@ -4,8 +4,8 @@
 //! - Records are 8-aligned and carry their own length, checksum and ordinal in the block.
 //! - The checksum covers everything behind itself, the length included; a body above 256 bytes is
 //!   covered by a checksum of its own, which stands in the covered part.
-//! - Checksums are bound to the place (`checksum`), so they are computed when the place is known:
-//!   an encoder leaves them open, [`seal`] sets them.
+//! - Checksums of records are bound to the place (`checksum`), so they are computed when the place is known:
+//!   an encoder leaves them open, [`seal`] sets them. That of a body is not: an encoder sets it or leaves it zero.
 
 use crate::checksum::Salt;
 use crate::format::short::copy_short;
@@ -207,6 +207,10 @@ pub(crate) fn encode_message(out: &mut impl Append, queues: &[QueueId], message:
     LE::write_u32(&mut head[16..], capped(queues.len()));
     LE::write_u32(&mut head[20..], capped(properties.len()));
     LE::write_u32(&mut head[24..], capped(body.len()));
+    if body.len() > INLINE_BODY_BYTES_MAX {
+        // It knows no place, and the body is in the caches now.
+        LE::write_u32(&mut head[28..], crc32fast::hash(body));
+    }
     let life = life_ms.map_or(0, |ms| ms.saturating_add(1));
     let reference_to = |queue: &QueueId| {
         let mut reference = [0; REFERENCE_LEN];
@@ -386,7 +390,7 @@ fn put_prefix(out: &mut [u8], record_type: u8, ordinal: u32) {
 }
 
 /// Sets the checksums of all records in the payload of a block, whose first byte will stand at
-/// `offset` of `segment`.
+/// `offset` of `segment`. That of a body is computed where it is zero: whoever encoded the record may have done it.
 pub(crate) fn seal(payload: &mut [u8], salt: Salt, segment: SegmentNumber, offset: u64) {
     let sealed = seal_whole(payload, salt, segment, offset);
     assert_eq!(sealed, payload.len(), "a block has whole records");
@@ -416,8 +420,10 @@ fn seal_record(record: &mut [u8], key: u32, fresh: &crc32fast::Hasher) {
     };
     let covered = match body_with_own_checksum(record) {
         Some(body_at) => {
-            let body_crc = crc_of(&record[body_at..]);
-            LE::write_u32(&mut record[28..], body_crc);
+            if LE::read_u32(&record[28..]) == 0 {
+                let body_crc = crc_of(&record[body_at..]);
+                LE::write_u32(&mut record[28..], body_crc);
+            }
             body_at
         }
         None => record.len(),
