@@ -118,6 +118,18 @@ impl<D: Disk> Broker<D> {
         self.store.write_stall()
     }
 
+    /// Has `waker` woken when the store has failed, and when something is written after [`Broker::rests`] was true.
+    pub fn watch_store(&self, waker: Waker) {
+        self.store.lock().parts().1.store_watch = Some(waker.clone());
+        self.store.watch_writes(waker);
+    }
+
+    /// Whether nothing was written since this was asked last: then whoever looks at [`Broker::write_stall`] every so often may sleep
+    /// until the next write wakes them.
+    pub fn rests(&self) -> bool {
+        self.store.rests()
+    }
+
     /// Users and permissions.
     pub fn accounts(&self) -> &Accounts {
         &self.accounts

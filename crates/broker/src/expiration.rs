@@ -6,7 +6,7 @@
 //!   due too early is put back, so a use costs no look-up here.
 //! - `due` is bounded by the number of queues, however often consumers and queues come and go.
 //!
-//! Elsewhere: who calls [`Broker::tick`], and how often (the server).
+//! Elsewhere: when it is time (`tick`), who calls [`Broker::tick`] (the server).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -89,6 +89,7 @@ impl BrokerState {
             && !std::mem::replace(&mut expiry.is_scheduled, true)
         {
             self.expirations.due.push(Reverse((deadline, id)));
+            self.wants_tick(deadline);
         }
         self.forget_deleted();
     }
@@ -105,8 +106,12 @@ impl BrokerState {
 
     /// Whether a queue may have come to its deadline.
     fn may_expire(&self, now: Now) -> bool {
-        let earliest = self.expirations.due.peek();
-        earliest.is_some_and(|&Reverse((at, _))| at <= now.mono_ms)
+        self.next_expiry_ms().is_some_and(|at| at <= now.mono_ms)
+    }
+
+    /// When one may come to it, monotonic ms.
+    pub(crate) fn next_expiry_ms(&self) -> Option<u64> {
+        self.expirations.due.peek().map(|&Reverse((at, _))| at)
     }
 
     /// A queue whose time is over.
@@ -142,7 +147,7 @@ impl<D: Disk> Broker<D> {
     }
 
     /// Deletes the queues that nobody has used for as long as they asked for, and tries dead letters again that reached nobody.
-    /// Waits for the disk. To be called every so often, if [`Broker::is_tick_due`] says so.
+    /// Waits for the disk. To be called when [`Broker::next_tick_ms`] says so.
     pub fn tick(&self, now: Now) {
         self.retry_letters(now);
         loop {

@@ -43,6 +43,7 @@ mod startup;
 mod state;
 mod stored;
 mod table;
+mod tick;
 mod topology;
 mod unacked;
 

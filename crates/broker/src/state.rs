@@ -23,6 +23,7 @@ use crate::registry::Registry;
 use crate::replies::ReplyConsumers;
 use crate::rota::Sharing;
 use crate::routes::RouteCache;
+use crate::tick::TickWatch;
 use crate::unacked::Run;
 
 /// The broker's part of a shard's state.
@@ -45,11 +46,14 @@ pub(crate) struct BrokerState {
     /// Auto-delete queues whose last consumer went: to be deleted when the lock is released.
     pub abandoned: Vec<QueueId>,
     pub expirations: Expirations,
+    pub tick_watch: TickWatch,
     pub letter_watch: Watch,
     pub retained: Retained,
     /// Where dead letters went last.
     pub letter_routes: RouteCache,
     pub poisoned: Option<PoisonCause>,
+    /// Who is to hear of it, beside the sessions.
+    pub store_watch: Option<Waker>,
 }
 
 impl BrokerState {
@@ -200,6 +204,7 @@ impl<D: Disk> Follower<D> for BrokerState {
 
     fn poisoned(&mut self, cause: &PoisonCause) {
         self.poisoned = Some(cause.clone());
+        self.wakers.extend(self.store_watch.clone());
         for (_, session) in self.sessions.iter_mut() {
             session.wake(&mut self.wakers);
         }

@@ -12,7 +12,7 @@ use logpond_amqp::ReplyCode;
 use logpond_broker::{BrokerOptions, Now, OpenError, StartReport};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{interval, timeout};
+use tokio::time::timeout;
 
 use crate::blocking::blocking;
 use crate::buffers::Buffers;
@@ -23,11 +23,12 @@ use crate::engine::{ServerBroker, ServerDisk};
 use crate::limits::{DRAIN_TIME, SHUTDOWN_TIMEOUT, TURNS};
 use crate::listener::{self, ListenError, Security};
 use crate::recovery_log;
+use crate::signal::Signal;
 use crate::stop::{Phase, Stopper};
 use crate::tls::{Certificates, TlsError};
 use crate::upkeep;
 
-/// How often we look whether the store still lives.
+/// How often we look whether the disk answers, while anything is written.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
 /// Time that clients get to hear of a poisoned store.
 const POISONED_FAREWELL: Duration = Duration::from_millis(500);
@@ -254,10 +255,10 @@ impl Server {
 
 /// Reports a disk that does not answer, and its return; ready once the store has failed, with the cause.
 async fn watch_store(broker: &ServerBroker) -> String {
-    let mut ticks = interval(HEALTH_INTERVAL);
+    let signal = Arc::new(Signal::default());
+    broker.watch_store(signal.waker());
     let mut stall = None;
     loop {
-        ticks.tick().await;
         let stalled = broker.write_stall();
         match (stall, stalled) {
             (None, Some(waited)) => {
@@ -272,6 +273,12 @@ async fn watch_store(broker: &ServerBroker) -> String {
         stall = stalled;
         if let Some(cause) = broker.poisoned() {
             return cause.to_string();
+        }
+        if broker.rests() {
+            signal.knocked().await;
+        } else {
+            // That it woke us is all that a write or a failure has to say.
+            let _ = timeout(HEALTH_INTERVAL, signal.knocked()).await;
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::blocking::blocking;
 use crate::limits::CERTIFICATES_INTERVAL;
@@ -16,21 +16,43 @@ use crate::signal::Signal;
 use crate::stop::{Phase, Stop};
 use crate::tls::Certificates;
 
-/// How late something that is due may be noticed.
+/// The broker is not called more often: what is due within so long is done together.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Calls the broker every so often, until the server stops.
+/// Calls the broker when something is due, until the server stops.
 pub(crate) async fn keep_up(shared: Arc<Shared>, mut stop: Stop) {
-    let mut ticks = interval(UPKEEP_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let signal = Arc::new(Signal::default());
+    shared.broker.watch_ticks(signal.waker());
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
+            () = sleep(UPKEEP_INTERVAL) => {}
+            () = stop.reached(Phase::Draining) => return,
+        }
+        tokio::select! {
+            () = next_tick(&shared, &signal) => {}
             () = stop.reached(Phase::Draining) => return,
         }
         // A call that may wait wakes another thread to take over what this one has: not for nothing.
         if shared.broker.is_tick_due(shared.now()) {
             blocking(|| shared.broker.tick(shared.now()));
+        }
+    }
+}
+
+/// Returns when the broker has something to do, without looking before that.
+async fn next_tick(shared: &Shared, signal: &Signal) {
+    loop {
+        let now = shared.now();
+        let Some(at_ms) = shared.broker.next_tick_ms(now) else {
+            signal.knocked().await;
+            continue;
+        };
+        let Some(wait) = at_ms.checked_sub(now.mono_ms).filter(|wait| *wait > 0) else {
+            return;
+        };
+        tokio::select! {
+            () = sleep(Duration::from_millis(wait)) => {}
+            () = signal.knocked() => {}
         }
     }
 }

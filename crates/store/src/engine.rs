@@ -13,6 +13,7 @@ mod evacuation;
 mod journal;
 mod lifecycle;
 mod snapshot;
+mod stall_watch;
 mod write_clock;
 
 use crate::catalog::Catalog;
@@ -28,6 +29,7 @@ use crate::shard::{CheckpointWish, Shard};
 use crate::units::Units;
 use chores::Did;
 pub(crate) use chores::final_error;
+use stall_watch::StallWatch;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::Waker;
@@ -88,6 +90,7 @@ struct Inner<D: Disk, F> {
     write_clock: WriteClock,
     /// The log cannot go on without its next segment.
     prepare_clock: WriteClock,
+    stall_watch: StallWatch,
     started: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Dropped last: the directory is ours until then.
@@ -233,6 +236,21 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             .write_clock
             .stalled(now)
             .or_else(|| inner.prepare_clock.stalled(now))
+    }
+
+    /// Has `waker` woken by the next write after [`Engine::rests`] was true.
+    pub fn watch_writes(&self, waker: Waker) {
+        self.inner.stall_watch.set_waker(waker);
+    }
+
+    /// Whether no write of the log has begun since this was asked last, and none is under way. Whoever looks at
+    /// [`Engine::write_stall`] every so often may sleep then, until the next write wakes them. For one watcher.
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        let inner = &self.inner;
+        inner
+            .stall_watch
+            .sleep(|| inner.write_clock.is_running() || inner.prepare_clock.is_running())
     }
 
     /// What has been done so far.

@@ -210,7 +210,7 @@ impl<D: Disk> Broker<D> {
             found,
             sources,
         } = &mut *mover;
-        let taken = self.take_letters(found, sources);
+        let taken = self.take_letters(found, sources, now);
         if taken.is_empty() {
             return false;
         }
@@ -231,11 +231,13 @@ impl<D: Disk> Broker<D> {
         true
     }
 
-    fn take_letters(&self, found: &mut Vec<DeadLetter>, sources: &mut Sources) -> Vec<Taken> {
+    fn take_letters(&self, found: &mut Vec<DeadLetter>, sources: &mut Sources, now: Now) -> Vec<Taken> {
         let mut guard = self.store.lock();
         let (shard, state) = guard.parts();
         if !shard.has_room_to_move() {
             state.letter_watch.state = WatchState::WaitsForRoom;
+            state.wants_tick(now.mono_ms);
+            self.release(guard, 0, now);
             return Vec::new();
         }
         found.clear();
@@ -331,6 +333,9 @@ impl<D: Disk> Broker<D> {
             // Loaded under the lock, so that it names no queue that was deleted.
             let topology = read.vhost.as_ref().map(|vhost| vhost.topology());
             state.settle_letter(shard, topology.as_deref().map(Arc::as_ref), read, now);
+        }
+        if state.may_retry_letters() {
+            state.wants_tick(now.mono_ms);
         }
         self.release(guard, appended, now);
     }

@@ -57,7 +57,7 @@ impl Retained {
 }
 
 impl<D: Disk> Broker<D> {
-    /// Has some of the letters moved again that reached nobody, and those that waited for room. To be called every so often.
+    /// Has some of the letters moved again that reached nobody, and those that waited for room. A part of each tick.
     pub(crate) fn retry_letters(&self, now: Now) {
         let mut guard = self.store.lock();
         let (shard, state) = guard.parts();

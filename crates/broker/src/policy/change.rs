@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::task::Waker;
 
 use logpond_routing::Name;
 use logpond_store::catalog::Changes;
@@ -102,7 +103,10 @@ pub(crate) fn apply<D: Disk>(
         .try_for_each(|(id, policy)| state.set_policy(shard, id, policy, now));
     // Routes that sessions remember say which queues may refuse: under the lock, so that nobody uses one between.
     let Ok(()) = vhost.change(|_| Ok::<_, Infallible>(()));
+    let wakers = std::mem::take(&mut guard.parts().1.wakers);
     drop(guard);
+    // A queue may expire earlier now.
+    wakers.into_iter().for_each(Waker::wake);
     // What limits dropped, or who no longer wants dead letters, has brought records.
     store.commit(1);
     applied

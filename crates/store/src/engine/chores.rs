@@ -89,7 +89,10 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             Job::Prepare(job) => (
                 failed("preparing a segment", JOURNAL_DIR, Need::Segment),
                 self.prepare_clock
-                    .time(disk.now(), || job.perform(disk))
+                    .time(disk.now(), || {
+                        self.stall_watch.write_begins();
+                        job.perform(disk)
+                    })
                     .map(|file| Done::Prepared {
                         file,
                         wear: job.wear(),

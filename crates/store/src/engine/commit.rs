@@ -59,7 +59,10 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
     /// Lets a block have its turn, and applies it.
     pub(super) fn write(&self, job: WriteJob<D>) {
         let written = if job.is_logged() {
-            self.write_clock.time(self.disk.now(), || job.perform())
+            self.write_clock.time(self.disk.now(), || {
+                self.stall_watch.write_begins();
+                job.perform()
+            })
         } else {
             job.perform()
         };

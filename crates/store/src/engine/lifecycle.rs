@@ -1,5 +1,6 @@
 //! Opening and closing.
 
+use super::stall_watch::StallWatch;
 use super::write_clock::WriteClock;
 use super::{Did, Engine, Inner, Locked, Owners};
 use crate::catalog::{Catalog, CatalogOptions};
@@ -88,6 +89,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             next_queue_id: AtomicU64::new(opened.next_queue_id),
             write_clock: WriteClock::new(),
             prepare_clock: WriteClock::new(),
+            stall_watch: StallWatch::default(),
             started: AtomicBool::new(false),
             threads: Mutex::new(Vec::new()),
             lock: Mutex::new(Some(lock)),

@@ -29,7 +29,8 @@ impl WriteClock {
 
     /// Does a write and takes its time.
     pub(super) fn time<T>(&self, now: Now, write: impl FnOnce() -> T) -> T {
-        self.began_ms.store(now.mono_ms, Ordering::Relaxed);
+        // Before whoever watches is told: see `stall_watch`.
+        self.began_ms.store(now.mono_ms, Ordering::SeqCst);
         let before = std::time::Instant::now();
         let written = write();
         let took = u64::try_from(before.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -43,6 +44,11 @@ impl WriteClock {
     /// Whether a caller's own thread may write: a slow disk must not block it.
     pub(super) fn is_fast(&self) -> bool {
         self.average_us.load(Ordering::Relaxed) < limits::LEADER_WRITE_US_MAX
+    }
+
+    /// Whether a write is under way.
+    pub(super) fn is_running(&self) -> bool {
+        self.began_ms.load(Ordering::SeqCst) != IDLE
     }
 
     /// For how long the disk has not answered, once that is too long.

@@ -50,6 +50,39 @@ fn a_queue_that_nobody_uses_goes_after_its_time_and_not_before() {
 }
 
 #[test]
+fn who_waits_for_a_tick_is_woken_when_one_is_due_earlier() {
+    let broker = broker();
+    let wakes = Arc::new(Wakes::default());
+    broker.watch_ticks(Waker::from(Arc::clone(&wakes)));
+    assert_eq!(broker.next_tick_ms(NOW), None);
+    let mut client = client(&broker);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "a queue that expires");
+    assert_eq!(broker.next_tick_ms(NOW), Some(101));
+    client
+        .declare_with("later", &[("x-expires", Value::I32(1_000))])
+        .unwrap();
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "one that expires later");
+    client
+        .declare_with("earlier", &[("x-expires", Value::I32(50))])
+        .unwrap();
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 2, "one that expires earlier");
+    assert_eq!(broker.next_tick_ms(NOW), Some(51));
+}
+
+#[test]
+fn who_waits_for_a_tick_hears_of_a_consumer_that_was_the_last() {
+    let broker = broker();
+    let mut client = client(&broker);
+    client.consume("q", "t", false).unwrap();
+    keep_up(&broker, at(10_000));
+    let wakes = Arc::new(Wakes::default());
+    broker.watch_ticks(Waker::from(Arc::clone(&wakes)));
+    assert_eq!(broker.next_tick_ms(at(10_000)), None);
+    client.session.cancel(ONE, "t", at(20_000)).unwrap();
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+}
+
+#[test]
 fn declaring_and_getting_are_use() {
     let broker = broker();
     let mut client = client(&broker);

@@ -48,6 +48,18 @@ fn a_policy_holds_for_queues_that_exist_and_for_those_that_come() {
 }
 
 #[test]
+fn who_waits_for_a_tick_hears_of_a_policy_that_makes_queues_expire() {
+    let broker = broker();
+    Client::new(&broker).declare("q");
+    let wakes = Arc::new(Wakes::default());
+    broker.watch_ticks(Waker::from(Arc::clone(&wakes)));
+    assert_eq!(broker.next_tick_ms(NOW), None);
+    broker.put_policy(expiring("p", "q", 100), NOW).unwrap();
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    assert_eq!(broker.next_tick_ms(NOW), Some(101));
+}
+
+#[test]
 fn the_policy_with_the_highest_priority_holds_alone() {
     let broker = broker();
     Client::new(&broker).declare("q");
