@@ -22,11 +22,15 @@ impl Append for AlignedBuf {
     }
 }
 
-/// Memory that waits for the next large batch of this process, whatever store it is for.
-static KEPT: Mutex<Kept> = Mutex::new(Kept::new());
+/// That of this process, whatever store a batch is for.
+static RESERVE: Reserve = Reserve::new();
 
-/// Bytes of the newest batch of this process with the header of its block, if it was large.
-static EXPECTED: AtomicUsize = AtomicUsize::new(0);
+/// Memory that waits for the next large batch.
+struct Reserve {
+    kept: Mutex<Kept>,
+    /// Bytes of the newest batch with the header of its block, if it was large.
+    expected: AtomicUsize,
+}
 
 struct Kept {
     /// In the order in which they came.
@@ -41,17 +45,22 @@ struct Piece {
 }
 
 /// Records, and room for more.
-#[derive(Default)]
 pub(crate) struct BatchMemory {
     small: Vec<u8>,
     large: AlignedBuf,
+    reserve: &'static Reserve,
 }
 
 impl BatchMemory {
     pub(crate) const fn new() -> Self {
+        Self::of(&RESERVE)
+    }
+
+    const fn of(reserve: &'static Reserve) -> Self {
         Self {
             small: Vec::new(),
             large: AlignedBuf::new(),
+            reserve,
         }
     }
 
@@ -84,9 +93,9 @@ impl BatchMemory {
 
     /// Takes kept memory, if there is some for a batch like the one before.
     fn begin(&mut self, len: usize) {
-        let expected = EXPECTED.load(Ordering::Relaxed);
+        let expected = self.reserve.expected.load(Ordering::Relaxed);
         if expected > 0
-            && let Some(memory) = kept().take(expected.max(HEADER_LEN + len))
+            && let Some(memory) = self.reserve.kept().take(expected.max(HEADER_LEN + len))
         {
             self.large = memory;
             self.large.resize_zeroed(HEADER_LEN);
@@ -95,38 +104,64 @@ impl BatchMemory {
 
     #[cold]
     fn grow(&mut self, needed: usize) {
-        let expected = EXPECTED.load(Ordering::Relaxed);
+        let expected = self.reserve.expected.load(Ordering::Relaxed);
         let wanted = needed.max(2 * self.large.capacity()).max(expected);
-        let taken = kept().take(needed);
+        let taken = self.reserve.kept().take(wanted);
         let mut larger =
             taken.unwrap_or_else(|| AlignedBuf::with_capacity(wanted.max(4 * LARGE_BATCH_BYTES)));
         larger.resize_zeroed(HEADER_LEN);
         larger.extend_from_slice(self.records());
         self.small = Vec::new();
-        give(std::mem::replace(&mut self.large, larger));
+        self.reserve.give(std::mem::replace(&mut self.large, larger));
     }
 
     /// The memory as that of a block with room for its header, if the records are many and fill most of it; nothing is left here then.
     pub(crate) fn take_block(&mut self) -> Option<AlignedBuf> {
         let len = self.large.len();
         let is_large = len >= LARGE_BATCH_BYTES;
-        let expected = if is_large { len } else { 0 };
-        if EXPECTED.load(Ordering::Relaxed) != expected {
-            EXPECTED.store(expected, Ordering::Relaxed);
-        }
-        let is_filled = self.large.capacity() <= (2 * len).max(4 * LARGE_BATCH_BYTES);
+        self.reserve.expect(if is_large { len } else { 0 });
+        let is_filled = self.large.capacity() <= usable_max(len);
         (is_large && is_filled).then(|| std::mem::take(&mut self.large))
     }
 }
 
 impl Drop for BatchMemory {
     fn drop(&mut self) {
-        give(std::mem::take(&mut self.large));
+        self.reserve.give(std::mem::take(&mut self.large));
     }
 }
 
-fn kept() -> MutexGuard<'static, Kept> {
-    KEPT.lock().expect("no holder of this lock panics")
+/// The largest memory of which so many bytes use enough.
+fn usable_max(len: usize) -> usize {
+    (2 * len).max(4 * LARGE_BATCH_BYTES)
+}
+
+impl Reserve {
+    const fn new() -> Self {
+        Self {
+            kept: Mutex::new(Kept::new()),
+            expected: AtomicUsize::new(0),
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().expect("no holder of this lock panics")
+    }
+
+    /// The next batch will be as large as this one. Most are as the one before, and nothing is written for them.
+    fn expect(&self, len: usize) {
+        if self.expected.load(Ordering::Relaxed) != len {
+            self.expected.store(len, Ordering::Relaxed);
+        }
+    }
+
+    fn give(&self, memory: AlignedBuf) {
+        if memory.capacity() >= LARGE_BATCH_BYTES {
+            // Pages go back to the system without the lock.
+            let too_much = self.kept().give(memory);
+            drop(too_much);
+        }
+    }
 }
 
 impl Kept {
@@ -137,10 +172,11 @@ impl Kept {
         }
     }
 
-    /// The smallest piece with room for so many bytes, empty.
+    /// The smallest piece with room for so many bytes, empty; none of which they use little.
     fn take(&mut self, bytes: usize) -> Option<AlignedBuf> {
         let pieces = self.pieces.iter().enumerate();
-        let fitting = pieces.filter(|(_, piece)| piece.memory.capacity() >= bytes);
+        let fitting =
+            pieces.filter(|(_, piece)| (bytes..=usable_max(bytes)).contains(&piece.memory.capacity()));
         let (at, _) = fitting.min_by_key(|(_, piece)| piece.memory.capacity())?;
         let mut memory = self.pieces.remove(at).memory;
         self.bytes -= memory.memory_bytes();
@@ -179,16 +215,12 @@ impl Kept {
 
 /// Takes memory back, if it is that of a large batch.
 pub(crate) fn give(memory: AlignedBuf) {
-    if memory.capacity() >= LARGE_BATCH_BYTES {
-        // Pages go back to the system without the lock.
-        let too_much = kept().give(memory);
-        drop(too_much);
-    }
+    RESERVE.give(memory);
 }
 
 /// Frees what no batch took since this was called before.
 pub(crate) fn free_unused() {
-    let unused = kept().unused();
+    let unused = RESERVE.kept().unused();
     drop(unused);
 }
 
@@ -199,8 +231,12 @@ mod tests {
     use crate::format::pad8;
     use crate::format::record::Persistence;
 
-    fn filled(records: usize, len: usize) -> (BatchMemory, Vec<u8>) {
-        let (mut memory, mut all) = (BatchMemory::new(), Vec::new());
+    fn reserve() -> &'static Reserve {
+        Box::leak(Box::new(Reserve::new()))
+    }
+
+    fn filled(reserve: &'static Reserve, records: usize, len: usize) -> (BatchMemory, Vec<u8>) {
+        let (mut memory, mut all) = (BatchMemory::of(reserve), Vec::new());
         for at in 0..records {
             let body = vec![u8::try_from(at % 251).unwrap(); len];
             let message = UnplacedMessage {
@@ -220,41 +256,69 @@ mod tests {
     #[test]
     fn the_memory_of_a_large_batch_becomes_a_block_with_its_records_where_they_belong() {
         for (records, len) in [(20, 100_000), (3_000, 1_000), (1, 5_000_000)] {
-            let (mut memory, all) = filled(records, len);
+            let (mut memory, all) = filled(reserve(), records, len);
             assert_eq!(memory.records(), all);
             let block = memory.take_block().expect("it is large");
             assert_eq!(block.as_ptr().align_offset(DIRECT_IO_ALIGNMENT), 0);
             assert_eq!(&block[HEADER_LEN..], all);
             assert!(block.capacity() >= block.len().next_multiple_of(DIRECT_IO_ALIGNMENT));
             assert_eq!(memory.records(), b"");
-            give(block);
         }
     }
 
     #[test]
     fn a_small_batch_keeps_its_memory() {
-        let (mut memory, all) = filled(10, 100);
+        let (mut memory, all) = filled(reserve(), 10, 100);
         assert!(memory.take_block().is_none());
         assert_eq!(memory.records(), all);
     }
 
     #[test]
     fn memory_of_which_most_is_unused_stays_with_the_batch() {
-        let (mut memory, all) = filled(7, 100_000);
+        let (mut memory, all) = filled(reserve(), 7, 100_000);
         memory.large.reserve(64 << 20);
         assert!(memory.take_block().is_none());
         assert_eq!(memory.records(), all);
     }
 
     #[test]
-    fn a_batch_takes_the_smallest_kept_piece_that_has_room() {
+    fn a_batch_begins_in_the_memory_of_one_that_was_as_large() {
+        let reserve = reserve();
+        let (mut first, _) = filled(reserve, 30, 100_000);
+        let block = first.take_block().expect("it is large");
+        let address = block.as_ptr();
+        reserve.give(block);
+        let (mut second, all) = filled(reserve, 30, 100_000);
+        assert!(second.small.is_empty());
+        assert_eq!(second.records(), all);
+        assert_eq!(second.take_block().expect("it is large").as_ptr(), address);
+    }
+
+    #[test]
+    fn a_small_batch_behind_a_large_one_gives_its_memory_back() {
+        let reserve = reserve();
+        let (mut large, _) = filled(reserve, 30, 100_000);
+        reserve.give(large.take_block().expect("it is large"));
+        let pieces = reserve.kept().pieces.len();
+        let (mut small, all) = filled(reserve, 3, 100);
+        assert_eq!(reserve.kept().pieces.len(), pieces - 1);
+        assert_eq!(small.records(), all);
+        assert!(small.take_block().is_none());
+        drop(small);
+        assert_eq!(reserve.kept().pieces.len(), pieces);
+        let (small, _) = filled(reserve, 3, 100);
+        assert!(small.large.is_empty(), "the one before was small");
+    }
+
+    #[test]
+    fn a_batch_takes_the_smallest_kept_piece_that_has_room_and_none_that_is_much_too_large() {
         let mut kept = Kept::new();
         for bytes in [8 << 20, 2 << 20, 32 << 20] {
             assert!(kept.give(AlignedBuf::zeroed(bytes)).is_empty());
         }
-        let taken = kept.take(3 << 20).expect("there is room");
+        let taken = kept.take(5 << 20).expect("there is room");
         assert_eq!((taken.len(), taken.capacity()), (0, 8 << 20));
-        assert!(kept.take(33 << 20).is_none());
+        assert!(kept.take(33 << 20).is_none() && kept.take(15 << 20).is_none());
         assert_eq!(kept.take(1).expect("there is room").capacity(), 2 << 20);
     }
 
