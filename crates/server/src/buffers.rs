@@ -7,7 +7,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::connection::CommandSpace;
-use crate::limits::{POOLED_BUFFERS_MAX, READ_BUFFER_BYTES, WRITE_BUFFER_BYTES};
+use crate::limits::{POOLED_BUFFERS_MAX, READ_BUFFER_BYTES, WRITE_BUFFER_KEPT_BYTES_MAX};
 
 /// What a connection needs while it reads.
 pub(crate) struct ReadSpace {
@@ -60,12 +60,44 @@ impl Buffers {
     /// Gives a write buffer back; one that a large message has stretched is freed.
     pub fn return_writing(&self, mut buffer: Vec<u8>) {
         buffer.clear();
-        if buffer.capacity() == 0 || buffer.capacity() > WRITE_BUFFER_BYTES {
+        if buffer.capacity() == 0 || buffer.capacity() > WRITE_BUFFER_KEPT_BYTES_MAX {
             return;
         }
         let mut pool = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         if pool.len() < POOLED_BUFFERS_MAX {
             pool.push(buffer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::POLL_BYTES_MAX;
+
+    /// What a poll that brings messages of `len` bytes makes of an empty buffer.
+    fn filled(mut buffer: Vec<u8>, len: usize) -> Vec<u8> {
+        while buffer.len() < POLL_BYTES_MAX {
+            buffer.reserve(len);
+            buffer.resize(buffer.len() + len, 1);
+        }
+        buffer
+    }
+
+    #[test]
+    fn a_write_buffer_that_a_poll_filled_is_used_again() {
+        for len in [88, 1_100, 65_620, 262_300] {
+            let buffers = Buffers::default();
+            buffers.return_writing(filled(buffers.take_writing(), len));
+            let again = buffers.take_writing();
+            assert!(again.is_empty() && again.capacity() >= POLL_BYTES_MAX, "{len}");
+        }
+    }
+
+    #[test]
+    fn a_write_buffer_that_a_large_message_has_stretched_is_freed() {
+        let buffers = Buffers::default();
+        buffers.return_writing(vec![1; WRITE_BUFFER_KEPT_BYTES_MAX + 1]);
+        assert_eq!(buffers.take_writing().capacity(), 0);
     }
 }

@@ -47,8 +47,12 @@ pub const COMMANDS_PER_BATCH: usize = 1_024;
 pub const ASSEMBLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Above this, we neither take deliveries from the broker nor read more requests.
 pub const WRITE_BUFFER_BYTES: usize = 1024 * 1024;
-/// What one poll of the broker may add to the write buffer: small enough to stay in a cache.
-pub const POLL_BYTES_MAX: usize = 256 * 1024;
+/// What one poll of the broker may add to the write buffer (one message more is still taken): large sends cost the system less for each byte.
+pub const POLL_BYTES_MAX: usize = 768 * 1024;
+/// While so much waits for the socket the broker is not polled.
+pub const POLL_PENDING_BYTES_MAX: usize = 256 * 1024;
+/// Memory of a write buffer that is kept for reuse. A buffer doubles when it grows.
+pub const WRITE_BUFFER_KEPT_BYTES_MAX: usize = 2 * WRITE_BUFFER_BYTES;
 
 /// Connections that may be open at once; further ones are closed at once.
 pub const CONNECTIONS_MAX: usize = 65_536;
@@ -61,6 +65,8 @@ pub const DRAIN_TIME: Duration = Duration::from_secs(4);
 
 // An incomplete message kept raw plus one whole frame must always fit, or reading would stall.
 const _: () = assert!(RAW_MESSAGE_BYTES_MAX + 131_072 + 8 < READ_BUFFER_BYTES);
+// What a slow reader leaves in its buffer stays within what it may have there.
+const _: () = assert!(POLL_PENDING_BYTES_MAX + POLL_BYTES_MAX <= WRITE_BUFFER_BYTES);
 // The refusal and the answer to it must fit into the stop.
 const _: () = assert!(SHUTDOWN_CLOSE_TIMEOUT.as_secs() < SHUTDOWN_TIMEOUT.as_secs());
 

@@ -26,7 +26,7 @@ use super::link::{Life, Link};
 use super::output::{Output, Written, equip, release};
 use super::wire::Wire;
 use crate::limits::{
-    CLOSE_OK_TIMEOUT, LINGER_TIME, POLL_BYTES_MAX, SHUTDOWN_CLOSE_TIMEOUT, WRITE_BUFFER_BYTES,
+    CLOSE_OK_TIMEOUT, LINGER_TIME, POLL_PENDING_BYTES_MAX, SHUTDOWN_CLOSE_TIMEOUT, WRITE_BUFFER_BYTES,
 };
 use crate::peer::PeerAddress;
 use crate::server::Shared;
@@ -232,7 +232,7 @@ impl Task {
         self.link.take_back();
         // Where nobody asked the broker, nobody knows that it has no more.
         let mut has_more = true;
-        if self.pending() < POLL_BYTES_MAX {
+        if self.pending() < POLL_PENDING_BYTES_MAX {
             equip(&mut self.link.out, &self.shared.buffers);
             has_more = self.link.poll();
             self.observe();
