@@ -106,6 +106,10 @@ pub const READ_AHEAD_BYTES_MIN: u64 = 64 << 10;
 pub const READ_AHEAD_BYTES_MAX: u64 = 1 << 20;
 /// In front of what is read ahead there is room for so much of a record that begins before.
 pub const READ_AHEAD_HEAD_BYTES_MAX: u64 = 128 << 10;
+/// So many of them a reader may have asked for, once the disk was late.
+pub const STRETCHES_AHEAD_MAX: usize = 4;
+/// So many are under way at a time: where all processors are busy a device with a single one waits for them.
+pub const READ_AHEAD_THREADS: usize = 2;
 /// Reads ahead that all readers of a store may have asked for at a time, with those that were done and not taken. Each is of at most
 /// [`READ_AHEAD_BYTES_MAX`].
 pub const READS_ASKED_MAX: usize = 16;
@@ -164,6 +168,8 @@ const _: () =
 // However many are due together, publishers do not wait for them.
 const _: () = assert!(HELD_EXPIRED_MAX <= HELD_MESSAGES_MAX / 2);
 const _: () = assert!(QUEUE_NAME_BYTES_MAX < QUEUE_META_BYTES_MAX);
+// A reader alone may have all that it wants.
+const _: () = assert!(STRETCHES_AHEAD_MAX <= READS_ASKED_MAX / 2 && READ_AHEAD_THREADS > 0);
 // A read ahead of the usual size, and what it leads in with, has room in a cell.
 const _: () =
     assert!(READ_AHEAD_BYTES_MAX + READ_AHEAD_HEAD_BYTES_MAX <= 1152 << 10 && CELL_BYTES == 1152 << 10);

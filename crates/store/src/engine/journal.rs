@@ -17,7 +17,7 @@ use std::time::Duration;
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(500);
 
 impl<D: Disk, F: Follower<D>> Engine<D, F> {
-    /// Starts the journal thread, the housekeeper, and the thread that reads ahead.
+    /// Starts the journal thread, the housekeeper, and the threads that read ahead.
     ///
     /// # Errors
     /// When the system grants no thread.
@@ -38,13 +38,15 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
                 .name("housekeeper".to_owned())
                 .spawn(move || inner.keep_house())?,
         );
-        let ahead = self.inner.ahead.clone();
-        ahead.open();
-        threads.push(
-            thread::Builder::new()
-                .name("read-ahead".to_owned())
-                .spawn(move || ahead.serve())?,
-        );
+        self.inner.ahead.open();
+        for _ in 0..limits::READ_AHEAD_THREADS {
+            let ahead = self.inner.ahead.clone();
+            threads.push(
+                thread::Builder::new()
+                    .name("read-ahead".to_owned())
+                    .spawn(move || ahead.serve())?,
+            );
+        }
         Ok(())
     }
 }

@@ -1,8 +1,9 @@
-//! Reading the next stretch of a segment while the one before it is used: one thread for all readers of a store.
+//! Reading the next stretches of a segment while the one before them is used: a few threads for all readers of a store.
 //!
 //! Invariants:
 //! - No more than [`READS_ASKED_MAX`] reads of all readers wait, are under way, or were done and not taken. For one more the oldest
 //!   that is done is given up; while there is none, what is asked for is not read ahead.
+//! - What is not wanted next is only read ahead while half of them are free: a reader alone is far ahead, many of them one stretch each.
 //! - Nobody waits for a read that has not begun: it is given up, and whoever wanted it reads.
 //! - What was read ahead is as good as any read of its moment, which may have been before the bytes were written.
 //!
@@ -20,19 +21,19 @@ pub(crate) struct Ahead<D: Disk>(Arc<Desk<D>>);
 
 struct Desk<D: Disk> {
     waiting: Mutex<Waiting<D>>,
-    /// The thread waits here.
+    /// The threads wait here.
     work: Condvar,
 }
 
 struct Waiting<D: Disk> {
     reads: VecDeque<Arc<Slot<D>>>,
-    /// These, those that the thread has begun, and those that nobody has come for; among them what was given up lately.
+    /// These, those that a thread has begun, and those that nobody has come for; among them what was given up lately.
     asked: Vec<Arc<Slot<D>>>,
-    /// Whether there is a thread.
+    /// Whether there are threads.
     is_served: bool,
 }
 
-/// One read, shared by the reader that wants it and the thread.
+/// One read, shared by the reader that wants it and the thread that does it.
 struct Slot<D: Disk> {
     progress: Mutex<Progress<D>>,
     done: Condvar,
@@ -40,7 +41,7 @@ struct Slot<D: Disk> {
 
 enum Progress<D: Disk> {
     Asked(Read<D>),
-    /// The thread reads.
+    /// A thread reads.
     Begun,
     /// It has read; nothing if the disk refused.
     Done(Option<Arc<Stretch>>),
@@ -54,6 +55,15 @@ pub(super) struct Read<D: Disk> {
     pub offset: u64,
     /// Nobody else has it.
     pub stretch: Arc<Stretch>,
+}
+
+/// When what is read will be wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wanted {
+    /// When the reader is done with what it has.
+    Next,
+    /// When it is done with others that it has asked for.
+    Later,
 }
 
 /// A read that was asked for. Dropped, it is given up.
@@ -78,9 +88,9 @@ impl<D: Disk> Ahead<D> {
     }
 
     /// Asks for a read; gives it back when nobody would do it, or too many were asked for.
-    pub(super) fn ask(&self, read: Read<D>) -> Result<Asked<D>, Read<D>> {
+    pub(super) fn ask(&self, read: Read<D>, wanted: Wanted) -> Result<Asked<D>, Read<D>> {
         let mut waiting = self.0.waiting();
-        if !waiting.is_served || !waiting.make_room() {
+        if !waiting.is_served || !waiting.make_room(wanted) {
             return Err(read);
         }
         let slot = Arc::new(Slot {
@@ -144,11 +154,14 @@ impl<D: Disk> Desk<D> {
 
 impl<D: Disk> Waiting<D> {
     /// Whether one more may be asked for.
-    fn make_room(&mut self) -> bool {
+    fn make_room(&mut self, wanted: Wanted) -> bool {
         self.asked
             .retain(|slot| !matches!(*slot.progress(), Progress::Over));
         self.reads
             .retain(|slot| !matches!(*slot.progress(), Progress::Over));
+        if wanted == Wanted::Later {
+            return self.asked.len() < READS_ASKED_MAX / 2;
+        }
         if self.asked.len() < READS_ASKED_MAX {
             return true;
         }
@@ -219,6 +232,11 @@ impl<D: Disk> Read<D> {
 }
 
 impl<D: Disk> Asked<D> {
+    /// Whether the disk has not answered yet.
+    pub(super) fn is_late(&self) -> bool {
+        matches!(*self.0.progress(), Progress::Asked(_) | Progress::Begun)
+    }
+
     /// What was read; waits for a read that has begun. Nothing when it has not, or the disk refused.
     pub(super) fn take(self) -> Option<Arc<Stretch>> {
         let mut progress = self.0.progress();

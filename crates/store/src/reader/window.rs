@@ -1,12 +1,13 @@
-//! The memory into which a reader reads ahead: a stretch of one segment, and while reads follow each other the next one.
+//! The memory into which a reader reads ahead: a stretch of one segment, and while reads follow each other the next ones.
 //!
 //! Invariants:
-//! - A stretch is bounded by the largest record that was asked for, the next one by what is read ahead and its head; a stretch that somebody else keeps is never written again.
+//! - A stretch is bounded by the largest record that was asked for, a next one by what is read ahead and its head; a stretch that somebody else keeps is never written again.
+//! - The next ones continue the stretch and each other, and are at most [`STRETCHES_AHEAD_MAX`]; one while the disk keeps up.
 //! - Of stretches that others kept for a while no more than [`STRETCHES_KEPT_MAX`] are kept to be used again.
 //!
-//! Elsewhere: who reads the next one meanwhile (`ahead`).
+//! Elsewhere: who reads the next ones meanwhile (`ahead`).
 
-use super::ahead::{Ahead, Asked, Read};
+use super::ahead::{Ahead, Asked, Read, Wanted};
 use crate::checksum::Salt;
 use crate::disk::{AlignedBuf, Disk};
 use crate::error::ReadError;
@@ -14,9 +15,11 @@ use crate::format::record;
 use crate::format::{byte_count, memory_offset};
 use crate::ids::{Lsn, SegmentNumber};
 use crate::limits::{
-    ALIGNMENT, READ_AHEAD_BYTES_MAX, READ_AHEAD_BYTES_MIN, READ_AHEAD_HEAD_BYTES_MAX, STRETCHES_KEPT_MAX,
+    ALIGNMENT, READ_AHEAD_BYTES_MAX, READ_AHEAD_BYTES_MIN, READ_AHEAD_HEAD_BYTES_MAX, STRETCHES_AHEAD_MAX,
+    STRETCHES_KEPT_MAX,
 };
 use crate::segments::SegmentFile;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Bytes of the log that were read from a file.
@@ -110,6 +113,8 @@ pub(super) enum Filled {
 struct Next<D: Disk> {
     file: Arc<SegmentFile<D::File>>,
     first_lsn: Lsn,
+    /// Where it ends, if all of it can be read.
+    end: Lsn,
     asked: Asked<D>,
 }
 
@@ -117,7 +122,9 @@ struct Next<D: Disk> {
 pub(super) struct Window<D: Disk> {
     segment: Option<Arc<SegmentFile<D::File>>>,
     stretch: Arc<Stretch>,
-    next: Option<Next<D>>,
+    next: VecDeque<Next<D>>,
+    /// How many of them are asked for: one more each time when the disk was late.
+    depth: usize,
     ahead: Ahead<D>,
     /// Earlier ones.
     kept: Vec<Arc<Stretch>>,
@@ -129,7 +136,8 @@ impl<D: Disk> Window<D> {
         Self {
             segment: None,
             stretch: Arc::new(Stretch::empty()),
-            next: None,
+            next: VecDeque::new(),
+            depth: 1,
             ahead,
             kept: Vec::new(),
             read_ahead: READ_AHEAD_BYTES_MIN,
@@ -175,12 +183,11 @@ impl<D: Disk> Window<D> {
         lsn: Lsn,
         len: usize,
     ) -> Result<Filled, ReadError> {
-        let Some(next) = self.next.take() else {
-            return self.fill(file, limit, lsn, len).map(|()| Filled::Now);
-        };
-        if self.take(next, file, lsn, len) {
-            self.ask(file, limit, len);
-            return Ok(Filled::Ahead);
+        while let Some(next) = self.next.pop_front() {
+            if self.take(next, file, lsn, len) {
+                self.ask(file, limit, len);
+                return Ok(Filled::Ahead);
+            }
         }
         self.fill(file, limit, lsn, len).map(|()| Filled::Now)
     }
@@ -193,6 +200,9 @@ impl<D: Disk> Window<D> {
         let is_within = head <= READ_AHEAD_HEAD_BYTES_MAX && lsn.plus(byte_count(len)) <= reach;
         if !is_within || !Arc::ptr_eq(&next.file, file) {
             return false;
+        }
+        if next.asked.is_late() {
+            self.depth = (self.depth + 1).min(STRETCHES_AHEAD_MAX);
         }
         let Some(mut stretch) = next.asked.take() else {
             return false;
@@ -215,7 +225,7 @@ impl<D: Disk> Window<D> {
         lsn: Lsn,
         len: usize,
     ) -> Result<(), ReadError> {
-        self.next = None;
+        self.next.clear();
         let offset = file.offset(lsn);
         let start = offset / ALIGNMENT * ALIGNMENT;
         let first_lsn = file.first_lsn.plus(start);
@@ -244,19 +254,29 @@ impl<D: Disk> Window<D> {
         }
         if self.read_ahead == READ_AHEAD_BYTES_MAX {
             self.ask(file, limit, len);
+        } else {
+            self.depth = 1;
         }
         Ok(())
     }
 
     /// Asks for what follows the stretch, below `limit`. Records of `len` bytes, as the last one, must fit in front of it.
     fn ask(&mut self, file: &Arc<SegmentFile<D::File>>, limit: Lsn, len: usize) {
-        let first_lsn = self.stretch.end();
+        let is_large = byte_count(len) + ALIGNMENT > READ_AHEAD_HEAD_BYTES_MAX;
+        if is_large || !self.ahead.is_served() {
+            return;
+        }
+        while self.next.len() < self.depth && self.ask_for_one(file, limit) {}
+    }
+
+    /// Asks for what follows all that is there or was asked for; whether there is such, and somebody reads it.
+    fn ask_for_one(&mut self, file: &Arc<SegmentFile<D::File>>, limit: Lsn) -> bool {
+        let first_lsn = self.next.back().map_or(self.stretch.end(), |last| last.end);
         let left = limit.get().saturating_sub(first_lsn.get());
         let bytes = left.min(READ_AHEAD_BYTES_MAX);
         let offset = file.offset(first_lsn);
-        let is_large = byte_count(len) + ALIGNMENT > READ_AHEAD_HEAD_BYTES_MAX;
-        if bytes == 0 || is_large || !offset.is_multiple_of(ALIGNMENT) || !self.ahead.is_served() {
-            return;
+        if bytes == 0 || !offset.is_multiple_of(ALIGNMENT) {
+            return false;
         }
         let stretch = self.stretch_for(first_lsn, bytes);
         let read = Read {
@@ -264,16 +284,25 @@ impl<D: Disk> Window<D> {
             offset,
             stretch,
         };
-        match self.ahead.ask(read) {
+        let wanted = if self.next.is_empty() {
+            Wanted::Next
+        } else {
+            Wanted::Later
+        };
+        match self.ahead.ask(read, wanted) {
             Ok(asked) => {
-                let file = Arc::clone(file);
-                self.next = Some(Next {
-                    file,
+                self.next.push_back(Next {
+                    file: Arc::clone(file),
                     first_lsn,
+                    end: first_lsn.plus(bytes),
                     asked,
                 });
+                true
             }
-            Err(read) => self.keep(read.stretch),
+            Err(read) => {
+                self.keep(read.stretch);
+                false
+            }
         }
     }
 

@@ -2,15 +2,16 @@
 
 use super::super::Reader;
 use super::super::window::{Filled, Window};
-use super::{Ahead, Asked, Begun, Progress, Read};
+use super::{Ahead, Asked, Begun, Progress, Read, Wanted};
 use crate::disk::sim::SimDisk;
 use crate::disk::{Disk, DiskFile, FileKind};
 use crate::engine::Engine;
 use crate::ids::{Epoch, Lsn, QueueId, SegmentNumber};
-use crate::limits::{READ_AHEAD_BYTES_MAX, READS_ASKED_MAX};
+use crate::limits::{READ_AHEAD_BYTES_MAX, READ_AHEAD_THREADS, READS_ASKED_MAX};
 use crate::segments::SegmentFile;
 use crate::shard::{LeaseOutcome, NewMessage, Sources};
 use crate::{Options, Persistence, QueueDurability};
+use std::cell::Cell;
 use std::sync::Arc;
 
 const FILE_BYTES: usize = 6 << 20;
@@ -31,21 +32,27 @@ fn file_of(contents: &[u8]) -> Arc<SegmentFile<<SimDisk as Disk>::File>> {
 }
 
 /// Somebody does what is asked for until this is dropped.
-struct Served(Ahead<SimDisk>, Option<std::thread::JoinHandle<()>>);
+struct Served(Ahead<SimDisk>, Vec<std::thread::JoinHandle<()>>);
 
 impl Served {
     fn new() -> Self {
         let ahead = Ahead::new();
         ahead.open();
-        let serving = ahead.clone();
-        Self(ahead, Some(std::thread::spawn(move || serving.serve())))
+        let threads = (0..READ_AHEAD_THREADS).map(|_| {
+            let serving = ahead.clone();
+            std::thread::spawn(move || serving.serve())
+        });
+        let threads = threads.collect();
+        Self(ahead, threads)
     }
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
         self.0.close();
-        self.1.take().unwrap().join().unwrap();
+        for thread in self.1.drain(..) {
+            thread.join().unwrap();
+        }
     }
 }
 
@@ -106,6 +113,44 @@ fn once_reads_follow_each_other_all_are_done_ahead() {
     }
 }
 
+/// The most reads that wait at a time while a file is walked of which `done` of them are done before the reader comes.
+fn most_waiting(done: impl Fn(usize) -> usize) -> usize {
+    let ahead = Ahead::new();
+    ahead.open();
+    let (most, misses) = (Cell::new(0), Cell::new(0));
+    walk(&mut Window::new(ahead.clone()), 5_000, || {
+        misses.set(misses.get() + 1);
+        most.set(most.get().max(ahead.0.waiting().reads.len()));
+        for _ in 0..done(misses.get()) {
+            serve_one(&ahead);
+        }
+    });
+    most.get()
+}
+
+#[test]
+fn while_the_disk_keeps_up_one_stretch_is_read_ahead_and_more_once_it_was_late() {
+    assert_eq!(most_waiting(|_| 8), 1);
+    // Five reads are done by the reader itself before it asks for any.
+    assert_eq!(most_waiting(|miss| if miss <= 6 { 0 } else { 8 }), 2);
+}
+
+#[test]
+fn what_is_wanted_later_leaves_half_of_the_room_to_what_is_wanted_next() {
+    let ahead = Ahead::new();
+    ahead.open();
+    let later: Vec<_> = (0..READS_ASKED_MAX)
+        .filter_map(|_| ask_when(&ahead, Wanted::Later))
+        .collect();
+    assert_eq!(later.len(), READS_ASKED_MAX / 2);
+    let next: Vec<_> = (0..READS_ASKED_MAX).filter_map(|_| ask(&ahead)).collect();
+    assert_eq!(next.len(), READS_ASKED_MAX / 2);
+    drop(next);
+    assert!(ask_when(&ahead, Wanted::Later).is_none());
+    drop(later);
+    assert!(ask_when(&ahead, Wanted::Later).is_some());
+}
+
 #[test]
 fn nobody_waits_for_a_read_that_has_not_begun() {
     let ahead = Ahead::new();
@@ -118,14 +163,18 @@ fn nobody_waits_for_a_read_that_has_not_begun() {
     }
 }
 
-/// Asks for the first stretch of a file.
+/// Asks for the first stretch of a file, as if it were wanted next.
 fn ask(ahead: &Ahead<SimDisk>) -> Option<Asked<SimDisk>> {
+    ask_when(ahead, Wanted::Next)
+}
+
+fn ask_when(ahead: &Ahead<SimDisk>, wanted: Wanted) -> Option<Asked<SimDisk>> {
     let read = Read {
         file: file_of(&contents()[..4096]),
         offset: 0,
         stretch: Window::new(ahead.clone()).stretch_for(FIRST, READ_AHEAD_BYTES_MAX),
     };
-    ahead.ask(read).ok()
+    ahead.ask(read, wanted).ok()
 }
 
 #[test]
