@@ -274,7 +274,7 @@ async fn watch_store(broker: &ServerBroker) -> String {
         if let Some(cause) = broker.poisoned() {
             return cause.to_string();
         }
-        if broker.rests() {
+        if stall.is_none() && broker.rests() {
             signal.knocked().await;
         } else {
             // That it woke us is all that a write or a failure has to say.

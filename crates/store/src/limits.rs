@@ -16,11 +16,13 @@ pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 pub const BLOCK_BYTES_SOFT: u64 = 1 << 20;
 /// A batch of this size may have a block of its own, and its memory becomes the block's.
 pub const LARGE_BATCH_BYTES: usize = 512 << 10;
+/// From here on it may become such a one: where the batch before was large, it goes on in memory of that size.
+pub const NO_SMALL_BATCH_BYTES: usize = 64 << 10;
 /// Memory of large batches is kept for later ones, but no more than this: four batches that fill a segment of the usual size, …
 pub const BATCH_MEMORY_BYTES_MAX: usize = 320 << 20;
 /// … in no more pieces, …
 pub const BATCH_MEMORY_KEPT_MAX: usize = 8;
-/// … and until it was not used for between one and two times so long, in milliseconds.
+/// … and until it was not used for between one and two times so long, in milliseconds, or, where a process has several stores open, less.
 pub const BATCH_MEMORY_UNUSED_MS: u64 = 2_000;
 /// While this much waits for the disk, `has_room` says no and publishers wait.
 pub const WAITING_BYTES_MAX: u64 = 4 << 20;

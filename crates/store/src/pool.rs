@@ -17,6 +17,12 @@ const CLASSES: [usize; 5] = [
     5 * HUGE_PAGE_BYTES,
 ];
 
+/// Whether the pool keeps buffers of this size.
+#[cfg(test)]
+pub(crate) fn is_class(capacity: usize) -> bool {
+    CLASSES.contains(&capacity)
+}
+
 /// Recycled buffers.
 pub(crate) struct BufferPool {
     free: [Vec<AlignedBuf>; CLASSES.len()],

@@ -1,7 +1,8 @@
 //! Heartbeats: ours when we have nothing to say, theirs as a sign of life.
 //!
 //! Invariants:
-//! - Who has nothing to say sends a heartbeat every half interval; a peer of whom nothing came for two intervals is gone.
+//! - Who has nothing to say sends a heartbeat every half interval; a peer of whom nothing came for two intervals is gone, at the latest after
+//!   half an interval more.
 //! - A peer that we do not read from (back-pressure) is never declared gone.
 //! - All connections look at the same moments, on whole seconds where the interval allows it: a thousand idle ones wake the process
 //!   once for all that are due, and not a thousand times.

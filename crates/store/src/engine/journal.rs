@@ -58,7 +58,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             let mut locked = self.lock();
             if locked.shard.poisoned().is_none() {
                 locked.shard.tail.mark_if_idle(now);
-                if !locked.closing && locked.shard.expire_due(now) {
+                let has_expired = !locked.closing && locked.shard.expire_due(now);
+                // Who finds damage there is nobody's caller, and everybody has to hear of it.
+                if has_expired || locked.shard.poisoned().is_some() {
                     self.release(locked);
                     continue;
                 }
@@ -107,7 +109,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         let mut looked_at_ms = self.disk.now().mono_ms;
         loop {
             let now = self.disk.now();
-            if now.mono_ms - looked_at_ms >= limits::BATCH_MEMORY_UNUSED_MS {
+            if now.mono_ms.saturating_sub(looked_at_ms) >= limits::BATCH_MEMORY_UNUSED_MS {
                 looked_at_ms = now.mono_ms;
                 batch_memory::free_unused();
             }

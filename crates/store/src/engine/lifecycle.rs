@@ -3,6 +3,7 @@
 use super::stall_watch::StallWatch;
 use super::write_clock::WriteClock;
 use super::{Did, Engine, Inner, Locked, Owners};
+use crate::batch_memory;
 use crate::catalog::{Catalog, CatalogOptions};
 use crate::checksum::Salt;
 use crate::disk::Disk;
@@ -141,6 +142,8 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             }
         }
         self.started.store(false, Ordering::SeqCst);
+        // Nobody of this store looks any more whether it is used.
+        batch_memory::free_all();
     }
 
     /// Does what is due, then takes the checkpoint that says that the store was stopped in order.

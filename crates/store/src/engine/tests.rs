@@ -3,6 +3,12 @@
 use super::stepped::{come_to_rest, durable_queue, lease, message_for, publish_all};
 use super::*;
 use crate::disk::sim::{FaultPlan, SimDisk};
+use crate::disk::{DiskFile, FileKind};
+use crate::format::byte_count;
+use crate::ids::Seq;
+use crate::index::page::{self, ENTRIES};
+use crate::index::pages::INDEX_DIR;
+use crate::limits::PAGE_BYTES;
 use crate::options::Options;
 use crate::shard::{Applied, Done, Job, NewMessage};
 use crate::{Persistence, QueueId};
@@ -108,6 +114,55 @@ fn who_is_woken_by_the_end_of_a_store_can_look_at_it() {
         drop(guard);
     });
     assert!(seen.recv_timeout(PATIENCE).expect("a wake-up takes no lock"));
+}
+
+/// Flips a bit in the index page of a queue that begins with this seq.
+fn damage_page(disk: &SimDisk, queue: QueueId, first: Seq) {
+    for slab in disk.list(INDEX_DIR).unwrap() {
+        let path = format!("{INDEX_DIR}/{slab}");
+        let file = disk.open(&path, FileKind::Plain).unwrap();
+        let mut bytes = [0; PAGE_BYTES];
+        let mut offset = 0;
+        while file.read_at(&mut bytes, offset).unwrap() == PAGE_BYTES {
+            if page::owner(&bytes) == (queue, first) {
+                disk.flip_bit(&path, offset * 8 + 2_000).unwrap();
+                return;
+            }
+            offset += byte_count(PAGE_BYTES);
+        }
+    }
+    panic!("no page begins with {first:?}");
+}
+
+#[test]
+fn damage_that_is_found_while_messages_expire_is_told_though_nobody_asks() {
+    let disk = SimDisk::new(1);
+    let (engine, _) = Engine::open(disk.clone(), Options::tiny(), ()).unwrap();
+    let queue = durable_queue(&engine);
+    let queues = [queue];
+    let mut message = message_for(&queues, &[b"soon over"]);
+    message.expires_ms = Some(disk.now().wall_ms + 1_000);
+    let count = usize::try_from(2 * ENTRIES).unwrap();
+    let last = publish_all(&engine, std::iter::repeat_n(message, count));
+    engine.wait_durable(last).unwrap();
+    engine.close().unwrap();
+    drop(engine);
+    // The head lies in the page before it, which a start may look at.
+    damage_page(&disk, queue, Seq::new(ENTRIES));
+    let (saw, seen) = mpsc::channel();
+    let curious = Arc::new(Curious {
+        engine: OnceLock::new(),
+        saw,
+    });
+    let bell = Bell {
+        wakers: vec![Arc::clone(&curious).into()],
+        is_poisoned: false,
+    };
+    let (engine, _) = Engine::open(disk.clone(), Options::tiny(), bell).unwrap();
+    assert!(curious.engine.set(engine.clone()).is_ok());
+    disk.advance(2_000);
+    engine.start().unwrap();
+    assert!(seen.recv_timeout(PATIENCE).expect("it is told"));
 }
 
 #[test]

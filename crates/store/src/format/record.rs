@@ -207,8 +207,8 @@ pub(crate) fn encode_message(out: &mut impl Append, queues: &[QueueId], message:
     LE::write_u32(&mut head[16..], capped(queues.len()));
     LE::write_u32(&mut head[20..], capped(properties.len()));
     LE::write_u32(&mut head[24..], capped(body.len()));
-    if body.len() > INLINE_BODY_BYTES_MAX {
-        // It knows no place, and the body is in the caches now.
+    if body.len() > INLINE_BODY_BYTES_MAX && persistence == Persistence::Persistent && life_ms.is_none() {
+        // It knows no place, and the body is in the caches now. Others are encoded again when they are published.
         LE::write_u32(&mut head[28..], crc32fast::hash(body));
     }
     let life = life_ms.map_or(0, |ms| ms.saturating_add(1));

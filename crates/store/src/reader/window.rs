@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - A stretch is bounded by the largest record that was asked for, a next one by what is read ahead and its head; a stretch that somebody else keeps is never written again.
-//! - The next ones continue the stretch and each other, and are at most [`STRETCHES_AHEAD_MAX`]; one while the disk keeps up.
+//! - The next ones continue the stretch and each other, and are at most [`STRETCHES_AHEAD_MAX`]; one until the disk was late.
 //! - Of stretches that others kept for a while no more than [`STRETCHES_KEPT_MAX`] are kept to be used again.
 //!
 //! Elsewhere: who reads the next ones meanwhile (`ahead`).
