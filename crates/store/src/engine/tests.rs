@@ -94,8 +94,8 @@ impl Wake for Curious {
     }
 }
 
-#[test]
-fn who_is_woken_by_the_end_of_a_store_can_look_at_it() {
+/// Somebody curious, a bell that wakes it, and what it saw.
+fn curious() -> (Arc<Curious>, Bell, mpsc::Receiver<bool>) {
     let (saw, seen) = mpsc::channel();
     let curious = Arc::new(Curious {
         engine: OnceLock::new(),
@@ -105,6 +105,12 @@ fn who_is_woken_by_the_end_of_a_store_can_look_at_it() {
         wakers: vec![Arc::clone(&curious).into()],
         is_poisoned: false,
     };
+    (curious, bell, seen)
+}
+
+#[test]
+fn who_is_woken_by_the_end_of_a_store_can_look_at_it() {
+    let (curious, bell, seen) = curious();
     let (engine, _) = Engine::open(SimDisk::new(1), Options::tiny(), bell).unwrap();
     assert!(curious.engine.set(engine.clone()).is_ok());
     std::thread::spawn(move || {
@@ -149,15 +155,7 @@ fn damage_that_is_found_while_messages_expire_is_told_though_nobody_asks() {
     drop(engine);
     // The head lies in the page before it, which a start may look at.
     damage_page(&disk, queue, Seq::new(ENTRIES));
-    let (saw, seen) = mpsc::channel();
-    let curious = Arc::new(Curious {
-        engine: OnceLock::new(),
-        saw,
-    });
-    let bell = Bell {
-        wakers: vec![Arc::clone(&curious).into()],
-        is_poisoned: false,
-    };
+    let (curious, bell, seen) = curious();
     let (engine, _) = Engine::open(disk.clone(), Options::tiny(), bell).unwrap();
     assert!(curious.engine.set(engine.clone()).is_ok());
     disk.advance(2_000);
