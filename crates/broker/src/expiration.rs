@@ -104,12 +104,7 @@ impl BrokerState {
         }
     }
 
-    /// Whether a queue may have come to its deadline.
-    fn may_expire(&self, now: Now) -> bool {
-        self.next_expiry_ms().is_some_and(|at| at <= now.mono_ms)
-    }
-
-    /// When one may come to it, monotonic ms.
+    /// When a queue may come to its deadline, monotonic ms.
     pub(crate) fn next_expiry_ms(&self) -> Option<u64> {
         self.expirations.due.peek().map(|&Reverse((at, _))| at)
     }
@@ -139,13 +134,6 @@ impl BrokerState {
 }
 
 impl<D: Disk> Broker<D> {
-    /// Whether [`Broker::tick`] would find anything to do. Never waits for the disk.
-    pub fn is_tick_due(&self, now: Now) -> bool {
-        let mut guard = self.store.lock();
-        let (_, state) = guard.parts();
-        state.may_expire(now) || state.may_retry_letters()
-    }
-
     /// Deletes the queues that nobody has used for as long as they asked for, and tries dead letters again that reached nobody.
     /// Waits for the disk. To be called when [`Broker::next_tick_ms`] says so.
     pub fn tick(&self, now: Now) {

@@ -20,7 +20,7 @@ pub(crate) struct TickWatch {
 }
 
 impl BrokerState {
-    /// A tick is due at `at_ms`.
+    /// A tick is due at `at_ms`. Whoever says so wakes `wakers` once the lock is released.
     pub(crate) fn wants_tick(&mut self, at_ms: u64) {
         let TickWatch { waker, told_ms } = &mut self.tick_watch;
         if at_ms < *told_ms

@@ -32,10 +32,7 @@ pub(crate) async fn keep_up(shared: Arc<Shared>, mut stop: Stop) {
             () = next_tick(&shared, &signal) => {}
             () = stop.reached(Phase::Draining) => return,
         }
-        // A call that may wait wakes another thread to take over what this one has: not for nothing.
-        if shared.broker.is_tick_due(shared.now()) {
-            blocking(|| shared.broker.tick(shared.now()));
-        }
+        blocking(|| shared.broker.tick(shared.now()));
     }
 }
 

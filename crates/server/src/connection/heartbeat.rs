@@ -175,6 +175,7 @@ mod tests {
         assert_eq!(pulse.tick(true), Beat::Nothing);
         assert_eq!(pulse.tick(true), Beat::Send);
     }
+
     #[test]
     fn a_heartbeat_is_followed_by_the_next_after_half_an_interval() {
         let mut pulse = Pulse::default();

@@ -60,7 +60,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 locked.shard.tail.mark_if_idle(now);
                 let has_expired = !locked.closing && locked.shard.expire_due(now);
                 // Who finds damage there is nobody's caller, and everybody has to hear of it.
-                if has_expired || locked.shard.poisoned().is_some() {
+                if has_expired || locked.shard.has_unreported_poison() {
                     self.release(locked);
                     continue;
                 }
@@ -120,6 +120,10 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                     continue;
                 }
                 locked = self.lock();
+            } else if locked.shard.has_unreported_poison() {
+                // Damage that deciding on chores has found, or that some other thread left behind.
+                self.release(locked);
+                continue;
             } else {
                 self.report_room(&mut locked);
                 self.wake_journal(&mut locked, now);

@@ -122,6 +122,17 @@ fn who_is_woken_by_the_end_of_a_store_can_look_at_it() {
     assert!(seen.recv_timeout(PATIENCE).expect("a wake-up takes no lock"));
 }
 
+#[test]
+fn the_end_of_a_store_that_no_call_reports_is_told_by_the_housekeeper() {
+    let (curious, bell, seen) = curious();
+    let (engine, _) = Engine::open(SimDisk::new(1), Options::tiny(), bell).unwrap();
+    assert!(curious.engine.set(engine.clone()).is_ok());
+    engine.start().unwrap();
+    let cause = PoisonCause::new("reading the index", "x", std::io::Error::other("damaged"));
+    engine.inner.lock().shard.poison(&cause);
+    assert!(seen.recv_timeout(PATIENCE).expect("it is told"));
+}
+
 /// Flips a bit in the index page of a queue that begins with this seq.
 fn damage_page(disk: &SimDisk, queue: QueueId, first: Seq) {
     for slab in disk.list(INDEX_DIR).unwrap() {

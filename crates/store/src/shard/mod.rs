@@ -402,6 +402,11 @@ impl<D: Disk> Shard<D> {
         }
     }
 
+    /// Whether nothing is taken any more, and nobody was told.
+    pub(crate) const fn has_unreported_poison(&self) -> bool {
+        self.poisoned.is_some() && !self.poison_reported
+    }
+
     /// From now on nothing is taken. The first cause stays.
     pub(crate) fn poison(&mut self, cause: &PoisonCause) {
         self.poisoned.get_or_insert_with(|| cause.clone());

@@ -60,6 +60,23 @@ fn who_waits_for_a_tick_hears_of_a_policy_that_makes_queues_expire() {
 }
 
 #[test]
+fn who_watches_the_store_hears_of_its_end_when_nothing_else_wakes_them() {
+    let disk = SimDisk::new(7);
+    let broker = open(&disk);
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    sync(&broker);
+    let wakes = Arc::new(Wakes::default());
+    broker.watch_store(Waker::from(Arc::clone(&wakes)));
+    let _ = client.publish("q", &["a"]);
+    // Without having been asked whether the store rests, no write wakes anybody.
+    disk.fail_at(1);
+    sync(&broker);
+    assert!(broker.poisoned().is_some());
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+}
+
+#[test]
 fn the_policy_with_the_highest_priority_holds_alone() {
     let broker = broker();
     Client::new(&broker).declare("q");

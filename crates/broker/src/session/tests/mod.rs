@@ -62,9 +62,7 @@ fn open(disk: &SimDisk) -> Arc<Broker<SimDisk>> {
 
 /// What a server does when it is woken at `now`.
 fn keep_up(broker: &Broker<SimDisk>, now: Now) {
-    let is_due = broker.next_tick_ms(now).is_some_and(|at| at <= now.mono_ms);
-    assert_eq!(is_due, broker.is_tick_due(now));
-    if is_due {
+    if broker.next_tick_ms(now).is_some_and(|at| at <= now.mono_ms) {
         broker.tick(now);
     }
 }
