@@ -1,4 +1,4 @@
-//! The engine as its user holds it: one lock, one journal thread, one housekeeper.
+//! The engine as its user holds it: one lock, one journal thread, one housekeeper, and one thread that spills beside it.
 //!
 //! Invariants:
 //! - The write token is `Tail::take`: whoever got a job from it, thread or leader, is the only writer.
@@ -78,6 +78,8 @@ struct Inner<D: Disk, F> {
     work: Condvar,
     /// The housekeeper waits here.
     chores: Condvar,
+    /// The thread that spills beside the housekeeper waits here.
+    spills: Condvar,
     /// Whoever waits for a block waits here.
     applied: Condvar,
     catalog: Mutex<Catalog<D>>,
@@ -103,6 +105,7 @@ struct Locked<D: Disk, F> {
     /// Until when (monotonic ms) the journal thread sleeps; `None` while it is awake.
     journal_sleeps_until: Option<u64>,
     housekeeper_sleeps: bool,
+    spiller_sleeps: bool,
     waiters: usize,
     closing: bool,
     /// The journal thread has ended; what still comes up is written by whoever closes the store.
@@ -354,6 +357,9 @@ mod room_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod segment_end_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod spill_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 pub(crate) mod stepped;

@@ -5,20 +5,25 @@
 //!
 //! Invariants:
 //! - Units are in the order of their addresses; the last one is open, and in memory. Numbers are in the same order.
-//! - The pieces of a unit follow each other without a gap. A piece that somebody reads is never changed.
+//! - The pieces of a unit follow each other without a gap; of a closed one there is one. A piece that somebody reads is never changed.
+//! - A unit that is on its way to a file is not chosen again until that has come to an end.
 //! - A unit in which nothing lives takes no memory and no slot of a file, as soon as nobody reads that.
 //!
-//! Elsewhere: the files (`slots`), which spilled units are to be moved (`sparse`), which blocks are not written (`builder`), when a unit
+//! Elsewhere: the files (`slots`), a unit made ready to be written (`seal`), which spilled units are to be moved (`sparse`), which blocks are not written (`builder`), when a unit
 //! is spilled (`shard::spill`) or moved (`shard::compaction`).
 
+mod seal;
 mod slots;
 mod sparse;
 
-use crate::disk::Disk;
+use crate::disk::{AlignedBuf, Disk};
 use crate::format::{byte_count, memory_offset};
 use crate::ids::{Lsn, SegmentNumber};
+use crate::limits::SPARE_UNITS_MAX;
 use crate::live::Live;
 use crate::segments::SegmentFile;
+use seal::Gate;
+pub(crate) use seal::Sealed;
 use slots::Slots;
 pub(crate) use slots::{DeadFile, Layout, Lent, Slack, Slot, SpillNumber};
 use std::collections::VecDeque;
@@ -27,7 +32,8 @@ use std::sync::{Arc, RwLock, RwLockReadGuard};
 /// Records that follow each other, in memory.
 pub(crate) struct Piece {
     first_lsn: Lsn,
-    bytes: Vec<u8>,
+    /// As it can be written past the page cache.
+    bytes: AlignedBuf,
 }
 
 impl Piece {
@@ -56,6 +62,11 @@ impl Piece {
         self.first_lsn.plus(byte_count(self.bytes.len()))
     }
 
+    /// The records and what fills up their last sector: zeros, once the piece is sealed.
+    pub(crate) fn sectors(&self) -> &[u8] {
+        self.bytes.sectors()
+    }
+
     fn memory(&self) -> u64 {
         byte_count(self.bytes.capacity())
     }
@@ -63,6 +74,8 @@ impl Piece {
 
 enum Place<D: Disk> {
     Memory(Vec<Arc<Piece>>),
+    /// In memory, so much of it; taken out for a moment.
+    Sealing(Gate, u64),
     File(Arc<SegmentFile<D::File>>, Slot),
 }
 
@@ -76,6 +89,8 @@ struct Unit<D: Disk> {
     memory_at_first: usize,
     /// Whether what lives in it can be moved; not when damage was met in it.
     is_movable: bool,
+    /// Whether it is on its way to a file.
+    is_leaving: bool,
 }
 
 /// Which unit an address lies in, and all others that do.
@@ -113,6 +128,8 @@ pub(crate) enum Which {
 pub(crate) struct UnitBytes {
     /// In memory.
     pub memory: u64,
+    /// Of that, on its way to files.
+    pub leaving: u64,
     /// In files: free slots count, and files that are yet to be removed.
     pub spilled: u64,
     /// Of records that live.
@@ -130,8 +147,8 @@ struct Table<D: Disk> {
     unit_bytes: usize,
     bytes: UnitBytes,
     slots: Slots<D::File>,
-    /// Memory of a unit that left it, for the next one: fresh memory costs more than what is written to it.
-    spare: Vec<u8>,
+    /// Memory of units that left it, for the next ones: fresh memory costs more than what is written to it.
+    spares: Vec<AlignedBuf>,
 }
 
 impl<D: Disk> Clone for Units<D> {
@@ -154,7 +171,7 @@ impl<D: Disk> Units<D> {
                 slot_bytes: crate::limits::UNIT_BYTES_MAX,
                 slots: crate::limits::SPILL_SLOTS_MAX,
             }),
-            spare: Vec::new(),
+            spares: Vec::new(),
         })))
     }
 
@@ -207,13 +224,20 @@ impl<D: Disk> Units<D> {
 
     /// The piece that holds the byte at `lsn`, if it is in memory.
     pub(crate) fn piece(&self, lsn: Lsn) -> Option<Arc<Piece>> {
-        let table = self.read();
-        let Place::Memory(pieces) = &table.find(lsn)?.place else {
-            return None;
-        };
-        let after = pieces.partition_point(|piece| piece.first_lsn <= lsn);
-        let piece = &pieces[after.checked_sub(1)?];
-        piece.contains(lsn).then(|| Arc::clone(piece))
+        loop {
+            let table = self.read();
+            let gate = match &table.find(lsn)?.place {
+                Place::Memory(pieces) => {
+                    let after = pieces.partition_point(|piece| piece.first_lsn <= lsn);
+                    let piece = &pieces[after.checked_sub(1)?];
+                    return piece.contains(lsn).then(|| Arc::clone(piece));
+                }
+                Place::Sealing(gate, _) => gate.clone(),
+                Place::File(..) => return None,
+            };
+            drop(table);
+            gate.pass();
+        }
     }
 
     /// The file that holds the byte at `lsn`, and the address where it ends.
@@ -234,7 +258,7 @@ impl<D: Disk> Units<D> {
         }
     }
 
-    /// A closed unit that is in memory. When none but the open one is, that is closed.
+    /// A closed unit that is in memory, and stays there so far. When there is none, the open one is closed.
     pub(crate) fn in_memory(&self, which: Which) -> Option<ClosedUnit> {
         let mut table = self.0.write().expect(PANICLESS);
         let found = table.closed_in_memory(which);
@@ -253,11 +277,12 @@ impl<D: Disk> Units<D> {
         }
     }
 
-    /// A slot of a file in which a unit of so many bytes is to be written.
-    pub(crate) fn lend_slot(&self, bytes: u64) -> Lent<D::File> {
+    /// A slot of a file in which this unit, of so many bytes, is to be written.
+    pub(crate) fn lend_slot(&self, number: SegmentNumber, bytes: u64) -> Lent<D::File> {
         let mut table = self.0.write().expect(PANICLESS);
         // While there is much to be spilled nobody else looks for them.
         table.sweep_released();
+        table.set_leaving(number, true);
         table.slots.lend(bytes)
     }
 
@@ -270,14 +295,29 @@ impl<D: Disk> Units<D> {
             return;
         };
         let memory = table.list[at].memory();
+        table.set_leaving(file.number, false);
         table.bytes.memory -= memory;
         let left = std::mem::replace(&mut table.list[at].place, Place::File(file, slot));
         table.use_again(left);
     }
 
-    /// A unit could not be written.
-    pub(crate) fn not_spilled(&self) {
-        self.0.write().expect(PANICLESS).slots.give_up();
+    /// Keeps no more memory than for one unit that follows.
+    pub(crate) fn free_spares(&self) {
+        let mut table = self.0.write().expect(PANICLESS);
+        let too_many = table.spares.len().saturating_sub(1);
+        table.spares.drain(..too_many);
+    }
+
+    /// A unit could not be written to the slot that was lent.
+    pub(crate) fn refused(&self, number: SegmentNumber, slot: Slot) {
+        let mut table = self.0.write().expect(PANICLESS);
+        table.set_leaving(number, false);
+        table.slots.refuse(slot);
+    }
+
+    /// A unit died before it was written to the slot that was lent.
+    pub(crate) fn not_needed(&self, slot: Slot) {
+        self.0.write().expect(PANICLESS).slots.give_back(slot);
     }
 
     /// How many files nobody needs any more, but for those that are kept.
@@ -302,8 +342,14 @@ impl<D: Disk> Unit<D> {
     fn memory(&self) -> u64 {
         match &self.place {
             Place::Memory(pieces) => pieces.iter().map(|piece| piece.memory()).sum(),
+            Place::Sealing(_, memory) => *memory,
             Place::File(..) => 0,
         }
+    }
+
+    /// Memory that it will give back.
+    fn leaving(&self) -> u64 {
+        if self.is_leaving { self.memory() } else { 0 }
     }
 
     fn len(&self) -> u64 {
@@ -315,9 +361,9 @@ impl<D: Disk> Unit<D> {
         self.is_movable && self.live.entries > 0 && self.live.bytes * 2 < bytes
     }
 
-    /// Appends to the last piece, or makes one, of `spare` if that is large enough, when somebody reads that. Returns how much
+    /// Appends to the last piece, or makes one, of a spare if that is large enough, when somebody reads that. Returns how much
     /// more memory that takes.
-    fn append(&mut self, records: &[u8], spare: &mut Vec<u8>, unit_bytes: usize) -> u64 {
+    fn append(&mut self, records: &[u8], spares: &mut Vec<AlignedBuf>, unit_bytes: usize) -> u64 {
         let Place::Memory(pieces) = &mut self.place else {
             unreachable!("the open unit is in memory");
         };
@@ -329,13 +375,19 @@ impl<D: Disk> Unit<D> {
             return piece.memory() - before;
         }
         let first_lsn = pieces.last().map_or(self.first_lsn, |piece| piece.end());
-        let mut bytes = if !pieces.is_empty() {
-            Vec::with_capacity(records.len())
-        } else if spare.capacity() >= records.len().max(self.memory_at_first) {
-            std::mem::take(spare)
+        let at_first = if pieces.is_empty() {
+            self.memory_at_first
         } else {
-            Vec::with_capacity(records.len().max(self.memory_at_first))
+            0
         };
+        let capacity = records.len().max(at_first);
+        let fits = spares.last().is_some_and(|spare| spare.capacity() >= capacity);
+        let spare = if fits && pieces.is_empty() {
+            spares.pop()
+        } else {
+            None
+        };
+        let mut bytes = spare.unwrap_or_else(|| AlignedBuf::with_capacity(capacity));
         bytes.extend_from_slice(records);
         let piece = Piece { first_lsn, bytes };
         let memory = piece.memory();
@@ -353,11 +405,11 @@ impl<D: Disk> Unit<D> {
         {
             // Memory that fits to a quarter, as a full unit's does, is not moved for the rest: it is used again as it is.
             if piece.bytes.capacity() - piece.bytes.len() > piece.bytes.capacity() / 4 {
-                piece.bytes.shrink_to_fit();
+                move_to(&mut piece.bytes, 0);
             }
             return;
         }
-        let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.bytes.len()).sum());
+        let mut bytes = AlignedBuf::with_capacity(pieces.iter().map(|piece| piece.bytes.len()).sum());
         for piece in pieces.iter() {
             bytes.extend_from_slice(&piece.bytes);
         }
@@ -383,12 +435,21 @@ impl<D: Disk> Unit<D> {
 }
 
 /// Makes room for `more` bytes in a piece: by doubling it, but not beyond what a unit holds.
-fn grow(bytes: &mut Vec<u8>, more: usize, unit_bytes: usize) {
+fn grow(bytes: &mut AlignedBuf, more: usize, unit_bytes: usize) {
     let needed = bytes.len() + more;
     if needed > bytes.capacity() {
-        let capacity = bytes.capacity().saturating_mul(2).min(unit_bytes);
-        bytes.reserve_exact(needed.max(capacity) - bytes.len());
+        move_to(
+            bytes,
+            needed.max(bytes.capacity().saturating_mul(2).min(unit_bytes)),
+        );
     }
+}
+
+/// Moves what there is to memory for so much, or for itself.
+fn move_to(bytes: &mut AlignedBuf, capacity: usize) {
+    let mut moved = AlignedBuf::with_capacity(capacity.max(bytes.len()));
+    moved.extend_from_slice(bytes);
+    *bytes = moved;
 }
 
 impl<D: Disk> Table<D> {
@@ -404,7 +465,7 @@ impl<D: Disk> Table<D> {
         let at = self.end;
         self.end = at.plus(byte_count(records.len()));
         let open = self.list.back_mut().expect("a unit was begun if there was none");
-        self.bytes.memory += open.append(records, &mut self.spare, self.unit_bytes);
+        self.bytes.memory += open.append(records, &mut self.spares, self.unit_bytes);
         (at, open.number)
     }
 
@@ -426,6 +487,7 @@ impl<D: Disk> Table<D> {
             place: Place::Memory(Vec::new()),
             memory_at_first,
             is_movable: true,
+            is_leaving: false,
         });
         // What was the open unit stayed although nothing may live in it.
         if let Some(before) = self.list.len().checked_sub(2) {
@@ -435,19 +497,31 @@ impl<D: Disk> Table<D> {
 
     fn closed_in_memory(&self, which: Which) -> Option<ClosedUnit> {
         let closed = self.list.iter().take(self.list.len().saturating_sub(1));
-        let mut in_memory = closed.filter_map(|unit| match &unit.place {
+        let staying = closed.filter(|unit| !unit.is_leaving);
+        let mut in_memory = staying.filter_map(|unit| match &unit.place {
             Place::Memory(pieces) => Some(ClosedUnit {
                 number: unit.number,
                 first_lsn: unit.first_lsn,
                 pieces: pieces.clone(),
                 is_sparse: unit.is_sparse(unit.len()),
             }),
-            Place::File(..) => None,
+            Place::Sealing(..) | Place::File(..) => None,
         });
         match which {
             Which::Oldest => in_memory.next(),
             Which::Newest => in_memory.next_back(),
         }
+    }
+
+    fn set_leaving(&mut self, number: SegmentNumber, is_leaving: bool) {
+        let Some(at) = self.index_of(number) else {
+            return;
+        };
+        let unit = &mut self.list[at];
+        let before = unit.leaving();
+        unit.is_leaving = is_leaving;
+        self.bytes.leaving += unit.leaving();
+        self.bytes.leaving -= before;
     }
 
     fn index_of(&self, number: SegmentNumber) -> Option<usize> {
@@ -479,9 +553,10 @@ impl<D: Disk> Table<D> {
             self.bytes.memory -= before;
         } else if !is_pinned && let Some(dead) = self.list.remove(at) {
             self.bytes.memory -= before;
+            self.bytes.leaving -= dead.leaving();
             match dead.place {
                 Place::File(_, slot) => self.slots.free(slot),
-                memory @ Place::Memory(_) => self.use_again(memory),
+                memory => self.use_again(memory),
             }
         }
     }
@@ -490,11 +565,15 @@ impl<D: Disk> Table<D> {
     fn use_again(&mut self, left: Place<D>) {
         if let Place::Memory(pieces) = left
             && let Some(piece) = pieces.into_iter().next().and_then(Arc::into_inner)
-            && piece.bytes.capacity() > self.spare.capacity()
             && piece.bytes.capacity() <= self.unit_bytes.saturating_mul(2)
         {
-            self.spare = piece.bytes;
-            self.spare.clear();
+            let mut spare = piece.bytes;
+            spare.clear();
+            self.spares.push(spare);
+            // The last one is the largest, and taken first.
+            self.spares.sort_by_key(AlignedBuf::capacity);
+            let too_many = self.spares.len().saturating_sub(SPARE_UNITS_MAX);
+            self.spares.drain(..too_many);
         }
     }
 

@@ -3,6 +3,7 @@
 //! Invariants:
 //! - `start` is the offset at which `memory` reaches the boundary; `start + capacity <= memory.len()`.
 //! - Every byte of `memory` is initialised, so growing `len` over old bytes is safe, merely stale.
+//! - `capacity` is a whole number of sectors.
 //! - `memory` is never reallocated in place: growing copies into a new aligned buffer.
 
 use super::memory::Memory;
@@ -130,6 +131,12 @@ impl AlignedBuf {
             self.reserve(len - self.len);
         }
         self.len = len;
+    }
+
+    /// The bytes and what stands behind them in their last sector, as direct I/O writes them.
+    #[must_use]
+    pub(crate) fn sectors(&self) -> &[u8] {
+        &self.memory[self.start..self.start + self.len.next_multiple_of(DIRECT_IO_ALIGNMENT)]
     }
 
     /// Appends zeros up to the next multiple of `alignment`.

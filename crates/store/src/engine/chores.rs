@@ -136,7 +136,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             ),
             Job::Spill(job) => (
                 failed("spilling transient messages", SPILL_DIR, Need::Memory),
-                job.perform(disk, self.salt).map(Done::Spilled),
+                Ok(Done::Spilled(job.perform(disk, &self.units, self.salt))),
             ),
             Job::Compact(job) => (
                 failed("moving transient messages", SPILL_DIR, Need::Memory),

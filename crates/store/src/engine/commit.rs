@@ -101,6 +101,8 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             || locked.shard.evacuation_is_due();
         if housekeeping_due && locked.housekeeper_sleeps {
             self.chores.notify_one();
+        } else if locked.spiller_sleeps && locked.shard.spill_is_late() {
+            self.spills.notify_one();
         }
         self.release(guard);
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(500);
 
 impl<D: Disk, F: Follower<D>> Engine<D, F> {
-    /// Starts the journal thread, the housekeeper, and the threads that read ahead.
+    /// Starts the journal thread, the housekeeper, and the threads that spill beside it and read ahead.
     ///
     /// # Errors
     /// When the system grants no thread.
@@ -37,6 +37,12 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             thread::Builder::new()
                 .name("housekeeper".to_owned())
                 .spawn(move || inner.keep_house())?,
+        );
+        let inner = Arc::clone(&self.inner);
+        threads.push(
+            thread::Builder::new()
+                .name("spill".to_owned())
+                .spawn(move || inner.spill_beside())?,
         );
         self.inner.ahead.open();
         for _ in 0..limits::READ_AHEAD_THREADS {
@@ -102,6 +108,26 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                     .0
             };
             woken.journal_sleeps_until = None;
+        }
+    }
+
+    /// Spills while the housekeeper spills, or is busy with something else. It waits out what failed, and looks around.
+    fn spill_beside(&self) {
+        let mut locked = self.lock();
+        while !locked.closing && locked.shard.poisoned().is_none() {
+            let now = self.disk.now();
+            if let Some(job) = locked.shard.next_spill(now) {
+                drop(locked);
+                let spilled = job.perform(&self.disk, &self.units, self.salt);
+                let mut finished = self.lock();
+                finished.shard.finish_spill(spilled, now);
+                self.release(finished);
+                locked = self.lock();
+            } else {
+                locked.spiller_sleeps = true;
+                locked = self.spills.wait(locked).expect("no holder of this lock panics");
+                locked.spiller_sleeps = false;
+            }
         }
     }
 

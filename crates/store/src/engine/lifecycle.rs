@@ -71,6 +71,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             follower,
             journal_sleeps_until: None,
             housekeeper_sleeps: false,
+            spiller_sleeps: false,
             waiters: 0,
             closing: false,
             journal_ended: false,
@@ -80,6 +81,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             locked: Mutex::new(locked),
             work: Condvar::new(),
             chores: Condvar::new(),
+            spills: Condvar::new(),
             applied: Condvar::new(),
             catalog: Mutex::new(catalog),
             meta: Mutex::new(meta),
@@ -132,6 +134,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         drop(locked);
         self.work.notify_all();
         self.chores.notify_all();
+        self.spills.notify_all();
         let threads = std::mem::take(&mut *self.threads.lock().expect("no holder of this lock panics"));
         // Not before: somebody may just have been starting them.
         self.ahead.close();

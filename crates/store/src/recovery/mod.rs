@@ -19,7 +19,7 @@ mod scan;
 use crate::builder::{BlockBuilder, Place};
 use crate::checkpoint::{self, CheckpointSegment};
 use crate::checksum::Salt;
-use crate::disk::{AlignedBuf, Disk, DiskFile, FileKind, Now};
+use crate::disk::{Disk, DiskFile, FileKind, Now};
 use crate::error::{OpenError, PoisonCause};
 use crate::footer::Draft;
 use crate::format::block::HEADER_LEN;
@@ -238,7 +238,7 @@ fn start_epoch<D: Disk>(
         retry_at_ms: 0,
         entered_ms: now.mono_ms,
         spill_at_ms: 0,
-        spill_space: AlignedBuf::new(),
+        spill_space: Vec::new(),
         removal: Pace::default(),
         is_full: false,
         lacks_pages: false,

@@ -52,7 +52,7 @@ pub(crate) struct Chores {
     /// When the spill may be tried again.
     pub spill_at_ms: u64,
     /// What the last unit was copied into to be spilled, while the next may follow.
-    pub spill_space: AlignedBuf,
+    pub spill_space: Vec<AlignedBuf>,
     /// Whether the disk was found full, and there is no room again yet.
     pub is_full: bool,
     /// Whether an evacuation had too few index pages.
@@ -346,12 +346,12 @@ impl<D: Disk> Shard<D> {
                 Leftover::default()
             }
             Done::Spilled(spilled) => {
-                self.note_spilled(spilled);
+                self.note_spilled(spilled, now);
                 Leftover::default()
             }
             Done::Compacted(moved) => {
                 if moved == Moved::NoPages {
-                    self.note_unspilled(now);
+                    self.wait_to_spill(now);
                 }
                 Leftover::default()
             }
@@ -376,7 +376,7 @@ impl<D: Disk> Shard<D> {
         // Of those nothing was taken out, or it is the end of the store.
         self.chores.recycling.clear();
         if failed.need == Need::Memory {
-            self.note_unspilled(now);
+            self.wait_to_spill(now);
         } else if error.kind() == io::ErrorKind::StorageFull {
             self.note_full_disk(failed.need, now);
         } else {

@@ -2,6 +2,8 @@
 //!
 //! Invariants:
 //! - A unit is in memory until its slot is written whole; nothing is synced, for nothing of it outlives the process.
+//! - Two units are written at a time at most, by the housekeeper and beside it: a disk that gets the next one while the checksums of another are
+//!   computed is never without work.
 //! - The newest closed unit goes first, but each time after some the oldest: what nobody takes does not stay in memory for ever.
 //! - What stands in the spill is checked like the log when it is read: checksums, place, queue and seq.
 //! - A disk that does not take the spill stops nothing that is accepted; publishers wait from twice the memory on that is granted.
@@ -13,9 +15,10 @@ use super::{Compact, Job, Shard};
 use crate::checksum::Salt;
 use crate::disk::{AlignedBuf, DIRECT_IO_ALIGNMENT, Disk, DiskFile, FileKind, Now};
 use crate::format::{byte_count, record};
+use crate::ids::{Lsn, SegmentNumber};
 use crate::limits::SPILLS_PER_OLDEST;
 use crate::segments::SegmentFile;
-use crate::units::{ClosedUnit, DeadFile, Lent, Slack, Slot, SpillNumber, Which};
+use crate::units::{ClosedUnit, DeadFile, Lent, Piece, Sealed, Slack, Slot, SpillNumber, Units, Which};
 use std::io;
 use std::sync::Arc;
 
@@ -31,17 +34,27 @@ const COPY_BYTES: usize = 32 << 10;
 
 /// Write a unit into a slot of a file.
 pub(crate) struct Spill<D: Disk> {
-    pub unit: ClosedUnit,
-    pub lent: Lent<D::File>,
-    /// For what is written.
-    pub space: AlignedBuf,
+    unit: SegmentNumber,
+    first_lsn: Lsn,
+    lent: Lent<D::File>,
+    /// For a copy, if there has to be one.
+    space: AlignedBuf,
 }
 
-/// A unit that stands in a file.
+/// What became of a unit that was to be spilled.
 pub(crate) struct Spilled<D: Disk> {
-    pub file: Arc<SegmentFile<D::File>>,
-    pub slot: Slot,
-    pub space: AlignedBuf,
+    unit: SegmentNumber,
+    slot: Slot,
+    outcome: Outcome<D>,
+    space: AlignedBuf,
+}
+
+enum Outcome<D: Disk> {
+    /// It stands in a file, in this slot.
+    Written(Arc<SegmentFile<D::File>>),
+    /// It died before.
+    NotNeeded,
+    Refused(io::Error),
 }
 
 /// Remove files in which nothing lives.
@@ -50,50 +63,66 @@ pub(crate) struct Unspill {
 }
 
 impl<D: Disk> Spill<D> {
-    pub(crate) fn perform(self, disk: &D, salt: Salt) -> io::Result<Spilled<D>> {
-        let ClosedUnit {
-            number,
-            first_lsn,
-            pieces,
-            ..
-        } = self.unit;
-        let mut bytes = self.space;
-        bytes.clear();
-        bytes.reserve(pieces.iter().map(|piece| piece.bytes().len()).sum());
-        let mut sealed = 0;
-        for copied in pieces.iter().flat_map(|piece| piece.bytes().chunks(COPY_BYTES)) {
-            bytes.extend_from_slice(copied);
-            sealed += record::seal_whole(&mut bytes[sealed..], salt, number, byte_count(sealed));
-        }
-        assert_eq!(sealed, bytes.len(), "a unit has whole records");
-        bytes.pad_to(DIRECT_IO_ALIGNMENT);
-        let file_bytes = byte_count(bytes.len());
-        assert!(
-            file_bytes <= self.lent.slot.layout.slot_bytes,
-            "a unit fits into its slot"
-        );
-        let Lent { mut slot, file } = self.lent;
-        let file = match file {
-            Some(file) => {
-                file.write_at(&bytes, slot.offset())?;
-                file
+    pub(crate) fn perform(mut self, disk: &D, units: &Units<D>, salt: Salt) -> Spilled<D> {
+        let written = match units.seal(self.unit, salt) {
+            Sealed::InPlace(piece) => Some(self.write(disk, piece.sectors())),
+            Sealed::ToCopy(piece) => {
+                let mut space = std::mem::take(&mut self.space);
+                copy_sealed(&mut space, &piece, self.unit, salt);
+                let written = self.write(disk, &space);
+                self.space = space;
+                Some(written)
             }
-            None => match make(disk, slot, &bytes) {
+            Sealed::Gone => None,
+        };
+        let (slot, outcome) = match written {
+            Some(Ok((slot, file))) => (slot, Outcome::Written(file)),
+            Some(Err(error)) => (self.lent.slot, Outcome::Refused(error)),
+            None => (self.lent.slot, Outcome::NotNeeded),
+        };
+        Spilled {
+            unit: self.unit,
+            slot,
+            outcome,
+            space: self.space,
+        }
+    }
+
+    /// Writes whole sectors to the slot, or to the one that there is room for.
+    fn write(&self, disk: &D, sectors: &[u8]) -> io::Result<(Slot, Arc<SegmentFile<D::File>>)> {
+        let bytes = byte_count(sectors.len());
+        let mut slot = self.lent.slot;
+        assert!(bytes <= slot.layout.slot_bytes, "a unit fits into its slot");
+        let file = match &self.lent.file {
+            Some(file) => {
+                file.write_at(sectors, slot.offset())?;
+                Arc::clone(file)
+            }
+            None => match make(disk, slot, sectors) {
                 // There may be room for this unit, if not for more.
                 Err(error) if error.kind() == io::ErrorKind::StorageFull && slot.layout.slots > 1 => {
-                    slot = slot.alone(file_bytes);
-                    make(disk, slot, &bytes)?
+                    slot = slot.alone(bytes);
+                    make(disk, slot, sectors)?
                 }
                 made => made?,
             },
         };
-        let unit = SegmentFile::of_unit(number, first_lsn, file_bytes, file, slot.offset());
-        Ok(Spilled {
-            file: Arc::new(unit),
-            slot,
-            space: bytes,
-        })
+        let unit = SegmentFile::of_unit(self.unit, self.first_lsn, bytes, file, slot.offset());
+        Ok((slot, Arc::new(unit)))
     }
+}
+
+/// Copies a unit, with its checksums, and fills up its last sector.
+fn copy_sealed(to: &mut AlignedBuf, unit: &Piece, number: SegmentNumber, salt: Salt) {
+    to.clear();
+    to.reserve(unit.bytes().len());
+    let mut sealed = 0;
+    for copied in unit.bytes().chunks(COPY_BYTES) {
+        to.extend_from_slice(copied);
+        sealed += record::seal_whole(&mut to[sealed..], salt, number, byte_count(sealed));
+    }
+    assert_eq!(sealed, to.len(), "a unit has whole records");
+    to.pad_to(DIRECT_IO_ALIGNMENT);
 }
 
 /// Makes a file, and writes a unit into its first slot.
@@ -139,7 +168,14 @@ pub(crate) fn empty_spill<D: Disk>(disk: &D) -> io::Result<()> {
 impl<D: Disk> Shard<D> {
     /// Whether transient messages take more memory than they may for long.
     pub(crate) fn spill_is_due(&self) -> bool {
-        self.state.units.bytes().memory > self.options.transient_bytes
+        let bytes = self.state.units.bytes();
+        bytes.memory - bytes.leaving > self.options.transient_bytes
+    }
+
+    /// Whether they come faster than they are spilled by one thread.
+    pub(crate) fn spill_is_late(&self) -> bool {
+        let bytes = self.state.units.bytes();
+        bytes.memory - bytes.leaving > self.options.transient_bytes / 4 * 5
     }
 
     /// Whether memory takes more of them.
@@ -155,8 +191,26 @@ impl<D: Disk> Shard<D> {
     /// What gives memory back: a unit is spilled or, when little lives in it, moved.
     pub(super) fn spill_job(&mut self, now: Now) -> Option<Job<D>> {
         if self.memory_is_low() {
-            self.chores.spill_space = AlignedBuf::new();
+            self.chores.spill_space = Vec::new();
+            self.state.units.free_spares();
         }
+        match self.next_to_leave(now)? {
+            unit if unit.is_sparse && self.has_pages() => Some(Job::Compact(Compact::Memory(unit))),
+            unit => Some(Job::Spill(self.spill(&unit))),
+        }
+    }
+
+    /// A unit that can be written while the housekeeper writes another, or does something else.
+    pub(crate) fn next_spill(&mut self, now: Now) -> Option<Spill<D>> {
+        if self.poisoned.is_some() || !self.spill_is_late() {
+            return None;
+        }
+        let unit = self.next_to_leave(now).filter(|unit| !unit.is_sparse)?;
+        Some(self.spill(&unit))
+    }
+
+    /// The unit in memory that is to leave it next, if one is.
+    fn next_to_leave(&self, now: Now) -> Option<ClosedUnit> {
         if !self.spill_is_due() || now.mono_ms < self.chores.spill_at_ms {
             return None;
         }
@@ -167,17 +221,17 @@ impl<D: Disk> Shard<D> {
         } else {
             Which::Newest
         };
-        let unit = self.state.units.in_memory(which)?;
-        Some(if unit.is_sparse && self.has_pages() {
-            Job::Compact(Compact::Memory(unit))
-        } else {
-            let bytes = unit.pieces.iter().map(|piece| piece.bytes().len()).sum();
-            Job::Spill(Spill {
-                unit,
-                lent: self.state.units.lend_slot(byte_count(bytes)),
-                space: std::mem::take(&mut self.chores.spill_space),
-            })
-        })
+        self.state.units.in_memory(which)
+    }
+
+    fn spill(&mut self, unit: &ClosedUnit) -> Spill<D> {
+        let bytes = unit.pieces.iter().map(|piece| piece.bytes().len()).sum();
+        Spill {
+            unit: unit.number,
+            first_lsn: unit.first_lsn,
+            lent: self.state.units.lend_slot(unit.number, byte_count(bytes)),
+            space: self.chores.spill_space.pop().unwrap_or_default(),
+        }
     }
 
     pub(super) fn unspill_job(&mut self, now: Now) -> Option<Unspill> {
@@ -199,16 +253,31 @@ impl<D: Disk> Shard<D> {
         (!files.is_empty()).then_some(Unspill { files })
     }
 
-    /// A unit has left memory.
-    pub(super) fn note_spilled(&mut self, spilled: Spilled<D>) {
-        self.chores.spill_space = spilled.space;
-        self.state.units.spilled(spilled.file, spilled.slot);
-        self.chores.spills += 1;
+    /// Takes note of what was spilled beside the housekeeper.
+    pub(crate) fn finish_spill(&mut self, spilled: Spilled<D>, now: Now) {
+        self.note_spilled(spilled, now);
+        self.note_room();
     }
 
-    /// The disk did not take a unit: it stays in memory.
-    pub(super) fn note_unspilled(&mut self, now: Now) {
-        self.state.units.not_spilled();
+    /// A unit has left memory, or stays there because the disk did not take it.
+    pub(super) fn note_spilled(&mut self, spilled: Spilled<D>, now: Now) {
+        self.chores.spill_space.push(spilled.space);
+        match spilled.outcome {
+            Outcome::Written(file) => {
+                self.state.units.spilled(file, spilled.slot);
+                self.chores.spills += 1;
+            }
+            Outcome::NotNeeded => self.state.units.not_needed(spilled.slot),
+            Outcome::Refused(error) => {
+                tracing::warn!(%error, "spilling transient messages");
+                self.state.units.refused(spilled.unit, spilled.slot);
+                self.wait_to_spill(now);
+            }
+        }
+    }
+
+    /// What was to give memory back could not.
+    pub(super) fn wait_to_spill(&mut self, now: Now) {
         self.chores.spill_at_ms = now.mono_ms + RETRY_MS;
     }
 }

@@ -3,7 +3,7 @@
 //! To make a file costs a busy file system more than to fill it, and blocks that were written before take less time than new ones.
 //!
 //! Invariants:
-//! - A slot is taken from when it is lent, to be written, until nobody needs the unit in it. At most one is lent at a time.
+//! - A slot is taken from when it is lent, to be written, until nobody needs the unit in it.
 //! - Of two files the fuller one takes the next unit: the others empty, and go.
 //! - A file in which a unit could not be written takes no more: what the disk takes elsewhere does not wait for a bad block.
 //! - A number, and with it a name, is used once.
@@ -123,7 +123,6 @@ impl<F> SpillFile<F> {
 pub(super) struct Slots<F> {
     layout: Layout,
     files: Vec<SpillFile<F>>,
-    lent: Option<Slot>,
     next_number: u64,
     dead: Vec<DeadFile>,
     bytes: u64,
@@ -134,7 +133,6 @@ impl<F> Slots<F> {
         Self {
             layout,
             files: Vec::new(),
-            lent: None,
             next_number: 1,
             dead: Vec::new(),
             bytes: 0,
@@ -158,7 +156,6 @@ impl<F> Slots<F> {
 
     /// A slot for a unit of so many bytes. A larger unit than fits into one gets a file of its own.
     pub(super) fn lend(&mut self, bytes: u64) -> Lent<F> {
-        assert!(self.lent.is_none(), "one unit is spilled at a time");
         let layout = self.layout;
         let fits = bytes <= layout.slot_bytes;
         let usable = |file: &&mut SpillFile<F>| fits && file.layout == layout && file.free() > 0;
@@ -167,7 +164,7 @@ impl<F> Slots<F> {
             .iter_mut()
             .filter(usable)
             .max_by_key(|file| file.taken());
-        let lent = match fullest {
+        match fullest {
             Some(file) => {
                 let free = file.taken.iter_mut().zip(0..).find(|(taken, _)| !**taken);
                 let (taken, index) = free.expect("it has a free slot");
@@ -193,14 +190,11 @@ impl<F> Slots<F> {
                 };
                 Lent { slot, file: None }
             }
-        };
-        self.lent = Some(lent.slot);
-        lent
+        }
     }
 
-    /// The slot that was lent was written. Its file may be new, and then other than it was thought to be.
+    /// A slot that was lent was written. Its file may be new, and then other than it was thought to be.
     pub(super) fn enter(&mut self, slot: Slot, file: &Arc<F>) {
-        self.lent = None;
         if self.files.iter().all(|known| known.number != slot.file) {
             let mut taken: Vec<bool> = (0..slot.layout.slots).map(|_| false).collect();
             taken[0] = true;
@@ -215,14 +209,24 @@ impl<F> Slots<F> {
         }
     }
 
-    /// The slot that was lent, if any was, could not be written.
-    pub(super) fn give_up(&mut self) {
-        let Some(slot) = self.lent.take() else { return };
-        // A file that was to be made for it is not among them.
-        if let Some(file) = self.files.iter_mut().find(|file| file.number == slot.file) {
+    /// A slot that was lent could not be written.
+    pub(super) fn refuse(&mut self, slot: Slot) {
+        if let Some(file) = self.lender_of(slot) {
             file.is_refusing = true;
             file.release(slot);
         }
+    }
+
+    /// A slot that was lent was not written.
+    pub(super) fn give_back(&mut self, slot: Slot) {
+        if let Some(file) = self.lender_of(slot) {
+            file.release(slot);
+        }
+    }
+
+    /// The file of a slot that was lent, unless that was still to be made for it.
+    fn lender_of(&mut self, slot: Slot) -> Option<&mut SpillFile<F>> {
+        self.files.iter_mut().find(|file| file.number == slot.file)
     }
 
     /// Nobody needs what is in the slot.

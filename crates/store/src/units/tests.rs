@@ -1,6 +1,6 @@
 //! What memory units take while they grow, and how it is used again.
 
-use super::{Layout, Units};
+use super::{Layout, SPARE_UNITS_MAX, Units};
 use crate::disk::sim::SimDisk;
 use crate::live::Live;
 
@@ -55,13 +55,36 @@ fn the_memory_of_a_unit_that_died_holds_a_whole_one_without_growing() {
 }
 
 #[test]
+fn memory_of_units_that_died_is_kept_for_a_few_and_freed_when_it_is_not_wanted() {
+    let units = Units::<SimDisk>::new();
+    units.set_sizes(1 << 20, LAYOUT);
+    let fill = || {
+        let (_, number) = units.append(&vec![7; UNIT_BYTES]);
+        units.enter(number, living(UNIT_BYTES));
+        number
+    };
+    let first: Vec<_> = (0..SPARE_UNITS_MAX + 2).map(|_| fill()).collect();
+    let kept = || units.read().spares.len();
+    first
+        .iter()
+        .for_each(|number| units.leave(*number, living(UNIT_BYTES)));
+    assert_eq!(kept(), SPARE_UNITS_MAX);
+    fill();
+    assert_eq!(kept(), SPARE_UNITS_MAX);
+    fill();
+    assert_eq!(kept(), SPARE_UNITS_MAX - 1);
+    units.free_spares();
+    assert_eq!(kept(), 1);
+}
+
+#[test]
 fn a_unit_that_follows_a_full_one_has_all_its_memory_at_once() {
     let units = Units::<SimDisk>::new();
     units.set_sizes(1 << 20, LAYOUT);
     let records = [7; 40];
     let (_, first) = units.append(&records);
     units.enter(first, living(records.len()));
-    assert!(units.bytes().memory < 100);
+    assert_eq!(units.bytes().memory, 4096);
     let (_, second) = units.append(&vec![7; UNIT_BYTES]);
     units.enter(second, living(UNIT_BYTES));
     let before = units.bytes().memory;

@@ -47,8 +47,8 @@ fn a_free_slot_is_taken_again_in_the_fullest_file_first() {
 fn a_file_in_which_a_unit_could_not_be_written_takes_no_more_and_goes_with_what_it_holds() {
     let mut slots = Slots::<()>::new(LAYOUT);
     let taken = take(&mut slots, 2);
-    slots.lend(8000);
-    slots.give_up();
+    let refused = slots.lend(8000).slot;
+    slots.refuse(refused);
     assert_eq!(files(&take(&mut slots, 1)), [2]);
     slots.free(taken[0]);
     assert_eq!(slots.dead(Slack::OneFile), 0);
@@ -59,10 +59,32 @@ fn a_file_in_which_a_unit_could_not_be_written_takes_no_more_and_goes_with_what_
 #[test]
 fn a_file_that_could_not_be_made_leaves_nothing() {
     let mut slots = Slots::<()>::new(LAYOUT);
-    assert!(slots.lend(8000).file.is_none());
-    slots.give_up();
+    let lent = slots.lend(8000);
+    assert!(lent.file.is_none());
+    slots.refuse(lent.slot);
     assert_eq!((slots.dead(Slack::None), slots.bytes()), (0, 0));
     assert_eq!(files(&take(&mut slots, 1)), [2]);
+}
+
+#[test]
+fn a_slot_that_was_not_written_takes_the_next_unit() {
+    let mut slots = Slots::<()>::new(LAYOUT);
+    take(&mut slots, 2);
+    let lent = slots.lend(8000).slot;
+    slots.give_back(lent);
+    assert_eq!(take(&mut slots, 1), [lent]);
+}
+
+#[test]
+fn slots_that_are_lent_at_the_same_time_are_different_ones() {
+    let mut slots = Slots::<()>::new(LAYOUT);
+    let unmade: Vec<Slot> = (0..2).map(|_| slots.lend(8000).slot).collect();
+    assert_eq!(files(&unmade), [1, 2]);
+    unmade.iter().for_each(|slot| slots.enter(*slot, &Arc::new(())));
+    let lent: Vec<Slot> = (0..6).map(|_| slots.lend(8000).slot).collect();
+    assert_eq!(files(&lent), [2, 2, 2, 1, 1, 1]);
+    assert_eq!(lent.iter().filter(|slot| slot.offset() == 8192).count(), 2);
+    assert_eq!(slots.lend(8000).slot.file.get(), 3);
 }
 
 #[test]
