@@ -40,6 +40,8 @@ pub const SPILL_SLOTS_MAX: u32 = 16;
 /// One unit of so many that are spilled is the oldest in memory, all others the newest: messages that nobody takes leave memory to
 /// those that somebody will, and few that are wanted next have to be read again.
 pub const SPILLS_PER_OLDEST: u64 = 8;
+/// When they take so large a fraction more than they may, two threads spill them: a disk takes more then.
+pub(crate) const SPILL_LATE_FRACTION: u64 = 4;
 /// Memory of units that left it is kept for so many that follow: about as many as come while the disk is busy with something else.
 pub(crate) const SPARE_UNITS_MAX: usize = 8;
 /// Bodies above this size carry a checksum of their own.

@@ -16,6 +16,7 @@ pub struct Options {
     pub ring_bytes: u64,
     /// Transient messages that the log does not hold take this many bytes of memory; what is beyond is written to files that
     /// the next start removes, most of it newest first. While the disk does not take them, nobody may publish from twice this much on.
+    /// While more than half of it is used, as much again may be kept for what comes.
     pub transient_bytes: u64,
     /// A checkpoint is due after this many bytes of log.
     pub checkpoint_bytes: u64,

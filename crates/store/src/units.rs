@@ -5,13 +5,14 @@
 //!
 //! Invariants:
 //! - Units are in the order of their addresses; the last one is open, and in memory. Numbers are in the same order.
-//! - The pieces of a unit follow each other without a gap; of a closed one there is one. A piece that somebody reads is never changed.
+//! - The pieces of a unit follow each other without a gap; a closed unit has one, or none while that is taken out. A piece that somebody reads is never changed.
 //! - A unit that is on its way to a file is not chosen again until that has come to an end.
 //! - A unit in which nothing lives takes no memory and no slot of a file, as soon as nobody reads that.
 //!
 //! Elsewhere: the files (`slots`), a unit made ready to be written (`seal`), which spilled units are to be moved (`sparse`), which blocks are not written (`builder`), when a unit
 //! is spilled (`shard::spill`) or moved (`shard::compaction`).
 
+mod piece;
 mod seal;
 mod slots;
 mod sparse;
@@ -22,6 +23,8 @@ use crate::ids::{Lsn, SegmentNumber};
 use crate::limits::SPARE_UNITS_MAX;
 use crate::live::Live;
 use crate::segments::SegmentFile;
+pub(crate) use piece::Piece;
+use piece::PieceBytes;
 use seal::Gate;
 pub(crate) use seal::Sealed;
 use slots::Slots;
@@ -29,53 +32,13 @@ pub(crate) use slots::{DeadFile, Layout, Lent, Slack, Slot, SpillNumber};
 use std::collections::VecDeque;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
-/// Records that follow each other, in memory.
-pub(crate) struct Piece {
-    first_lsn: Lsn,
-    /// As it can be written past the page cache.
-    bytes: AlignedBuf,
-}
-
-impl Piece {
-    /// The records, from the first byte on.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Where they begin.
-    pub(crate) const fn first_lsn(&self) -> Lsn {
-        self.first_lsn
-    }
-
-    /// The `len` bytes at `lsn`, when they lie here.
-    pub(crate) fn at(&self, lsn: Lsn, len: usize) -> Option<&[u8]> {
-        let start = usize::try_from(lsn.get().checked_sub(self.first_lsn.get())?).ok()?;
-        self.bytes.get(start..start.checked_add(len)?)
-    }
-
-    /// Whether the byte at `lsn` lies here.
-    pub(crate) fn contains(&self, lsn: Lsn) -> bool {
-        self.at(lsn, 1).is_some()
-    }
-
-    fn end(&self) -> Lsn {
-        self.first_lsn.plus(byte_count(self.bytes.len()))
-    }
-
-    /// The records and what fills up their last sector: zeros, once the piece is sealed.
-    pub(crate) fn sectors(&self) -> &[u8] {
-        self.bytes.sectors()
-    }
-
-    fn memory(&self) -> u64 {
-        byte_count(self.bytes.capacity())
-    }
-}
-
 enum Place<D: Disk> {
     Memory(Vec<Arc<Piece>>),
-    /// In memory, so much of it; taken out for a moment.
-    Sealing(Gate, u64),
+    /// In memory, and taken out for a moment.
+    Sealing {
+        gate: Gate,
+        memory: u64,
+    },
     File(Arc<SegmentFile<D::File>>, Slot),
 }
 
@@ -232,7 +195,7 @@ impl<D: Disk> Units<D> {
                     let piece = &pieces[after.checked_sub(1)?];
                     return piece.contains(lsn).then(|| Arc::clone(piece));
                 }
-                Place::Sealing(gate, _) => gate.clone(),
+                Place::Sealing { gate, .. } => gate.clone(),
                 Place::File(..) => return None,
             };
             drop(table);
@@ -342,7 +305,7 @@ impl<D: Disk> Unit<D> {
     fn memory(&self) -> u64 {
         match &self.place {
             Place::Memory(pieces) => pieces.iter().map(|piece| piece.memory()).sum(),
-            Place::Sealing(_, memory) => *memory,
+            Place::Sealing { memory, .. } => *memory,
             Place::File(..) => 0,
         }
     }
@@ -370,25 +333,19 @@ impl<D: Disk> Unit<D> {
         self.end = self.end.plus(byte_count(records.len()));
         if let Some(piece) = pieces.last_mut().and_then(Arc::get_mut) {
             let before = piece.memory();
-            grow(&mut piece.bytes, records.len(), unit_bytes);
-            piece.bytes.extend_from_slice(records);
+            piece.bytes.extend(records, unit_bytes);
             return piece.memory() - before;
         }
         let first_lsn = pieces.last().map_or(self.first_lsn, |piece| piece.end());
-        let at_first = if pieces.is_empty() {
-            self.memory_at_first
+        let bytes = if pieces.is_empty() {
+            let capacity = records.len().max(self.memory_at_first);
+            let spare = spares.pop_if(|spare| spare.capacity() >= capacity);
+            let mut bytes = spare.unwrap_or_else(|| AlignedBuf::with_capacity(capacity));
+            bytes.extend_from_slice(records);
+            PieceBytes::Sectors(bytes)
         } else {
-            0
+            PieceBytes::Exact(records.to_vec())
         };
-        let capacity = records.len().max(at_first);
-        let fits = spares.last().is_some_and(|spare| spare.capacity() >= capacity);
-        let spare = if fits && pieces.is_empty() {
-            spares.pop()
-        } else {
-            None
-        };
-        let mut bytes = spare.unwrap_or_else(|| AlignedBuf::with_capacity(capacity));
-        bytes.extend_from_slice(records);
         let piece = Piece { first_lsn, bytes };
         let memory = piece.memory();
         pieces.push(Arc::new(piece));
@@ -403,16 +360,14 @@ impl<D: Disk> Unit<D> {
         if let [piece] = pieces.as_mut_slice()
             && let Some(piece) = Arc::get_mut(piece)
         {
-            // Memory that fits to a quarter, as a full unit's does, is not moved for the rest: it is used again as it is.
-            if piece.bytes.capacity() - piece.bytes.len() > piece.bytes.capacity() / 4 {
-                move_to(&mut piece.bytes, 0);
-            }
+            piece.bytes.fit();
             return;
         }
-        let mut bytes = AlignedBuf::with_capacity(pieces.iter().map(|piece| piece.bytes.len()).sum());
+        let mut bytes = AlignedBuf::with_capacity(pieces.iter().map(|piece| piece.bytes().len()).sum());
         for piece in pieces.iter() {
-            bytes.extend_from_slice(&piece.bytes);
+            bytes.extend_from_slice(piece.bytes());
         }
+        let bytes = PieceBytes::Sectors(bytes);
         let first_lsn = self.first_lsn;
         *pieces = vec![Arc::new(Piece { first_lsn, bytes })];
     }
@@ -425,31 +380,16 @@ impl<D: Disk> Unit<D> {
         };
         pieces.truncate(1);
         match pieces.last_mut().and_then(Arc::get_mut) {
-            Some(piece) => {
-                piece.first_lsn = self.end;
-                piece.bytes.clear();
+            Some(Piece {
+                first_lsn,
+                bytes: PieceBytes::Sectors(bytes),
+            }) => {
+                *first_lsn = self.end;
+                bytes.clear();
             }
-            None => pieces.clear(),
+            _ => pieces.clear(),
         }
     }
-}
-
-/// Makes room for `more` bytes in a piece: by doubling it, but not beyond what a unit holds.
-fn grow(bytes: &mut AlignedBuf, more: usize, unit_bytes: usize) {
-    let needed = bytes.len() + more;
-    if needed > bytes.capacity() {
-        move_to(
-            bytes,
-            needed.max(bytes.capacity().saturating_mul(2).min(unit_bytes)),
-        );
-    }
-}
-
-/// Moves what there is to memory for so much, or for itself.
-fn move_to(bytes: &mut AlignedBuf, capacity: usize) {
-    let mut moved = AlignedBuf::with_capacity(capacity.max(bytes.len()));
-    moved.extend_from_slice(bytes);
-    *bytes = moved;
 }
 
 impl<D: Disk> Table<D> {
@@ -505,7 +445,7 @@ impl<D: Disk> Table<D> {
                 pieces: pieces.clone(),
                 is_sparse: unit.is_sparse(unit.len()),
             }),
-            Place::Sealing(..) | Place::File(..) => None,
+            Place::Sealing { .. } | Place::File(..) => None,
         });
         match which {
             Which::Oldest => in_memory.next(),
@@ -565,9 +505,9 @@ impl<D: Disk> Table<D> {
     fn use_again(&mut self, left: Place<D>) {
         if let Place::Memory(pieces) = left
             && let Some(piece) = pieces.into_iter().next().and_then(Arc::into_inner)
-            && piece.bytes.capacity() <= self.unit_bytes.saturating_mul(2)
+            && let PieceBytes::Sectors(mut spare) = piece.bytes
+            && spare.capacity() <= self.unit_bytes.saturating_mul(2)
         {
-            let mut spare = piece.bytes;
             spare.clear();
             self.spares.push(spare);
             // The last one is the largest, and taken first.

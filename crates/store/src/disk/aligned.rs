@@ -59,6 +59,11 @@ impl AlignedBuf {
         }
     }
 
+    /// The capacity of a buffer that is asked for so many bytes.
+    pub(crate) const fn capacity_for(bytes: usize) -> usize {
+        Memory::usable_of(bytes.next_multiple_of(DIRECT_IO_ALIGNMENT))
+    }
+
     /// Bytes of memory that it takes.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.memory.len()

@@ -117,6 +117,15 @@ impl Memory {
         large.unwrap_or_else(|| Self::Heap(vec![0; bytes + DIRECT_IO_ALIGNMENT - 1]))
     }
 
+    /// How many bytes of what is given for `asked` are used, if it is given where it should be.
+    pub(super) const fn usable_of(asked: usize) -> usize {
+        if asked <= CELL_BYTES {
+            asked
+        } else {
+            asked.next_multiple_of(HUGE_PAGE_BYTES)
+        }
+    }
+
     /// Of a map all is used, of everything else what was asked for.
     pub(super) const fn usable(&self, asked: usize) -> usize {
         match self {

@@ -64,7 +64,12 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         let mut leftover = Leftover::default();
         let mut did = Did::Done;
         match result {
-            Ok(done) => leftover = guard.shard.finish_job(done, now),
+            Ok(done) => {
+                if matches!(&done, Done::Spilled(spilled) if spilled.is_refused()) {
+                    did = Did::Failed;
+                }
+                leftover = guard.shard.finish_job(done, now);
+            }
             Err(error) => {
                 tracing::warn!(%error, failed.what);
                 guard.shard.fail_job(failed, error, now);

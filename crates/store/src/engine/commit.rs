@@ -101,7 +101,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             || locked.shard.evacuation_is_due();
         if housekeeping_due && locked.housekeeper_sleeps {
             self.chores.notify_one();
-        } else if locked.spiller_sleeps && locked.shard.spill_is_late() {
+        }
+        if locked.spiller_sleeps && locked.shard.wants_second_spill(now) {
+            locked.spiller_sleeps = false;
             self.spills.notify_one();
         }
         self.release(guard);

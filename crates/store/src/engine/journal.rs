@@ -111,23 +111,31 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         }
     }
 
-    /// Spills while the housekeeper spills, or is busy with something else. It waits out what failed, and looks around.
+    /// Spills beside the housekeeper, which it leaves everything else to.
     fn spill_beside(&self) {
         let mut locked = self.lock();
         while !locked.closing && locked.shard.poisoned().is_none() {
-            let now = self.disk.now();
-            if let Some(job) = locked.shard.next_spill(now) {
+            if let Some(job) = locked.shard.next_spill(self.disk.now()) {
                 drop(locked);
                 let spilled = job.perform(&self.disk, &self.units, self.salt);
                 let mut finished = self.lock();
-                finished.shard.finish_spill(spilled, now);
+                finished.shard.finish_spill(spilled);
                 self.release(finished);
                 locked = self.lock();
-            } else {
-                locked.spiller_sleeps = true;
-                locked = self.spills.wait(locked).expect("no holder of this lock panics");
-                locked.spiller_sleeps = false;
+                continue;
             }
+            locked.spiller_sleeps = true;
+            // While there is too much nobody brings more, and nobody says that the disk takes it again.
+            let woken = if locked.shard.spill_is_late() {
+                self.spills
+                    .wait_timeout(locked, HOUSEKEEPING_INTERVAL)
+                    .map(|woken| woken.0)
+                    .ok()
+            } else {
+                self.spills.wait(locked).ok()
+            };
+            locked = woken.expect("no holder of this lock panics");
+            locked.spiller_sleeps = false;
         }
     }
 

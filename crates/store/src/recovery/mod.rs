@@ -250,6 +250,7 @@ fn start_epoch<D: Disk>(
         cold_recycled: 0,
         rolls: 0,
         spills: 0,
+        newest_spilled: 0,
     };
     let tail = Tail::new(
         start,

@@ -1,7 +1,7 @@
 //! What a shard needs done beside its writes: the next segment, checkpoints, dead segments recycled, survivors evacuated.
 //!
 //! Invariants:
-//! - A job is decided and finished under the shard's lock, and performed without it; at most one at a time.
+//! - A job is decided and finished under the shard's lock, and performed without it; at most one at a time, but for a unit that is spilled beside it.
 //!
 //! Elsewhere: each job but the next segment and checkpoints, in modules of their own.
 
@@ -51,7 +51,7 @@ pub(crate) struct Chores {
     pub entered_ms: u64,
     /// When the spill may be tried again.
     pub spill_at_ms: u64,
-    /// What the last unit was copied into to be spilled, while the next may follow.
+    /// What units were copied into to be spilled, while others may follow.
     pub spill_space: Vec<AlignedBuf>,
     /// Whether the disk was found full, and there is no room again yet.
     pub is_full: bool,
@@ -68,6 +68,8 @@ pub(crate) struct Chores {
     pub cold_recycled: u64,
     pub rolls: u64,
     pub spills: u64,
+    /// Of those that were chosen, how many newest ones since the last oldest one.
+    pub newest_spilled: u64,
 }
 
 /// Work that is performed without the lock.
@@ -346,7 +348,7 @@ impl<D: Disk> Shard<D> {
                 Leftover::default()
             }
             Done::Spilled(spilled) => {
-                self.note_spilled(spilled, now);
+                self.note_spilled(spilled);
                 Leftover::default()
             }
             Done::Compacted(moved) => {

@@ -16,7 +16,7 @@ use crate::checksum::Salt;
 use crate::disk::{AlignedBuf, DIRECT_IO_ALIGNMENT, Disk, DiskFile, FileKind, Now};
 use crate::format::{byte_count, record};
 use crate::ids::{Lsn, SegmentNumber};
-use crate::limits::SPILLS_PER_OLDEST;
+use crate::limits::{SPILL_LATE_FRACTION, SPILLS_PER_OLDEST};
 use crate::segments::SegmentFile;
 use crate::units::{ClosedUnit, DeadFile, Lent, Piece, Sealed, Slack, Slot, SpillNumber, Units, Which};
 use std::io;
@@ -47,6 +47,7 @@ pub(crate) struct Spilled<D: Disk> {
     slot: Slot,
     outcome: Outcome<D>,
     space: AlignedBuf,
+    ended: Now,
 }
 
 enum Outcome<D: Disk> {
@@ -62,7 +63,15 @@ pub(crate) struct Unspill {
     pub files: Vec<DeadFile>,
 }
 
+impl<D: Disk> Spilled<D> {
+    /// Whether the disk did not take the unit.
+    pub(crate) const fn is_refused(&self) -> bool {
+        matches!(self.outcome, Outcome::Refused(_))
+    }
+}
+
 impl<D: Disk> Spill<D> {
+    /// Makes the unit ready and writes it. To be called without the shard's lock.
     pub(crate) fn perform(mut self, disk: &D, units: &Units<D>, salt: Salt) -> Spilled<D> {
         let written = match units.seal(self.unit, salt) {
             Sealed::InPlace(piece) => Some(self.write(disk, piece.sectors())),
@@ -85,6 +94,7 @@ impl<D: Disk> Spill<D> {
             slot,
             outcome,
             space: self.space,
+            ended: disk.now(),
         }
     }
 
@@ -175,7 +185,13 @@ impl<D: Disk> Shard<D> {
     /// Whether they come faster than they are spilled by one thread.
     pub(crate) fn spill_is_late(&self) -> bool {
         let bytes = self.state.units.bytes();
-        bytes.memory - bytes.leaving > self.options.transient_bytes / 4 * 5
+        let granted = self.options.transient_bytes;
+        bytes.memory - bytes.leaving > granted.saturating_add(granted / SPILL_LATE_FRACTION)
+    }
+
+    /// Whether a second thread is to spill.
+    pub(crate) fn wants_second_spill(&self, now: Now) -> bool {
+        self.spill_is_late() && now.mono_ms >= self.chores.spill_at_ms
     }
 
     /// Whether memory takes more of them.
@@ -194,37 +210,36 @@ impl<D: Disk> Shard<D> {
             self.chores.spill_space = Vec::new();
             self.state.units.free_spares();
         }
-        match self.next_to_leave(now)? {
-            unit if unit.is_sparse && self.has_pages() => Some(Job::Compact(Compact::Memory(unit))),
-            unit => Some(Job::Spill(self.spill(&unit))),
-        }
-    }
-
-    /// A unit that can be written while the housekeeper writes another, or does something else.
-    pub(crate) fn next_spill(&mut self, now: Now) -> Option<Spill<D>> {
-        if self.poisoned.is_some() || !self.spill_is_late() {
-            return None;
-        }
-        let unit = self.next_to_leave(now).filter(|unit| !unit.is_sparse)?;
-        Some(self.spill(&unit))
-    }
-
-    /// The unit in memory that is to leave it next, if one is.
-    fn next_to_leave(&self, now: Now) -> Option<ClosedUnit> {
         if !self.spill_is_due() || now.mono_ms < self.chores.spill_at_ms {
             return None;
         }
         // Who takes messages in their order needs the newest last, and the processor still has it at hand.
-        let is_for_oldest = (self.chores.spills + 1).is_multiple_of(SPILLS_PER_OLDEST);
-        let which = if is_for_oldest {
-            Which::Oldest
-        } else {
+        let which = if self.chores.newest_spilled + 1 < SPILLS_PER_OLDEST {
             Which::Newest
+        } else {
+            Which::Oldest
         };
-        self.state.units.in_memory(which)
+        match self.state.units.in_memory(which)? {
+            unit if unit.is_sparse && self.has_pages() => Some(Job::Compact(Compact::Memory(unit))),
+            unit => Some(Job::Spill(self.spill(&unit, which))),
+        }
     }
 
-    fn spill(&mut self, unit: &ClosedUnit) -> Spill<D> {
+    /// The newest unit, to be written while the housekeeper writes another, or does something else.
+    pub(crate) fn next_spill(&mut self, now: Now) -> Option<Spill<D>> {
+        if self.poisoned.is_some() || !self.wants_second_spill(now) {
+            return None;
+        }
+        let newest = self.state.units.in_memory(Which::Newest);
+        let unit = newest.filter(|unit| !unit.is_sparse)?;
+        Some(self.spill(&unit, Which::Newest))
+    }
+
+    fn spill(&mut self, unit: &ClosedUnit, which: Which) -> Spill<D> {
+        self.chores.newest_spilled = match which {
+            Which::Newest => self.chores.newest_spilled + 1,
+            Which::Oldest => 0,
+        };
         let bytes = unit.pieces.iter().map(|piece| piece.bytes().len()).sum();
         Spill {
             unit: unit.number,
@@ -254,13 +269,13 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Takes note of what was spilled beside the housekeeper.
-    pub(crate) fn finish_spill(&mut self, spilled: Spilled<D>, now: Now) {
-        self.note_spilled(spilled, now);
+    pub(crate) fn finish_spill(&mut self, spilled: Spilled<D>) {
+        self.note_spilled(spilled);
         self.note_room();
     }
 
     /// A unit has left memory, or stays there because the disk did not take it.
-    pub(super) fn note_spilled(&mut self, spilled: Spilled<D>, now: Now) {
+    pub(super) fn note_spilled(&mut self, spilled: Spilled<D>) {
         self.chores.spill_space.push(spilled.space);
         match spilled.outcome {
             Outcome::Written(file) => {
@@ -271,14 +286,14 @@ impl<D: Disk> Shard<D> {
             Outcome::Refused(error) => {
                 tracing::warn!(%error, "spilling transient messages");
                 self.state.units.refused(spilled.unit, spilled.slot);
-                self.wait_to_spill(now);
+                self.wait_to_spill(spilled.ended);
             }
         }
     }
 
     /// What was to give memory back could not.
     pub(super) fn wait_to_spill(&mut self, now: Now) {
-        self.chores.spill_at_ms = now.mono_ms + RETRY_MS;
+        self.chores.spill_at_ms = self.chores.spill_at_ms.max(now.mono_ms + RETRY_MS);
     }
 }
 

@@ -22,7 +22,7 @@ impl<D: Disk> Units<D> {
         let spilled = || {
             table.list.iter().filter_map(|unit| match &unit.place {
                 Place::File(file, slot) => Some((unit, file, slot)),
-                Place::Memory(_) | Place::Sealing(..) => None,
+                Place::Memory(_) | Place::Sealing { .. } => None,
             })
         };
         let live: u64 = spilled().map(|(unit, ..)| unit.live.bytes).sum();

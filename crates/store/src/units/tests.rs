@@ -92,3 +92,36 @@ fn a_unit_that_follows_a_full_one_has_all_its_memory_at_once() {
     assert_ne!(second, third);
     assert_eq!(units.bytes().memory - before, 1 << 20);
 }
+
+#[test]
+fn what_follows_while_somebody_reads_takes_what_it_needs() {
+    let units = Units::<SimDisk>::new();
+    units.set_sizes(1 << 20, LAYOUT);
+    let records = [7; 112];
+    let (first, number) = units.append(&records);
+    units.enter(number, living(records.len()));
+    let mut read: Vec<_> = units.piece(first).into_iter().collect();
+    for _ in 0..100 {
+        let (at, _) = units.append(&records);
+        read.extend(units.piece(at));
+    }
+    assert!(read.iter().all(|piece| piece.bytes() == records) && read.len() == 101);
+    assert_eq!(units.bytes().memory, 4096 + 100 * 112);
+}
+
+#[test]
+fn a_closed_unit_is_moved_only_to_less_memory() {
+    let units = Units::<SimDisk>::new();
+    units.set_sizes(4 << 20, LAYOUT);
+    // Memory of more than a cell is given in steps of 2 MiB: the second takes as much either way.
+    for (len, is_moved) in [(1 << 20, true), (5 << 19, false)] {
+        let (_, full) = units.append(&vec![7; 4 << 20]);
+        units.enter(full, living(1));
+        let (at, number) = units.append(&vec![7; len]);
+        units.enter(number, living(1));
+        let address = || units.piece(at).unwrap().bytes().as_ptr().addr();
+        let before = address();
+        units.append(&vec![7; 4 << 20]);
+        assert_eq!(address() != before, is_moved, "{len}");
+    }
+}
