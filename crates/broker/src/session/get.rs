@@ -32,7 +32,7 @@ struct Taken {
 
 impl<D: Disk> Session<D> {
     /// `basic.get`: calls `deliver` with the message and the number of messages that remain ready, and says
-    /// whether there was one. Waits for what was accepted before.
+    /// whether there was one. Waits for what was accepted before, and for dead letters of what this session rejected before.
     ///
     /// # Errors
     /// Those of RabbitMQ.
@@ -105,6 +105,10 @@ impl<D: Disk> Session<D> {
                         timeout_ms,
                     };
                     return Ok((spec, Some(taken)));
+                }
+                // It may be asked for the letters of what this session rejected before.
+                LeaseOutcome::Empty if std::mem::take(&mut self.core.has_rejected) => {
+                    self.broker.move_dead_letters(now);
                 }
                 LeaseOutcome::Empty => return Ok((spec, None)),
                 LeaseOutcome::Pending(block) => self.broker.wait_durable(block)?,

@@ -120,6 +120,7 @@ impl<'a, D: Disk> Locked<'a, D> {
         let ended = if outcome == Outcome::Acked {
             shard.acknowledge(run.queue, run.first_seq, run.count, AckReason::Acked, now)
         } else {
+            self.core.has_rejected = true;
             shard.reject(run.queue, run.first_seq, run.count, now)
         };
         self.settled += usize::from(ended.is_ok());

@@ -88,6 +88,8 @@ struct Core {
     lapse_ms: Option<u64>,
     /// Only who publishes waits for room: acknowledgements are what makes it.
     has_published: bool,
+    /// Whether it rejected something since it last looked for dead letters.
+    has_rejected: bool,
     state: Life,
 }
 
@@ -149,6 +151,7 @@ impl<D: Disk> Session<D> {
             runs: Vec::new(),
             lapse_ms: None,
             has_published: false,
+            has_rejected: false,
             state: Life::Open,
         };
         let reader = broker.store.reader();

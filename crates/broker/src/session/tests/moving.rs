@@ -54,6 +54,23 @@ fn whenever_the_power_goes_a_message_is_in_one_queue_and_not_in_both() {
 }
 
 #[test]
+fn who_rejects_a_message_and_asks_for_its_letter_gets_it() {
+    let broker = broker();
+    let mut client = client(&broker, &[]);
+    let _ = client.publish("q", &["x", "y"]);
+    client.poll();
+    for body in ["x", "y"] {
+        let tag = client.get("q", false).unwrap().tag;
+        client.nack(tag, Extent::One, GiveBack::Drop);
+        assert_eq!(
+            client.get("dead", true).map(|got| got.body).as_deref(),
+            Some(body)
+        );
+        assert_eq!(client.get("dead", true), None);
+    }
+}
+
+#[test]
 fn letters_of_a_deleted_queue_go_nowhere() {
     let broker = broker();
     let mut client = client(&broker, &[]);
