@@ -64,6 +64,9 @@ pub const PREWRITE_PIECE_BYTES: u64 = 256 << 10;
 pub const PREWRITE_SYNC_BYTES: u64 = 4 << 20;
 /// It is not begun when the segment before will be full earlier than that takes at this speed.
 pub const PREWRITE_BYTES_PER_MS: u64 = 512 << 10;
+/// Nor while the log comes faster than this: it has large blocks then, which a segment that was written once helps little, and the
+/// disk for itself.
+pub const PREWRITE_LOG_BYTES_PER_MS_MAX: u64 = 256 << 10;
 /// A checkpoint is due after this many bytes of log.
 pub const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// A checkpoint is due after this many milliseconds, when anything changed.

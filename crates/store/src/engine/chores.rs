@@ -161,10 +161,11 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         }
     }
 
-    /// Whether the log will soon need the segment that is being prewritten, or the store its housekeeper.
+    /// Whether the log will soon need the segment that is being prewritten, or all of the disk, or the store its housekeeper.
     pub(super) fn is_next_wanted(&self) -> bool {
+        let now = self.disk.now();
         let locked = self.lock();
-        locked.closing || locked.shard.is_next_wanted()
+        locked.closing || locked.shard.is_next_wanted(now)
     }
 
     /// Whether there is no segment that the log could go on to.

@@ -121,6 +121,41 @@ fn a_log_that_is_faster_than_the_disk_writes_zeros_is_not_slowed() {
 }
 
 #[test]
+fn zeros_are_not_begun_beside_a_log_that_needs_the_disk_and_end_when_it_has_come_to_need_it() {
+    let large = Options {
+        segment_bytes: 8 << 20,
+        ..options()
+    };
+    // Enough for a segment to be under way.
+    const FIRST: usize = 200;
+    for (ms, wear) in [(5, Wear::New), (100, Wear::Written)] {
+        let (disk, engine, queue) = open(large.clone());
+        publish(&engine, queue, FIRST);
+        disk.advance(ms);
+        while engine.step() {}
+        let next = engine.lock().shard().tail.next_wear();
+        assert_eq!(next, Some(wear), "{FIRST} messages in {ms} ms");
+    }
+
+    let (disk, engine, queue) = open(large);
+    publish(&engine, queue, FIRST);
+    disk.advance(9);
+    let Job::Prewrite(job) = prewriting(&engine, &disk) else {
+        panic!("it is no other job")
+    };
+    let mut asked = 0;
+    let mut is_wanted = || {
+        asked += 1;
+        if asked == 3 {
+            publish(&engine, queue, FIRST);
+        }
+        engine.inner.is_next_wanted()
+    };
+    assert_eq!(job.perform(&mut is_wanted).unwrap(), Wear::Interrupted);
+    assert_eq!(asked, 3);
+}
+
+#[test]
 fn the_log_gets_the_segment_as_it_is_when_it_comes_near_its_end() {
     let (disk, engine, queue) = open(options());
     publish(&engine, queue, 2);

@@ -3,7 +3,8 @@
 //!
 //! Invariants:
 //! - What is prewritten is not part of the log: it is taken out of the tail's hands meanwhile, and nobody else writes to it.
-//! - The log does not wait for it: it ends between two pieces when the log comes near the end of its segment.
+//! - The log does not wait for it: it ends between two pieces when the log comes near the end of its segment, or so fast that
+//!   zeros would take the disk from it.
 //! - It changes how long writes take and nothing else: whether it was done, in part, or found no room, the segment is as good as
 //!   before. A write or sync that fails otherwise ends the store, like any other of the log.
 //!
@@ -13,7 +14,10 @@ use super::Shard;
 use crate::disk::{AlignedBuf, Disk, DiskFile, Now};
 use crate::format::memory_offset;
 use crate::ids::SegmentNumber;
-use crate::limits::{PREWRITE_BYTES_PER_MS, PREWRITE_PIECE_BYTES, PREWRITE_SYNC_BYTES, SEGMENT_HEADER_BYTES};
+use crate::limits::{
+    PREWRITE_BYTES_PER_MS, PREWRITE_LOG_BYTES_PER_MS_MAX, PREWRITE_PIECE_BYTES, PREWRITE_SYNC_BYTES,
+    SEGMENT_HEADER_BYTES,
+};
 use crate::segments::{Segment, SegmentFile};
 use std::io;
 use std::sync::Arc;
@@ -103,14 +107,28 @@ impl<D: Disk> Shard<D> {
             || self.tail.next_wear() != Some(Wear::New)
             || self.chores.is_full
             || !self.tail.is_under_way()
+            || self.log_is_fast(now)
         {
             return false;
         }
         let (file_bytes, filled) = (self.tail.segment().file_bytes, self.tail.filled_bytes());
         // As fast as it came so far, when will the rest of the segment be full?
-        let elapsed_ms = now.mono_ms.saturating_sub(self.chores.entered_ms).max(1);
-        let left_ms = (file_bytes - filled).saturating_mul(elapsed_ms) / filled.max(1);
+        let left_ms = (file_bytes - filled).saturating_mul(self.ms_in_segment(now)) / filled.max(1);
         left_ms > file_bytes / PREWRITE_BYTES_PER_MS
+    }
+
+    /// Whether the log has filled its segment so fast that the disk has nothing to spare: what is written twice would be in the way
+    /// of what is written.
+    fn log_is_fast(&self, now: Now) -> bool {
+        self.tail.filled_bytes()
+            > self
+                .ms_in_segment(now)
+                .saturating_mul(PREWRITE_LOG_BYTES_PER_MS_MAX)
+    }
+
+    /// Milliseconds since the log came to its segment, at least one.
+    fn ms_in_segment(&self, now: Now) -> u64 {
+        now.mono_ms.saturating_sub(self.chores.entered_ms).max(1)
     }
 
     pub(super) fn prewrite_job(&mut self, now: Now) -> Option<Prewrite<D>> {
@@ -118,10 +136,11 @@ impl<D: Disk> Shard<D> {
         Some(Prewrite { file })
     }
 
-    /// Whether the log will soon need the segment that is being prewritten, or publishers the housekeeper.
-    pub(crate) fn is_next_wanted(&self) -> bool {
+    /// Whether the log will soon need the segment that is being prewritten, or all of the disk, or publishers the housekeeper.
+    pub(crate) fn is_next_wanted(&self, now: Now) -> bool {
         let file_bytes = self.tail.segment().file_bytes;
         self.poisoned.is_some()
+            || self.log_is_fast(now)
             || self.tail.filled_bytes() + self.tail.accepted_bytes() > file_bytes / 4 * 3
             || self.slab_is_due()
             || self.spill_is_due()
