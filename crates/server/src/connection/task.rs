@@ -82,6 +82,8 @@ struct Task {
     output: Output,
     /// Bytes of an incomplete frame or message.
     rest: Vec<u8>,
+    /// The broker got something from this client since others had their turn.
+    has_fed: bool,
     is_socket_full: bool,
     is_peer_done: bool,
     /// We do not read any more, since the server stops.
@@ -107,6 +109,7 @@ impl Task {
             heartbeat,
             output: Output::default(),
             rest,
+            has_fed: false,
             is_socket_full: false,
             is_peer_done: false,
             is_draining: false,
@@ -173,6 +176,11 @@ impl Task {
                 }
                 tokio::task::consume_budget().await;
                 continue;
+            }
+            if std::mem::take(&mut self.has_fed) {
+                // Whom the broker woke for what we brought, consumers say, may only be served by this thread, which would go on
+                // with the next that came while it wrote the log.
+                tokio::task::yield_now().await;
             }
             self.wait(stop).await?;
         }
@@ -303,6 +311,7 @@ impl Task {
                 equip(&mut self.link.out, &self.shared.buffers);
                 let taken = self.link.feed(&space.bytes[..kept + len], &mut space.commands);
                 self.keep(&space.bytes[taken..kept + len]);
+                self.has_fed = true;
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),

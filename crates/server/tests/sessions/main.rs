@@ -6,6 +6,7 @@ mod channels;
 mod client;
 mod content;
 mod dying;
+mod fairness;
 mod handshake;
 mod lapsing;
 mod lifetime;
