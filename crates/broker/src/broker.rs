@@ -17,6 +17,7 @@ use logpond_store::{BlockNumber, Engine, Guard, PoisonCause};
 
 use crate::auth::{Accounts, AuthError, Login, Peer};
 use crate::census::{Census, ConnectionLimits, Full};
+use crate::command::Portion;
 use crate::dead_letter::Mover;
 use crate::errors::{Answer, storage_failed};
 use crate::options::BrokerOptions;
@@ -224,7 +225,18 @@ impl<D: Disk> Broker<D> {
     }
 
     /// Releases the shard: fires wakers, has appended records committed, deletes abandoned queues.
-    pub(crate) fn release(&self, mut guard: Guard<'_, D, BrokerState>, appended: usize, now: Now) {
+    pub(crate) fn release(&self, guard: Guard<'_, D, BrokerState>, appended: usize, now: Now) {
+        self.release_portion(guard, appended, Portion::Last, now);
+    }
+
+    /// The same, after this portion of what is to be appended.
+    pub(crate) fn release_portion(
+        &self,
+        mut guard: Guard<'_, D, BrokerState>,
+        appended: usize,
+        portion: Portion,
+        now: Now,
+    ) {
         let (_, state) = guard.parts();
         let mut wakers = std::mem::take(&mut state.wakers);
         let abandoned = std::mem::take(&mut state.abandoned);
@@ -232,8 +244,10 @@ impl<D: Disk> Broker<D> {
         for waker in wakers.drain(..) {
             waker.wake();
         }
-        if appended > 0 {
-            self.store.commit(appended);
+        match portion {
+            _ if appended == 0 => {}
+            Portion::Last => self.store.commit(appended),
+            Portion::MoreFollow => self.store.hand_over(),
         }
         for queue in abandoned {
             self.delete_abandoned(queue, now);

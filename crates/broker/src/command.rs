@@ -101,6 +101,15 @@ pub struct Publish<'a> {
     pub body: Body<'a>,
 }
 
+/// Which part of what a client has sent a batch of commands is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Portion {
+    /// Nothing more is at hand: the session may write what it brings to the log itself.
+    Last,
+    /// More follow at once.
+    MoreFollow,
+}
+
 /// A command of the hot path.
 #[derive(Clone, Debug)]
 pub enum Command<'a> {

@@ -50,7 +50,7 @@ mod unacked;
 pub use admin::{ImportError, Imported};
 pub use broker::{Broker, ConnectError};
 pub use command::{
-    Binding, Body, ChannelId, Command, Consume, ExchangeDeclare, Extent, GiveBack, Publish, Qos,
+    Binding, Body, ChannelId, Command, Consume, ExchangeDeclare, Extent, GiveBack, Portion, Publish, Qos,
     QueueDeclare, QueueDelete,
 };
 pub use effect::{Confirm, Delivery, EffectSink, Flow, Polled, Returned};

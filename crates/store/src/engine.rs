@@ -168,10 +168,15 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
     }
 
     /// To be called after something was appended and the guard was dropped; `brought` is the number of
-    /// messages. A few messages are written here and now, when no write is under way and the disk is fast;
-    /// otherwise the journal thread takes over. Never waits for somebody else's write.
+    /// messages. They are written here and now, when no write is under way, the disk is fast, and they are few, or not many and from
+    /// the only one who brings any; otherwise the journal thread takes over. Never waits for somebody else's write.
     pub fn commit(&self, brought: usize) {
-        self.inner.commit(brought);
+        self.inner.commit(|locked| self.inner.may_lead(locked, brought));
+    }
+
+    /// The same for who has more to append at once: the journal thread writes meanwhile.
+    pub fn hand_over(&self) {
+        self.inner.commit(|_| false);
     }
 
     /// Waits until a block is durable. For administrative work; hot paths look at the watermark.
@@ -342,6 +347,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
     }
 }
 
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod commit_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod full_disk_tests;

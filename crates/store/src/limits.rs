@@ -126,6 +126,12 @@ pub const READS_ASKED_MAX: usize = 16;
 pub const STRETCHES_KEPT_MAX: usize = 8;
 /// A thread that brings at most this many messages may lead a commit itself.
 pub const LEADER_MESSAGES_MAX: usize = 4;
+/// One that seems to be alone, up to so many…
+pub const LEADER_MESSAGES_ALONE_MAX: usize = 128;
+/// … in a block that is no larger than this.
+pub const LEADER_BYTES_ALONE_MAX: u64 = 128 << 10;
+/// It seems to be alone when it found no write under way during so many of them.
+pub const WRITES_ALONE: u32 = 8;
 /// … but only while a synced write takes less than this many microseconds.
 pub const LEADER_WRITE_US_MAX: u64 = 500;
 /// A synced write that takes this long is reported as a stall, in milliseconds.

@@ -136,6 +136,8 @@ pub(crate) struct Tail<D: Disk> {
     waiting: VecDeque<BlockBuilder>,
     waiting_bytes: u64,
     writing: bool,
+    /// Writes, up to the newest, during which nothing came that is due.
+    writes_alone: u32,
     /// The block under way, and what becomes of it.
     writing_fate: Option<(BlockNumber, Fate)>,
     /// Index pages that applying the block under way may take.
@@ -183,6 +185,7 @@ impl<D: Disk> Tail<D> {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             writing: false,
+            writes_alone: 0,
             writing_fate: None,
             writing_pages: 0,
             held_open: false,
@@ -252,6 +255,18 @@ impl<D: Disk> Tail<D> {
 
     pub(crate) const fn is_writing(&self) -> bool {
         self.writing
+    }
+
+    /// Somebody found a write under way, after something was appended.
+    pub(crate) fn meet_write(&mut self, now: Now) {
+        if !self.waiting.is_empty() || self.is_due(now, Take::Due) {
+            self.writes_alone = 0;
+        }
+    }
+
+    /// Whether whoever brings something seems to be the only one: nothing that is due came during the last few writes.
+    pub(crate) const fn is_alone(&self) -> bool {
+        self.writes_alone >= limits::WRITES_ALONE
     }
 
     pub(crate) const fn segment(&self) -> &Arc<SegmentFile<D::File>> {
@@ -517,6 +532,7 @@ impl<D: Disk> Tail<D> {
 
     fn begin(&mut self, block: &BlockBuilder) {
         self.writing = true;
+        self.writes_alone = self.writes_alone.saturating_add(1);
         self.writing_pages = block.pages();
         self.writing_fate = Some((block.number(), block.fate()));
     }

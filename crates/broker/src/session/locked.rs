@@ -14,7 +14,7 @@ use logpond_store::{AckReason, Guard, Lease, QueueId, Return, Seq, Shard};
 use super::Core;
 use super::channel::Mode;
 use crate::broker::Broker;
-use crate::command::{ChannelId, GiveBack};
+use crate::command::{ChannelId, GiveBack, Portion};
 use crate::consumer::ConsumerKey;
 use crate::outbox::{OutRun, Position};
 use crate::queue_policy::QueuePolicy;
@@ -56,6 +56,8 @@ pub(super) struct Locked<'a, D: Disk> {
     open: Option<(Run, Outcome)>,
     /// Acknowledgements, and messages beside those of the batch, that were appended.
     pub settled: usize,
+    /// Whether more is to be appended at once.
+    pub portion: Portion,
 }
 
 impl<'a, D: Disk> Locked<'a, D> {
@@ -74,6 +76,7 @@ impl<'a, D: Disk> Locked<'a, D> {
             now,
             open: None,
             settled: 0,
+            portion: Portion::Last,
         }
     }
 
@@ -90,7 +93,9 @@ impl<'a, D: Disk> Locked<'a, D> {
         self.flush();
         let (shard, state) = self.guard.parts();
         state.dispatch_touched(shard);
-        self.broker.release(self.guard, appended + self.settled, now);
+        let appended = appended + self.settled;
+        self.broker
+            .release_portion(self.guard, appended, self.portion, now);
     }
 
     /// Settles messages that were taken out of a channel's outstanding ones.

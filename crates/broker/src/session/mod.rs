@@ -38,7 +38,7 @@ use self::locked::{Locked, Outcome};
 use crate::auth::{Action, Login};
 use crate::broker::Broker;
 use crate::census::Admission;
-use crate::command::{Body, ChannelId, Command, Extent};
+use crate::command::{Body, ChannelId, Command, Extent, Portion};
 use crate::consumer::ConsumerKey;
 use crate::effect::{Flow, Returned};
 use crate::errors::{AmqpError, Answer, ReplyCode, Scope, access_refused, precondition_failed};
@@ -197,12 +197,13 @@ impl<D: Disk> Session<D> {
     }
 
     /// Applies a batch of commands in order, under one lock. `parts` are the slices that [`Body::Parts`]
-    /// refers to. `returned` is called for each mandatory message without a queue, `failed` for a command's channel or
+    /// refers to, `portion` says whether more commands follow at once. `returned` is called for each mandatory message without a queue, `failed` for a command's channel or
     /// connection error; after one, later commands of that channel are ignored and the channel counts as closed.
     pub fn apply(
         &mut self,
         commands: &[Command<'_>],
         parts: &[&[u8]],
+        portion: Portion,
         now: Now,
         returned: &mut impl FnMut(&Returned<'_>),
         failed: &mut impl FnMut(&Command<'_>, AmqpError),
@@ -212,6 +213,7 @@ impl<D: Disk> Session<D> {
             return Flow::Continue;
         }
         let mut locked = Locked::new(&self.broker, &mut self.core, now);
+        locked.portion = portion;
         locked.is_looking();
         let mut published = 0;
         for command in commands {

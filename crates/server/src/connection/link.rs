@@ -16,7 +16,7 @@ use logpond_amqp::{
     parse_frame, parse_publish,
 };
 use logpond_broker as broker;
-use logpond_broker::{Body, Command, Extent, Flow, GiveBack, Publish};
+use logpond_broker::{Body, Command, Extent, Flow, GiveBack, Portion, Publish};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::batch::{Batch, CommandSpace};
@@ -348,10 +348,16 @@ impl Link {
         let frame_max = self.tuning.frame_max;
         let mut failures = Vec::new();
         let parts = batch.parts.as_slice();
+        let portion = if batch.is_full() {
+            Portion::MoreFollow
+        } else {
+            Portion::Last
+        };
         let out = &mut self.out;
         self.flow = session.apply(
             &batch.commands,
             parts,
+            portion,
             now,
             &mut |returned| encode_return(out, returned, parts, frame_max),
             &mut |command, error| failures.push((command.channel(), Failure::from(error).by(id_of(command)))),

@@ -15,17 +15,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 impl<D: Disk, F: Follower<D>> Inner<D, F> {
-    pub(super) fn commit(&self, brought: usize) {
+    /// Has written what was appended, by the caller if it [may lead](Self::may_lead) and nothing else keeps it from that.
+    pub(super) fn commit(&self, may_lead: impl FnOnce(&Locked<D, F>) -> bool) {
         let now = self.disk.now();
         let mut locked = self.lock();
         if locked.shard.tail.is_writing() {
             // Whoever writes looks again when done.
+            locked.shard.tail.meet_write(now);
             return;
         }
-        let few = brought > 0 && brought <= limits::LEADER_MESSAGES_MAX;
-        let fast = self.write_clock.is_fast();
         // What is not written keeps nobody waiting.
-        let leads = (few && fast) || locked.shard.tail.is_unlogged_due();
+        let leads = may_lead(&locked) || locked.shard.tail.is_unlogged_due();
         if leads && self.started.load(Ordering::Relaxed) {
             match locked.shard.next_write(now, Take::Due) {
                 Next::Write(job) => {
@@ -38,6 +38,17 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             }
         }
         self.wake_journal(&mut locked, now);
+    }
+
+    /// Whether who brought so many messages, and has no more at hand, may write them: while the disk is fast, few of them always, and some
+    /// more as long as nobody else brings any. A write keeps its thread from serving others.
+    pub(super) fn may_lead(&self, locked: &Locked<D, F>, brought: usize) -> bool {
+        let tail = &locked.shard.tail;
+        let is_small = brought <= limits::LEADER_MESSAGES_MAX
+            || (tail.is_alone()
+                && brought <= limits::LEADER_MESSAGES_ALONE_MAX
+                && tail.accepted_bytes() <= limits::LEADER_BYTES_ALONE_MAX);
+        brought > 0 && is_small && self.write_clock.is_fast()
     }
 
     /// Wakes the journal thread if it would sleep past what is due.

@@ -191,6 +191,7 @@ impl Client {
         self.session.apply(
             commands,
             &[],
+            Portion::Last,
             NOW,
             &mut |message| {
                 let Body::Whole(body) = message.body else {
