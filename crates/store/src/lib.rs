@@ -107,6 +107,7 @@ mod queue;
 mod queue_limits;
 mod reader;
 mod recovery;
+mod removal;
 mod report;
 mod retention;
 mod ring;

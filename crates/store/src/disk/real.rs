@@ -435,6 +435,15 @@ impl DiskFile for RealFile {
         }
     }
 
+    fn shorten_nameless(&self, len: u64) -> io::Result<bool> {
+        let found = self.file.metadata()?;
+        if found.nlink() > 0 {
+            return Ok(false);
+        }
+        self.file.set_len(len.min(found.len()))?;
+        Ok(true)
+    }
+
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut done = 0;
         while done < buf.len() {

@@ -72,6 +72,9 @@ pub trait DiskFile: Send + Sync + 'static {
     }
     /// Gives the first `len` bytes real blocks; new ones read as zero. The file grows to `len`, and never shrinks.
     fn allocate(&self, len: u64) -> io::Result<()>;
+    /// Gives back what lies behind `len` of a file that has no name any more, and tells whether it is one: one that has a name is left
+    /// as it is, for others may come upon it. Without such a call all goes at once when the last handle is closed.
+    fn shorten_nameless(&self, len: u64) -> io::Result<bool>;
     /// Reads until `buf` is full or the file ends; returns how many bytes were read.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes all of `buf`, durable only after [`sync`](Self::sync).

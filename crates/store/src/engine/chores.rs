@@ -6,10 +6,12 @@ use crate::disk::{Disk, DiskFile, Now};
 use crate::follower::Follower;
 use crate::index::pages::{INDEX_DIR, make_slab};
 use crate::planted::{self, Planted};
+use crate::removal;
 use crate::segments::{COLD_DIR, JOURNAL_DIR};
 use crate::shard::{Applied, CheckpointJob, CheckpointWish, Done, Failed, Job, Leftover, Need, SPILL_DIR};
 use crate::tail::{Next, Take};
 use std::io;
+use std::sync::Arc;
 
 /// Pages sealed under one hold of the lock.
 const PAGES_SEALED_AT_ONCE: usize = 64;
@@ -78,7 +80,13 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         }
         self.wake_journal(&mut guard, now);
         self.release(guard);
-        drop(leftover.closed);
+        for closed in leftover.closed {
+            // Whoever reads it still closes it, and all of it goes then.
+            let unshared = Arc::into_inner(closed).and_then(|segment| Arc::into_inner(segment.file));
+            if let Some(file) = unshared {
+                removal::give_back(&file, || self.is_awaited());
+            }
+        }
         for lsn in leftover.superseded {
             if let Err(error) = checkpoint::remove(&self.disk, lsn) {
                 tracing::warn!(%error, "removing a superseded checkpoint");
@@ -148,7 +156,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 self.compact(&job),
             ),
             Job::Unspill(job) => {
-                job.perform(disk);
+                job.perform(disk, || self.is_awaited());
                 (
                     failed("removing files of the spill", SPILL_DIR, Need::Memory),
                     Ok(Done::Unspilled(job)),
@@ -166,6 +174,12 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         let now = self.disk.now();
         let locked = self.lock();
         locked.closing || locked.shard.is_next_wanted(now)
+    }
+
+    /// Whether somebody waits for what only the housekeeper does.
+    fn is_awaited(&self) -> bool {
+        let locked = self.lock();
+        locked.closing || !locked.shard.tail.has_next_segment() || locked.shard.is_awaited()
     }
 
     /// Whether there is no segment that the log could go on to.

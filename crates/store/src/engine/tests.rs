@@ -337,9 +337,12 @@ fn a_log_that_needs_a_segment_waits_for_the_removal_of_one_at_most() {
         .shard()
         .finish_job(Done::Recycled(recycled), disk.now());
     assert_eq!(leftover.closed.len(), spares + 1, "to be closed without the lock");
+    assert_eq!(disk.calls().shortenings, 0);
     come_to_rest(&engine, &disk);
     let after = engine.counters().segments;
     assert!(before > 200 && after < 8, "{before} segments, then {after}");
+    let shortenings = disk.calls().shortenings;
+    assert!(shortenings > 2 * 200, "in pieces: {shortenings}");
 }
 
 #[test]

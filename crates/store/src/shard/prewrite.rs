@@ -139,10 +139,13 @@ impl<D: Disk> Shard<D> {
     /// Whether the log will soon need the segment that is being prewritten, or all of the disk, or publishers the housekeeper.
     pub(crate) fn is_next_wanted(&self, now: Now) -> bool {
         let file_bytes = self.tail.segment().file_bytes;
-        self.poisoned.is_some()
-            || self.log_is_fast(now)
+        self.log_is_fast(now)
             || self.tail.filled_bytes() + self.tail.accepted_bytes() > file_bytes / 4 * 3
-            || self.slab_is_due()
-            || self.spill_is_due()
+            || self.is_awaited()
+    }
+
+    /// Whether publishers wait for the housekeeper, or all is over.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.poisoned.is_some() || self.slab_is_due() || self.spill_is_due()
     }
 }

@@ -15,6 +15,7 @@ pub struct Calls {
     pub renames: u64,
     pub removes: u64,
     pub allocations: u64,
+    pub shortenings: u64,
     pub injected_faults: u64,
 }
 
@@ -30,6 +31,7 @@ pub(super) enum Change {
     Rename,
     Remove,
     Allocate,
+    Shorten,
 }
 
 impl Calls {
@@ -44,6 +46,7 @@ impl Calls {
             Change::Rename => &mut self.renames,
             Change::Remove => &mut self.removes,
             Change::Allocate => &mut self.allocations,
+            Change::Shorten => &mut self.shortenings,
         };
         *counter += 1;
     }
@@ -67,5 +70,6 @@ impl Calls {
             + self.renames
             + self.removes
             + self.allocations
+            + self.shortenings
     }
 }

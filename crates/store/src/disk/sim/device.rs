@@ -35,7 +35,7 @@ pub struct SimDisk {
 pub(super) struct State {
     pub(super) rng: Rng,
     pub(super) inodes: Vec<Inode>,
-    names: Names,
+    pub(super) names: Names,
     plan: FaultPlan,
     pub(super) calls: Calls,
     crash_at: Option<u64>,
@@ -379,7 +379,7 @@ impl State {
             Change::Sync | Change::MapSync => (plan.sync_error, 0),
             Change::Create => (plan.name_error, plan.no_space),
             Change::Allocate => (0, plan.no_space),
-            Change::Rename | Change::Remove | Change::DirSync => (plan.name_error, 0),
+            Change::Rename | Change::Remove | Change::DirSync | Change::Shorten => (plan.name_error, 0),
         };
         if self.rng.chance(space) {
             self.calls.injected_faults += 1;

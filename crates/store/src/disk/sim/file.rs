@@ -113,6 +113,24 @@ impl DiskFile for SimFile {
         }
     }
 
+    fn shorten_nameless(&self, len: u64) -> io::Result<bool> {
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        let mut state = self.disk.state();
+        let verdict = state.enter(Change::Shorten, Place::File(self.file))?;
+        if state.names.count(self.file) > 0 {
+            return Ok(false);
+        }
+        if verdict == Verdict::Fail {
+            return Err(failed());
+        }
+        state.inodes[self.file].shorten(len);
+        if verdict == Verdict::Crash {
+            Err(failed())
+        } else {
+            Ok(true)
+        }
+    }
+
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         self.check_alignment(buf, offset);
         let offset = usize::try_from(offset).map_err(io::Error::other)?;

@@ -28,6 +28,16 @@ impl Image {
         }
     }
 
+    pub(super) fn shorten(&mut self, len: usize) {
+        if len < self.len {
+            self.len = len;
+            self.pages.truncate(len.div_ceil(PAGE_BYTES));
+            if let (behind @ 1.., Some(Some(last))) = (len % PAGE_BYTES, self.pages.last_mut()) {
+                Arc::make_mut(last)[behind..].fill(0);
+            }
+        }
+    }
+
     pub(super) fn page(&self, index: usize) -> &Page {
         self.pages
             .get(index)

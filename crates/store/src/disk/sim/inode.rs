@@ -61,6 +61,14 @@ impl Inode {
         }
     }
 
+    /// Gives back what lies behind `len`. Durable at once: where a removed name comes back after a crash, its contents do not.
+    pub(super) fn shorten(&mut self, len: usize) {
+        let images = [&mut self.current, &mut self.durable];
+        for image in images.into_iter().chain(&mut self.cache) {
+            image.shorten(len);
+        }
+    }
+
     /// Writes and makes durable just these bytes, with the size that they need.
     pub(super) fn write_synced(&mut self, bytes: &[u8], offset: usize) {
         self.remember(offset);
