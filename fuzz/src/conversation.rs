@@ -10,7 +10,7 @@ use logpond_amqp::{Array, ContentHeader, FrameKind, Method, ShortStr, Table, Val
 use logpond_broker::auth::Peer;
 use logpond_broker::{
     AmqpError, Arguments, Binding, Body, Broker, BrokerOptions, ChannelId, Command, Confirm, Consume,
-    Decimal, Delivery, EffectSink, ExchangeDeclare, Extent, GiveBack, Publish, Qos, QueueDeclare,
+    Decimal, Delivery, EffectSink, ExchangeDeclare, Extent, GiveBack, Portion, Publish, Qos, QueueDeclare,
     QueueDelete, Scope, Session, StoreOptions, Value,
 };
 use logpond_store::disk::Disk;
@@ -204,7 +204,9 @@ impl Client {
         let now = self.disk.now();
         let is_over = &mut self.is_over;
         let mut failed = |_: &Command<'_>, error: AmqpError| *is_over |= error.scope == Scope::Connection;
-        let _flow = self.session.apply(commands, &[], now, &mut |_| {}, &mut failed);
+        let _flow = self
+            .session
+            .apply(commands, &[], Portion::Last, now, &mut |_| {}, &mut failed);
     }
 
     fn serve(&mut self, id: ChannelId, method: &Method<'_>) -> Result<(), AmqpError> {
