@@ -128,11 +128,11 @@ pub const STRETCHES_KEPT_MAX: usize = 8;
 pub const LEADER_MESSAGES_MAX: usize = 4;
 /// One that seems to be alone, up to so many…
 pub const LEADER_MESSAGES_ALONE_MAX: usize = 128;
-/// … in a block that is no larger than this.
+/// … while no more bytes than this wait to be written.
 pub const LEADER_BYTES_ALONE_MAX: u64 = 128 << 10;
-/// It seems to be alone when it found no write under way during so many of them.
+/// It seems to be alone when nobody, itself included, brought anything that is due during so many blocks' turns.
 pub const WRITES_ALONE: u32 = 8;
-/// … but only while a synced write takes less than this many microseconds.
+/// Neither does while a synced write takes more than this many microseconds.
 pub const LEADER_WRITE_US_MAX: u64 = 500;
 /// A synced write that takes this long is reported as a stall, in milliseconds.
 pub const WRITE_STALL_MS: u64 = 1_000;

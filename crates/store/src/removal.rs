@@ -5,11 +5,13 @@
 //!
 //! Invariants:
 //! - Only a file without a name is shortened. One that has another, in a snapshot, keeps its contents.
-//! - That it has no name is durable before, or no start looks at it: a crash shows no name with contents that are gone.
+//! - Nobody in this process reads it: whoever shortens it is the only one who has it open. (Files of the spill may be read without a
+//!   pin, so they go at once.)
+//! - That it has no name is durable before: a crash shows no name with contents that are gone.
 //! - It changes how long others wait and nothing else: what fails, or has to be left for something that waits, goes at the close.
 
-use crate::disk::{Disk, DiskFile, FileKind};
-use std::io;
+use crate::disk::DiskFile;
+use crate::limits::ALIGNMENT;
 
 /// What is given back in one go: a 64th of the file, but not less and not more than this.
 const PIECE_BYTES_MIN: u64 = 16 << 10;
@@ -20,7 +22,9 @@ pub(crate) fn give_back<F: DiskFile>(file: &F, mut is_wanted: impl FnMut() -> bo
     let Ok(mut len) = file.len() else {
         return;
     };
-    let piece = (len / 64).clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX);
+    let piece = (len / 64)
+        .clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX)
+        .next_multiple_of(ALIGNMENT);
     while len > piece && !is_wanted() {
         len -= piece;
         match file.shorten_nameless(len) {
@@ -31,25 +35,12 @@ pub(crate) fn give_back<F: DiskFile>(file: &F, mut is_wanted: impl FnMut() -> bo
     }
 }
 
-/// Removes a file that no start looks at, and gives it back.
-pub(crate) fn remove_unneeded<D: Disk>(
-    disk: &D,
-    path: &str,
-    is_wanted: impl FnMut() -> bool,
-) -> io::Result<()> {
-    let opened = disk.open(path, FileKind::Journal);
-    disk.remove(path)?;
-    if let Ok(file) = opened {
-        give_back(&file, is_wanted);
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod tests {
     use super::*;
     use crate::disk::sim::SimDisk;
+    use crate::disk::{Disk, FileKind};
 
     /// What goes in pieces of the largest size.
     const BYTES: u64 = 70 * PIECE_BYTES_MAX;
@@ -91,15 +82,5 @@ mod tests {
             asked > 2
         });
         assert_eq!(file.len().unwrap(), 68 * PIECE_BYTES_MAX);
-    }
-
-    #[test]
-    fn a_file_that_no_start_looks_at_is_removed_and_given_back() {
-        let disk = SimDisk::new(1);
-        drop(made(&disk));
-        remove_unneeded(&disk, "large", || false).unwrap();
-        assert_eq!(disk.list("").unwrap(), Vec::<String>::new());
-        assert_eq!(disk.calls().shortenings, 69);
-        assert!(remove_unneeded(&disk, "large", || false).is_err());
     }
 }

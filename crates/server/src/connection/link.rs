@@ -128,17 +128,17 @@ impl Link {
                 Ok(0) => break,
                 Ok(taken) => at += taken,
                 Err(refusal) => {
-                    self.apply(&mut batch);
+                    self.apply(&mut batch, Portion::Last);
                     self.refuse(refusal);
                     // Behind a broken frame nothing has a meaning.
                     at = bytes.len();
                 }
             }
             if batch.is_full() {
-                self.apply(&mut batch);
+                self.apply(&mut batch, Portion::MoreFollow);
             }
         }
-        self.apply(&mut batch);
+        self.apply(&mut batch, Portion::Last);
         space.take_back(batch);
         if !self.awaits_turn() {
             self.turn = Turn::None;
@@ -254,7 +254,7 @@ impl Link {
         }
         let method = Method::decode(frame.payload)?;
         if frame.channel == ChannelId::CONNECTION {
-            self.apply(batch);
+            self.apply(batch, Portion::MoreFollow);
             return self.connection_method(&method);
         }
         if let Slot::Assembling(assembly) = self.channels.get(frame.channel) {
@@ -266,7 +266,7 @@ impl Link {
             batch.push(command);
             return Ok(());
         }
-        self.apply(batch);
+        self.apply(batch, Portion::MoreFollow);
         self.channel_method(frame.channel, &method)
     }
 
@@ -302,7 +302,7 @@ impl Link {
             let assembly = self.channels.assembly(frame.channel).expect("it was seen above");
             let body_size = assembly.take_header(frame)?;
             if body_size > self.shared.message_bytes_max {
-                self.apply(batch);
+                self.apply(batch, Portion::MoreFollow);
                 self.refuse_size(frame.channel, body_size);
                 return Ok(());
             }
@@ -310,7 +310,7 @@ impl Link {
             self.channels.add_body(frame.channel, frame)?;
         }
         if let Some(assembly) = self.channels.take_complete(frame.channel) {
-            self.apply(batch);
+            self.apply(batch, Portion::MoreFollow);
             if self.channels.is_open(frame.channel) {
                 self.apply_assembly(frame.channel, &assembly);
             }
@@ -321,7 +321,7 @@ impl Link {
     fn apply_assembly(&mut self, channel: ChannelId, assembly: &Assembly) {
         let mut batch = Batch::default();
         batch.push(Command::Publish(assembly.publish(own(channel))));
-        self.apply(&mut batch);
+        self.apply(&mut batch, Portion::Last);
     }
 
     fn refuse_size(&mut self, channel: ChannelId, body_size: u64) {
@@ -336,7 +336,7 @@ impl Link {
     }
 
     /// Hands the collected commands to the broker.
-    pub(super) fn apply(&mut self, batch: &mut Batch<'_>) {
+    pub(super) fn apply(&mut self, batch: &mut Batch<'_>, portion: Portion) {
         if batch.is_empty() {
             return;
         }
@@ -348,11 +348,6 @@ impl Link {
         let frame_max = self.tuning.frame_max;
         let mut failures = Vec::new();
         let parts = batch.parts.as_slice();
-        let portion = if batch.is_full() {
-            Portion::MoreFollow
-        } else {
-            Portion::Last
-        };
         let out = &mut self.out;
         self.flow = session.apply(
             &batch.commands,

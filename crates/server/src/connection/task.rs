@@ -175,14 +175,19 @@ impl Task {
                     self.read()?;
                 }
                 tokio::task::consume_budget().await;
+                self.give_way().await;
                 continue;
             }
-            if std::mem::take(&mut self.has_fed) {
-                // Whom the broker woke for what we brought, consumers say, may only be served by this thread, which would go on
-                // with the next that came while it wrote the log.
-                tokio::task::yield_now().await;
-            }
+            self.give_way().await;
             self.wait(stop).await?;
+        }
+    }
+
+    /// Lets others have their turn after something was brought to the broker. Whom it woke for that, consumers say, may only be served
+    /// by this thread, which would go on with the next that came while it wrote the log.
+    async fn give_way(&mut self) {
+        if std::mem::take(&mut self.has_fed) {
+            tokio::task::yield_now().await;
         }
     }
 

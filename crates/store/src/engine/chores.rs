@@ -156,7 +156,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 self.compact(&job),
             ),
             Job::Unspill(job) => {
-                job.perform(disk, || self.is_awaited());
+                job.perform(disk);
                 (
                     failed("removing files of the spill", SPILL_DIR, Need::Memory),
                     Ok(Done::Unspilled(job)),

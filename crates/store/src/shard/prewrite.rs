@@ -146,6 +146,6 @@ impl<D: Disk> Shard<D> {
 
     /// Whether publishers wait for the housekeeper, or all is over.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.poisoned.is_some() || self.slab_is_due() || self.spill_is_due()
+        self.poisoned.is_some() || self.chores.is_full || self.slab_is_due() || self.spill_is_due()
     }
 }

@@ -17,7 +17,6 @@ use crate::disk::{AlignedBuf, DIRECT_IO_ALIGNMENT, Disk, DiskFile, FileKind, Now
 use crate::format::{byte_count, record};
 use crate::ids::{Lsn, SegmentNumber};
 use crate::limits::{SPILL_LATE_FRACTION, SPILLS_PER_OLDEST};
-use crate::removal;
 use crate::segments::SegmentFile;
 use crate::units::{ClosedUnit, DeadFile, Lent, Piece, Sealed, Slack, Slot, SpillNumber, Units, Which};
 use std::io;
@@ -153,12 +152,11 @@ fn make<D: Disk>(disk: &D, slot: Slot, unit: &[u8]) -> io::Result<Arc<D::File>> 
 }
 
 impl Unspill {
-    /// Removes them, in pieces while it is not `is_wanted` elsewhere who does that.
-    pub(crate) fn perform<D: Disk>(&self, disk: &D, mut is_wanted: impl FnMut() -> bool) {
+    pub(crate) fn perform<D: Disk>(&self, disk: &D) {
         for file in &self.files {
             let path = spill_path(file.number);
             // The next start empties the directory.
-            if let Err(error) = removal::remove_unneeded(disk, &path, &mut is_wanted) {
+            if let Err(error) = disk.remove(&path) {
                 tracing::warn!(%error, %path, "removing a file of the spill");
             }
         }

@@ -116,10 +116,10 @@ impl DiskFile for SimFile {
     fn shorten_nameless(&self, len: u64) -> io::Result<bool> {
         let len = usize::try_from(len).map_err(io::Error::other)?;
         let mut state = self.disk.state();
-        let verdict = state.enter(Change::Shorten, Place::File(self.file))?;
         if state.names.count(self.file) > 0 {
             return Ok(false);
         }
+        let verdict = state.enter(Change::Shorten, Place::File(self.file))?;
         if verdict == Verdict::Fail {
             return Err(failed());
         }
