@@ -126,13 +126,13 @@ pub const READS_ASKED_MAX: usize = 16;
 pub const STRETCHES_KEPT_MAX: usize = 8;
 /// A thread that brings at most this many messages may lead a commit itself.
 pub const LEADER_MESSAGES_MAX: usize = 4;
-/// One that seems to be alone, up to so many…
+/// A thread that seems to be the only one may lead the commit of at most this many messages.
 pub const LEADER_MESSAGES_ALONE_MAX: usize = 128;
-/// … while no more bytes than this wait to be written.
+/// It leads no commit while more bytes than this wait to be written.
 pub const LEADER_BYTES_ALONE_MAX: u64 = 128 << 10;
-/// It seems to be alone when nobody, itself included, brought anything that is due during so many blocks' turns.
+/// A thread seems to be the only one when nobody, itself included, brought anything that is due during so many blocks' turns.
 pub const WRITES_ALONE: u32 = 8;
-/// Neither does while a synced write takes more than this many microseconds.
+/// No thread leads a commit while a synced write takes longer than this, in microseconds.
 pub const LEADER_WRITE_US_MAX: u64 = 500;
 /// A synced write that takes this long is reported as a stall, in milliseconds.
 pub const WRITE_STALL_MS: u64 = 1_000;

@@ -197,8 +197,9 @@ impl<D: Disk> Session<D> {
     }
 
     /// Applies a batch of commands in order, under one lock. `parts` are the slices that [`Body::Parts`]
-    /// refers to, `portion` says whether more commands follow at once. `returned` is called for each mandatory message without a queue, `failed` for a command's channel or
-    /// connection error; after one, later commands of that channel are ignored and the channel counts as closed.
+    /// refers to, `portion` says whether more commands follow at once. `returned` is called for each mandatory message without a
+    /// queue, `failed` for a command's channel or connection error; after one, later commands of that channel are ignored and the
+    /// channel counts as closed.
     pub fn apply(
         &mut self,
         commands: &[Command<'_>],

@@ -88,6 +88,23 @@ fn giving_pages_back_loses_no_change() {
 }
 
 #[test]
+fn a_file_is_shortened_when_its_last_name_is_gone_and_not_before() {
+    let (_dir, disk) = disk(WriteMode::default());
+    let file = disk.create("a.seg", FileKind::Journal).unwrap();
+    file.allocate(65536).unwrap();
+    assert!(!file.shorten_nameless(4096).unwrap());
+    disk.link("a.seg", &disk, "in a snapshot").unwrap();
+    disk.remove("a.seg").unwrap();
+    assert!(!file.shorten_nameless(4096).unwrap());
+    assert_eq!(file.len().unwrap(), 65536);
+    disk.remove("in a snapshot").unwrap();
+    assert!(file.shorten_nameless(4096).unwrap());
+    assert_eq!(file.len().unwrap(), 4096);
+    assert!(file.shorten_nameless(65536).unwrap());
+    assert_eq!(file.len().unwrap(), 4096, "it never grows");
+}
+
+#[test]
 fn an_existing_directory_is_no_error_and_an_existing_file_is() {
     let (_dir, disk) = disk(WriteMode::default());
     disk.create_dir("s").unwrap();
