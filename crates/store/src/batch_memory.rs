@@ -12,7 +12,7 @@ mod reserve;
 
 use crate::disk::AlignedBuf;
 use crate::format::block::HEADER_LEN;
-use crate::format::record::{self, Append, UnplacedMessage};
+use crate::format::message::{self, Append, UnplacedMessage};
 use crate::ids::QueueId;
 use crate::limits::{LARGE_BATCH_BYTES, NO_SMALL_BATCH_BYTES};
 use reserve::{Reserve, size_for, usable_max};
@@ -65,14 +65,14 @@ impl BatchMemory {
             }
             if self.large.is_empty() && after < LARGE_BATCH_BYTES {
                 self.small.reserve(len);
-                return record::encode_message(&mut self.small, queues, message);
+                return message::encode_message(&mut self.small, queues, message);
             }
         }
         let needed = self.large.len().max(HEADER_LEN + self.small.len()) + len;
         if needed > self.large.capacity() {
             self.grow(needed);
         }
-        record::encode_message(&mut self.large, queues, message);
+        message::encode_message(&mut self.large, queues, message);
     }
 
     /// Goes on in kept memory, if there is some for a batch like the one before.

@@ -13,9 +13,8 @@ use crate::checksum::Salt;
 use crate::disk::{AlignedBuf, Now};
 use crate::encoded::EncodedMessages;
 use crate::format::block::{BlockHeader, HEADER_LEN};
-use crate::format::record::{
-    self, AckReason, MessageParts, MessageRecord, Persistence, QueueRecord, Range, RangesKind, Reference,
-};
+use crate::format::message::{self, MessageParts, MessageRecord, Persistence, Reference};
+use crate::format::record::{self, AckReason, QueueRecord, Range, RangesKind};
 use crate::format::{byte_count, disk_len, pad8};
 use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber, Seq};
 use crate::limits::ALIGNMENT;
@@ -156,12 +155,12 @@ impl BlockBuilder {
         let ordinal = self.record_count;
         let count = references.len();
         let out = self.open_record(len, pool);
-        record::put_message(out, ordinal, count, parts);
+        message::put_message(out, ordinal, count, parts);
         for (index, (queue, seq, expires_ms)) in references.enumerate() {
             if index == 2 && planted::is(Planted::ForgetReferenceInFanOut) {
                 break;
             }
-            record::put_reference(out, index, queue, seq, expires_ms);
+            message::put_reference(out, index, queue, seq, expires_ms);
         }
         self.max_timestamp_ms = self.max_timestamp_ms.max(parts.timestamp_ms);
         if parts.persistence == Persistence::Persistent && !planted::is(Planted::LeavePersistentUnlogged) {
@@ -206,8 +205,8 @@ impl BlockBuilder {
     /// Appends an evacuated message with those references that still live.
     pub(crate) fn copy(&mut self, message: &MessageRecord<'_>, kept: &[Reference], pool: &mut BufferPool) {
         let ordinal = self.record_count;
-        let len = record::message_len(kept.len(), message.properties.len(), message.body.len());
-        record::put_copy(self.open_record(len, pool), ordinal, message, kept);
+        let len = message::message_len(kept.len(), message.properties.len(), message.body.len());
+        message::put_copy(self.open_record(len, pool), ordinal, message, kept);
         self.fate = Fate::Logged;
         self.max_timestamp_ms = self.max_timestamp_ms.max(message.timestamp_ms);
     }

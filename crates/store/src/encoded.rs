@@ -11,8 +11,8 @@
 
 use crate::batch_memory::BatchMemory;
 use crate::disk::AlignedBuf;
+use crate::format::message::{self, MessageRecord, Persistence, UnplacedMessage};
 use crate::format::pad8;
-use crate::format::record::{self, MessageRecord, Persistence, UnplacedMessage};
 use crate::ids::QueueId;
 use crate::index::page;
 
@@ -77,7 +77,7 @@ impl EncodedMessages {
         self.newest.counted += page::counted_bytes(message.properties.len(), message.body.len());
         let all = self.queues.as_slice();
         let queues = &all[all.len() - self.newest.queues..];
-        let len = record::message_len(queues.len(), message.properties.len(), message.body.len());
+        let len = message::message_len(queues.len(), message.properties.len(), message.body.len());
         self.memory.push(pad8(len), queues, message);
     }
 
@@ -166,7 +166,7 @@ impl EncodedMessages {
 
     /// The messages one by one, each with the milliseconds that it lives; nothing else of what the log gives means anything.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (MessageRecord<'_>, Option<u64>)> {
-        record::messages(self.bytes()).map(|message| (message, record::life_ms(&message)))
+        message::messages(self.bytes()).map(|message| (message, message::life_ms(&message)))
     }
 }
 

@@ -132,7 +132,8 @@ pub use embed::{
 pub use engine::{Counters, Engine, Guard};
 pub use error::{AppendError, OpenError, PoisonCause, ReadError};
 pub use follower::Follower;
-pub use format::record::{AckReason, Persistence};
+pub use format::message::Persistence;
+pub use format::record::AckReason;
 pub use ids::{BlockNumber, Durable, Epoch, Lsn, QueueId, SegmentNumber, Seq};
 pub use meta::FORMAT_VERSION;
 pub use options::{DamagePolicy, Options};

@@ -12,7 +12,7 @@ use crate::checksum::Salt;
 use crate::disk::Disk;
 use crate::error::ReadError;
 use crate::format::memory_len;
-use crate::format::record::{self, MessageRecord};
+use crate::format::message::{self, MessageRecord};
 use crate::ids::{Lsn, QueueId};
 use crate::segments::{SegmentFile, SegmentFiles};
 use crate::shard::{COLD, Lease, Source, Sources};
@@ -129,7 +129,7 @@ impl<D: Disk> Reader<D> {
             return Err(ReadError::Gone);
         };
         let bytes = self.window.at(lsn, len).filter(|_| intact);
-        let message = bytes.and_then(record::decode_message);
+        let message = bytes.and_then(message::decode_message);
         // Whoever recycled the segment meanwhile took it out of the list first.
         let recycled = || {
             let found = self.find(lsn);
@@ -176,5 +176,5 @@ fn belonging<'a>(
 
 /// A message in memory, which needs no checksum.
 fn decoded(bytes: Option<&[u8]>) -> Result<MessageRecord<'_>, ReadError> {
-    bytes.and_then(record::decode_message).ok_or(ReadError::Gone)
+    bytes.and_then(message::decode_message).ok_or(ReadError::Gone)
 }

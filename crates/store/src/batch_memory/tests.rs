@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::disk::DIRECT_IO_ALIGNMENT;
+use crate::format::message::Persistence;
 use crate::format::pad8;
-use crate::format::record::Persistence;
 
 fn reserve() -> &'static Reserve {
     Box::leak(Box::new(Reserve::new()))
@@ -20,9 +20,9 @@ fn filled(reserve: &'static Reserve, records: usize, len: usize) -> (BatchMemory
             priority: 0,
             life_ms: None,
         };
-        let len = pad8(record::message_len(1, 0, len));
+        let len = pad8(message::message_len(1, 0, len));
         memory.push(len, &[QueueId::new(1)], &message);
-        record::encode_message(&mut all, &[QueueId::new(1)], &message);
+        message::encode_message(&mut all, &[QueueId::new(1)], &message);
     }
     (memory, all)
 }

@@ -1,7 +1,8 @@
 //! Tests of `builder`: each states one thing that it keeps.
 
 use super::*;
-use crate::format::record::{Persistence, QueueAction, Record};
+use crate::format::message::Persistence;
+use crate::format::record::{QueueAction, Record};
 use crate::ids::Epoch;
 
 const STORE: u128 = 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff;
@@ -28,7 +29,7 @@ fn append(builder: &mut BlockBuilder, pool: &mut BufferPool, queues: &[u64], bod
         .iter()
         .map(|queue| (QueueId::new(*queue), Seq::new(40), 0))
         .collect();
-    let len = record::message_len(queues.len(), 5, body.len());
+    let len = message::message_len(queues.len(), 5, body.len());
     builder.message(references.into_iter(), &message(&properties, &parts), len, pool);
 }
 
@@ -93,7 +94,7 @@ fn of_copies() -> SealedBlock {
     let mut published = BlockBuilder::new(BlockNumber::new(1), AlignedBuf::zeroed(0));
     append(&mut published, &mut pool, &[1, 2, 3], b"survivor");
     let original =
-        record::decode_message(&published.buf[HEADER_LEN..][..record::message_len(3, 5, 8)]).unwrap();
+        message::decode_message(&published.buf[HEADER_LEN..][..message::message_len(3, 5, 8)]).unwrap();
     let kept: Vec<Reference> = original.references().skip(1).collect();
     let mut builder = BlockBuilder::new(BlockNumber::new(1), AlignedBuf::zeroed(0));
     builder.copy(&original, &kept, &mut pool);
@@ -122,8 +123,8 @@ fn the_bytes_of_a_cold_block_are_those_of_the_golden_file() {
 fn a_copy_is_its_message_with_fewer_references() {
     let block = of_copies();
     let (len, _) = record::peek(block.payload()).unwrap();
-    let copy = record::decode_message(&block.payload()[..len]).unwrap();
-    assert_eq!(copy.origin, record::Origin::Evacuated);
+    let copy = message::decode_message(&block.payload()[..len]).unwrap();
+    assert_eq!(copy.origin, message::Origin::Evacuated);
     assert_eq!((copy.properties, copy.body), (&b"exkey"[..], &b"survivor"[..]));
     assert_eq!(
         (copy.message_id, copy.timestamp_ms, copy.priority),
@@ -193,7 +194,7 @@ fn transient(builder: &mut BlockBuilder, pool: &mut BufferPool, seq: u64) {
         ..message(&[], &[b"fleeting"])
     };
     let references = [(QueueId::new(1), Seq::new(seq), 0)];
-    let len = record::message_len(1, 0, 8);
+    let len = message::message_len(1, 0, 8);
     builder.message(references.into_iter(), &parts, len, pool);
 }
 

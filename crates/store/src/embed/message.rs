@@ -1,7 +1,7 @@
 //! What is published: a body, properties beside it, and what a queue goes by.
 
 use super::options::whole_ms;
-use crate::format::record::{Persistence, UnplacedMessage};
+use crate::format::message::{Persistence, UnplacedMessage};
 use std::time::Duration;
 
 /// A message to be published. Borrows its bytes until a [`Batch`](super::Batch) has copied them.

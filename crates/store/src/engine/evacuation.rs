@@ -15,7 +15,8 @@ use crate::cold::ColdTail;
 use crate::disk::{AlignedBuf, Disk};
 use crate::follower::Follower;
 use crate::format::block::HEADER_LEN;
-use crate::format::record::{self, MessageRecord};
+use crate::format::message::{self, MessageRecord};
+use crate::format::record;
 use crate::format::segment::SegmentHeader;
 use crate::format::{byte_count, disk_len, pad8};
 use crate::ids::{BlockNumber, Lsn, SegmentNumber};
@@ -212,7 +213,7 @@ pub(super) fn messages(payload: &[u8]) -> impl Iterator<Item = (usize, &[u8], Me
         at = (at + pad8(len)).min(payload.len());
         Some(found)
     });
-    records.filter_map(|(at, bytes)| Some((at, bytes, record::decode_message(bytes)?)))
+    records.filter_map(|(at, bytes)| Some((at, bytes, message::decode_message(bytes)?)))
 }
 
 /// How many of the first `survivors` the index can be pointed at with so many pages: a page for each that holds an entry of
@@ -237,11 +238,11 @@ fn trim(survivor: &mut Survivor, pages: usize) -> bool {
 
 /// Bytes of the copy of a survivor, the gap behind it not counted.
 fn copy_len(survivor: &Survivor, message: &MessageRecord<'_>) -> usize {
-    record::message_len(survivor.kept.len(), message.properties.len(), message.body.len())
+    message::message_len(survivor.kept.len(), message.properties.len(), message.body.len())
 }
 
 fn decode(survivor: &Survivor) -> MessageRecord<'_> {
-    record::decode_message(&survivor.record).expect("it was decoded when it was gathered")
+    message::decode_message(&survivor.record).expect("it was decoded when it was gathered")
 }
 
 /// A closed block with as many of `survivors` as fit, and how many those are.
@@ -281,9 +282,9 @@ fn moves(copied: &[Survivor], block: Lsn) -> Vec<Move> {
             to: Entry {
                 lsn: block.plus(byte_count(at)),
                 len: disk_len(len),
-                transient: message.persistence == record::Persistence::Transient,
+                transient: message.persistence == message::Persistence::Transient,
                 priority: message.priority,
-                sharers: record::sharers(survivor.kept.len()),
+                sharers: message::sharers(survivor.kept.len()),
                 expires_ms: reference.expires_ms,
                 properties_len: page::counted_properties(message.properties.len()),
             },

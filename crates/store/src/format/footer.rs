@@ -163,8 +163,9 @@ fn checksum(footer: &[u8], store: u128, segment: SegmentNumber) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::message::{self, MessageParts, Persistence, message_len};
     use crate::format::packed::Context;
-    use crate::format::record::{self, MessageParts, Persistence, message_len};
+    use crate::format::record;
     use crate::ids::{QueueId, Seq};
 
     const STORE: u128 = 0x1234_5678;
@@ -196,9 +197,9 @@ mod tests {
             body: &[body],
         };
         let mut message = vec![0; message_len(1, 1, body.len())];
-        record::put_message(&mut message, ordinal, 1, &parts);
+        message::put_message(&mut message, ordinal, 1, &parts);
         let seq = Seq::new(10 + u64::from(ordinal));
-        record::put_reference(&mut message, 0, QueueId::new(1), seq, 0);
+        message::put_reference(&mut message, 0, QueueId::new(1), seq, 0);
         message.truncate(72);
         message
     }

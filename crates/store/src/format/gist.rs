@@ -8,8 +8,10 @@
 //!
 //! Elsewhere: what a gist does (`state`), the records themselves (`record`), who keeps gists (`footer`).
 
-use super::record::{self, MESSAGE_HEADER_LEN, Origin, Persistence, QueueRecord, REFERENCE_LEN, RangesKind};
-use super::record::{Ranges, Record, Reference};
+use super::message::Reference;
+use super::message::{self, MESSAGE_HEADER_LEN, Origin, Persistence, REFERENCE_LEN};
+use super::record::{self, QueueRecord, RangesKind};
+use super::record::{Ranges, Record};
 use crate::format::{memory_len, pad8};
 use byteorder::{ByteOrder, LittleEndian as LE};
 
@@ -37,12 +39,12 @@ pub(crate) struct MessageGist<'a> {
 impl<'a> MessageGist<'a> {
     /// How many other entries each entry shares this record with, as it was written.
     pub(crate) fn sharers(&self) -> u16 {
-        record::sharers(self.references.len() / REFERENCE_LEN)
+        message::sharers(self.references.len() / REFERENCE_LEN)
     }
 
     /// The queues that hold this message.
     pub(crate) fn references(&self) -> impl Iterator<Item = Reference> + 'a {
-        record::references(self.references)
+        message::references(self.references)
     }
 }
 
@@ -52,7 +54,7 @@ pub(crate) fn len(bytes: &[u8]) -> Option<usize> {
         return None;
     }
     let whole = record_len(bytes);
-    let len = if record::is_message(bytes[8]) {
+    let len = if message::is_message(bytes[8]) {
         let references = memory_len(LE::read_u32(&bytes[16..]));
         MESSAGE_HEADER_LEN.checked_add(REFERENCE_LEN.checked_mul(references)?)?
     } else {
@@ -73,7 +75,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Gist<'_>> {
     if bytes.len() < record::MARK_LEN {
         return None;
     }
-    if record::is_message(bytes[8]) {
+    if message::is_message(bytes[8]) {
         return decode_message(bytes).map(Gist::Message);
     }
     Some(match record::decode(bytes)? {
@@ -88,8 +90,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Gist<'_>> {
 /// Reads the gist of a message of exactly these bytes.
 pub(super) fn decode_message(bytes: &[u8]) -> Option<MessageGist<'_>> {
     if bytes.len() < MESSAGE_HEADER_LEN
-        || !record::is_message(bytes[8])
-        || bytes[11] != record::FORMAT_MESSAGE
+        || !message::is_message(bytes[8])
+        || bytes[11] != message::FORMAT_MESSAGE
     {
         return None;
     }
@@ -102,8 +104,8 @@ pub(super) fn decode_message(bytes: &[u8]) -> Option<MessageGist<'_>> {
         return None;
     }
     Some(MessageGist {
-        origin: record::origin(bytes[8]),
-        persistence: record::persistence(bytes[9]),
+        origin: message::origin(bytes[8]),
+        persistence: message::persistence(bytes[9]),
         priority: bytes[10],
         message_id: LE::read_u64(&bytes[32..]),
         timestamp_ms: LE::read_u64(&bytes[40..]),
@@ -161,10 +163,8 @@ impl<'a> Iterator for Gists<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::record::{
-        AckReason, MessageParts, Range, message_len, put_mark, put_message, put_ranges, put_reference,
-        ranges_len,
-    };
+    use crate::format::message::{MessageParts, message_len, put_message, put_reference};
+    use crate::format::record::{AckReason, Range, put_mark, put_ranges, ranges_len};
     use crate::ids::{QueueId, Seq};
 
     fn message(body: &[u8]) -> Vec<u8> {
@@ -191,7 +191,7 @@ mod tests {
         let Some(Gist::Message(read)) = decode(gist) else {
             panic!("it is a message")
         };
-        let whole = record::decode_message(&bytes).unwrap();
+        let whole = message::decode_message(&bytes).unwrap();
         assert_eq!(read.sharers(), whole.sharers());
         assert!(read.references().eq(whole.references()));
         assert_eq!(

@@ -5,6 +5,7 @@
 pub(crate) mod block;
 pub(crate) mod footer;
 pub(crate) mod gist;
+pub(crate) mod message;
 pub(crate) mod packed;
 pub(crate) mod record;
 pub(crate) mod run;

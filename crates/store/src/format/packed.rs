@@ -137,10 +137,8 @@ fn foretold(before: &[u8], earlier: &[u8]) -> impl Iterator<Item = u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::record::{
-        self, AckReason, MessageParts, Persistence, Range, RangesKind, message_len, put_message, put_ranges,
-        put_reference, ranges_len,
-    };
+    use crate::format::message::{self, MessageParts, Persistence, message_len, put_message, put_reference};
+    use crate::format::record::{AckReason, Range, RangesKind, put_ranges, ranges_len};
     use crate::ids::{QueueId, Seq};
     use proptest::prelude::*;
 
@@ -207,7 +205,7 @@ mod tests {
         let packed = packed(&gists);
         let steps = 2 * 12 + 7 * 4;
         assert!(
-            packed.len() <= 1000 * (1 + 3 + 4 + 4) + record::MESSAGE_HEADER_LEN + steps,
+            packed.len() <= 1000 * (1 + 3 + 4 + 4) + message::MESSAGE_HEADER_LEN + steps,
             "{}",
             packed.len()
         );

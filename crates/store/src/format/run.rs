@@ -7,7 +7,7 @@
 //!
 //! Elsewhere: the records (`record`), what a run does to the state (`state::run`).
 
-use super::record::{self, MESSAGE_HEADER_LEN, Persistence, REFERENCE_LEN, Reference};
+use super::message::{self, MESSAGE_HEADER_LEN, Persistence, REFERENCE_LEN, Reference};
 use crate::format::{memory_len, pad8};
 use crate::ids::Seq;
 use byteorder::{ByteOrder, LittleEndian as LE};
@@ -22,7 +22,7 @@ pub(crate) struct FirstPlace<'a> {
     pub timestamp_ms: u64,
 }
 
-/// Gives so many messages of a run, which [`record::encode_message`] made and `records` begins with, what only the log knows. Returns
+/// Gives so many messages of a run, which [`message::encode_message`] made and `records` begins with, what only the log knows. Returns
 /// what stands behind them.
 pub(crate) fn complete<'a>(records: &'a mut [u8], count: u32, first: &FirstPlace<'_>) -> &'a mut [u8] {
     let mut rest = records;
@@ -78,7 +78,7 @@ impl<'a> Run<'a> {
     pub(crate) fn begin(payload: &'a [u8]) -> Option<Self> {
         let head: &[u8; HEAD_LEN] = payload.first_chunk()?;
         let count = memory_len(LE::read_u32(&head[16..]));
-        if head[8] != record::TYPE_MESSAGE || count == 0 {
+        if head[8] != message::TYPE_MESSAGE || count == 0 {
             return None;
         }
         let references = payload[MESSAGE_HEADER_LEN..].get(..count.checked_mul(REFERENCE_LEN)?)?;
@@ -94,7 +94,7 @@ impl<'a> Run<'a> {
 
     /// The entries of the first message.
     pub(crate) fn references(&self) -> impl Iterator<Item = Reference> + use<'a> {
-        record::references(self.references)
+        message::references(self.references)
     }
 
     /// How many entries each message has.
@@ -128,8 +128,8 @@ impl Iterator for Run<'_> {
         let bytes = self.payload.get(self.at..)?;
         let head: &[u8; HEAD_LEN] = bytes.first_chunk()?;
         let references_len = self.references.len();
-        let is_next = head[8] == record::TYPE_MESSAGE
-            && head[11] == record::FORMAT_MESSAGE
+        let is_next = head[8] == message::TYPE_MESSAGE
+            && head[11] == message::FORMAT_MESSAGE
             && memory_len(LE::read_u32(&head[16..])) == self.width()
             && LE::read_u64(&head[48..]) == self.queue
             && LE::read_u64(&head[56..]) == self.seq.wrapping_add(self.taken);
@@ -151,7 +151,7 @@ impl Iterator for Run<'_> {
             offset: self.at,
             len,
             expires_ms,
-            is_transient: record::persistence(head[9]) == Persistence::Transient,
+            is_transient: message::persistence(head[9]) == Persistence::Transient,
             priority: head[10],
             message_id: LE::read_u64(&head[32..]),
             properties_len,

@@ -2,7 +2,8 @@
 
 use crate::checksum::Salt;
 use crate::disk::Disk;
-use crate::format::record::{self, MessageRecord, Persistence};
+use crate::format::message::{self, MessageRecord, Persistence};
+use crate::format::record;
 use crate::format::{byte_count, disk_len, pad8};
 use crate::ids::{Lsn, QueueId, SegmentNumber};
 use crate::limits::{ALIGNMENT, BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES};
@@ -85,7 +86,7 @@ pub(crate) fn messages(payload: &[u8], lsn: Lsn) -> impl Iterator<Item = (Lsn, u
         at += pad8(len);
         Some(found)
     });
-    records.filter_map(|(lsn, bytes)| Some((lsn, disk_len(bytes.len()), record::decode_message(bytes)?)))
+    records.filter_map(|(lsn, bytes)| Some((lsn, disk_len(bytes.len()), message::decode_message(bytes)?)))
 }
 
 /// The places of a queue's messages in a payload, one after the other.

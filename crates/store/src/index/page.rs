@@ -7,7 +7,7 @@
 
 use crate::disk::Now;
 use crate::format::byte_count;
-use crate::format::record::message_len;
+use crate::format::message::message_len;
 use crate::ids::{Lsn, QueueId, Seq};
 use crate::limits::PAGE_BYTES;
 use byteorder::{ByteOrder, LittleEndian as LE};

@@ -5,7 +5,8 @@ use super::walk::Block;
 use crate::attempts::Attempts;
 use crate::checkpoint::set_of;
 use crate::format::byte_count;
-use crate::format::record::{self, AckReason, Persistence, QueueAction, Ranges, RangesKind, Record};
+use crate::format::message::Persistence;
+use crate::format::record::{self, AckReason, QueueAction, Ranges, RangesKind, Record};
 use crate::ids::{QueueId, SegmentNumber, Seq};
 
 /// The sound records of a block.

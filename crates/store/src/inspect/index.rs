@@ -12,6 +12,7 @@ use super::site::Site;
 use super::window::Window;
 use crate::checkpoint::{Checkpoint, CheckpointQueue, NO_PAGE, set_of};
 use crate::disk::{Disk, DiskFile, FileKind};
+use crate::format::message;
 use crate::format::record;
 use crate::format::{byte_count, memory_len};
 use crate::ids::{Lsn, QueueId, SegmentNumber, Seq};
@@ -174,7 +175,7 @@ impl<D: Disk> IndexWalk<'_, D> {
                 let bytes = window.at(offset, u64::from(entry.len))?;
                 record::peek(bytes).is_some_and(|(len, _)| len == memory_len(entry.len))
                     && record::is_intact(bytes, salt, number, offset)
-                    && record::decode_message(bytes).is_some_and(|message| {
+                    && message::decode_message(bytes).is_some_and(|message| {
                         message
                             .references()
                             .any(|reference| reference.queue == queue && reference.seq == seq)

@@ -4,7 +4,8 @@
 //! - The order of records does not matter: an entry is dead when any record says so, a queue is gone when any does.
 //! - About a bit for each entry and dead entry, never an object.
 
-use crate::format::record::{self, Origin, QueueAction, RangesKind, Record};
+use crate::format::message::Origin;
+use crate::format::record::{self, QueueAction, RangesKind, Record};
 use crate::ids::{QueueId, Seq};
 use crate::report::LostEntries;
 use crate::shard::ranges_of;

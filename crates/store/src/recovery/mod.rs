@@ -23,7 +23,7 @@ use crate::disk::{Disk, DiskFile, FileKind, Now};
 use crate::error::{OpenError, PoisonCause};
 use crate::footer::Draft;
 use crate::format::block::HEADER_LEN;
-use crate::format::record::{self};
+use crate::format::record;
 use crate::format::segment::SegmentHeader;
 use crate::format::{byte_count, pad8};
 use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber};

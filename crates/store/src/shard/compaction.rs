@@ -11,7 +11,7 @@
 use super::Shard;
 use crate::disk::{Disk, Now};
 use crate::error::PoisonCause;
-use crate::format::record::{self, MessageRecord, Reference};
+use crate::format::message::{self, MessageRecord, Reference};
 use crate::format::{disk_len, pad8};
 use crate::ids::Lsn;
 use crate::index::page::{self, Entry};
@@ -58,9 +58,9 @@ impl<D: Disk> Shard<D> {
         if kept.is_empty() {
             return Ok(Moved::Yes);
         }
-        let len = record::message_len(kept.len(), message.properties.len(), message.body.len());
+        let len = message::message_len(kept.len(), message.properties.len(), message.body.len());
         let mut copy = vec![0; pad8(len)];
-        record::put_copy(&mut copy[..len], 0, message, &kept);
+        message::put_copy(&mut copy[..len], 0, message, &kept);
         let State {
             queues,
             pages,
@@ -69,7 +69,7 @@ impl<D: Disk> Shard<D> {
             ..
         } = &mut self.state;
         let (lsn, unit) = units.append(&copy);
-        let sharers = record::sharers(kept.len());
+        let sharers = message::sharers(kept.len());
         for reference in kept {
             let seq = reference.seq.get();
             let Some(queue) = queues.get_mut(reference.queue) else {

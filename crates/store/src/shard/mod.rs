@@ -36,7 +36,8 @@ use crate::builder::{self, BlockBuilder, SealedBlock};
 use crate::disk::{Disk, Now};
 use crate::error::{AppendError, PoisonCause};
 use crate::footer::Draft;
-use crate::format::record::{self, MessageParts, Persistence, QUEUE_HEADER_LEN, QueueAction, QueueRecord};
+use crate::format::message::{self, MessageParts, Persistence};
+use crate::format::record::{QUEUE_HEADER_LEN, QueueAction, QueueRecord};
 use crate::format::{byte_count, pad8};
 use crate::ids::{BlockNumber, Durable, Lsn, QueueId, SegmentNumber, Seq};
 use crate::index::page::{self, ENTRIES};
@@ -330,7 +331,7 @@ impl<D: Disk> Shard<D> {
         let sum = |parts: &[&[u8]]| parts.iter().map(|part| part.len()).sum::<usize>();
         let queues = message.queues.len();
         let (properties, body) = (sum(message.properties), sum(message.body));
-        let len = record::message_len(queues, properties, body);
+        let len = message::message_len(queues, properties, body);
         let bytes = byte_count(pad8(len));
         let limit = self.transaction_bytes_max();
         if bytes > limit || queues > REFERENCES_MAX {

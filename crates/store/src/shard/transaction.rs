@@ -12,7 +12,8 @@ use super::Shard;
 use crate::disk::Disk;
 use crate::encoded::EncodedMessages;
 use crate::error::AppendError;
-use crate::format::record::{self, RANGE_LEN};
+use crate::format::message;
+use crate::format::record::RANGE_LEN;
 use crate::format::{byte_count, memory_offset, pad8};
 use crate::ids::{BlockNumber, QueueId};
 use crate::limits::{BLOCK_HEADER_BYTES, REFERENCES_MAX};
@@ -34,7 +35,7 @@ pub struct TransactionSize {
 impl TransactionSize {
     /// Adds a message for these queues, with so many bytes of properties and of its body.
     pub fn add_message(&mut self, queues: &[QueueId], properties: usize, body: usize) {
-        self.bytes += byte_count(pad8(record::message_len(queues.len(), properties, body)));
+        self.bytes += byte_count(pad8(message::message_len(queues.len(), properties, body)));
         self.references_max = self.references_max.max(queues.len());
         if !self.queues.ends_with(queues) {
             self.queues.extend_from_slice(queues);

@@ -9,9 +9,9 @@
 use super::{PageError, State, index_failure};
 use crate::disk::Disk;
 use crate::error::PoisonCause;
-use crate::format::record::Reference;
+use crate::format::message::Reference;
 use crate::format::run::{Run as Messages, RunMessage};
-use crate::format::{byte_count, disk_len, memory_offset, record};
+use crate::format::{byte_count, disk_len, memory_offset, message};
 use crate::ids::{Lsn, SegmentNumber, Seq};
 use crate::index::page::{self, ENTRIES, ENTRY_LEN, Entry};
 use crate::index::pages::Pages;
@@ -60,7 +60,7 @@ impl<D: Disk> State<D> {
 
     /// Reads a run into `entries`, which are those of each of its queues.
     fn read_run(&mut self, messages: &mut Messages<'_>, lsn: Lsn, entries: &mut Vec<u8>) -> Brought {
-        let sharers = record::sharers(messages.width());
+        let sharers = message::sharers(messages.width());
         let mut brought = Brought::default();
         let mut next_message_id = self.next_message_id;
         for message in messages.take(MESSAGES_MAX) {

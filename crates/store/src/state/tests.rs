@@ -6,9 +6,8 @@ use crate::checksum::Salt;
 use crate::disk::Now;
 use crate::disk::sim::SimDisk;
 use crate::disk::{Disk, FileKind};
-use crate::format::record::{
-    AckReason, MessageParts, Persistence, QueueAction, QueueRecord, Range, message_len,
-};
+use crate::format::message::{MessageParts, Persistence, message_len};
+use crate::format::record::{AckReason, QueueAction, QueueRecord, Range};
 use crate::ids::{BlockNumber, Epoch, Lsn, SegmentNumber, Seq};
 use crate::limits::{BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 use crate::pool::BufferPool;

@@ -1,6 +1,7 @@
 //! Tests of `record`: each states one thing that it keeps.
 
 use super::*;
+use crate::format::message::{MessageParts, Persistence, message_len, put_message, put_reference};
 
 fn message<'a>(properties: &'a [&'a [u8]], body: &'a [&'a [u8]]) -> Vec<u8> {
     let len = |parts: &[&[u8]]| parts.iter().map(|part| part.len()).sum::<usize>();

@@ -1,7 +1,7 @@
 //! Runs as they are read, against the records that they are made of.
 
 use super::*;
-use crate::format::record::{
+use crate::format::message::{
     MessageParts, MessageRecord, decode_message, message_len, put_message, put_reference,
 };
 use crate::ids::QueueId;

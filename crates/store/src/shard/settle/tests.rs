@@ -5,7 +5,7 @@ use crate::Attempts;
 use crate::disk::sim::{Rng, SimDisk};
 use crate::engine::Engine;
 use crate::engine::stepped::{self, message_for, publish_all};
-use crate::format::record::Persistence;
+use crate::format::message::Persistence;
 use crate::options::Options;
 use crate::shard::{Lease, NewMessage, Sources, TransactionSize};
 

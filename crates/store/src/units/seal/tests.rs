@@ -3,7 +3,7 @@
 use super::*;
 use crate::Persistence;
 use crate::disk::sim::SimDisk;
-use crate::format::record::{MessageParts, message_len, put_message, put_reference};
+use crate::format::message::{MessageParts, message_len, put_message, put_reference};
 use crate::format::{byte_count, pad8};
 use crate::ids::{Lsn, QueueId, Seq};
 use crate::live::Live;
