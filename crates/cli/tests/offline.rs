@@ -107,8 +107,8 @@ fn each_part_of_a_store_can_be_looked_at_as_text_as_json_and_as_bytes() {
         }
     }
     let dump = text(&logpond(dir.path(), &["inspect", "record", &record, "--hex"]));
-    assert!(dump.starts_with("93 bytes: message, body 21 bytes"), "{dump}");
-    assert_eq!(dump.lines().count(), 1 + 6, "{dump}");
+    assert!(dump.starts_with("61 bytes: message, body 21 bytes"), "{dump}");
+    assert_eq!(dump.lines().count(), 1 + 4, "{dump}");
 }
 
 #[test]

@@ -59,6 +59,7 @@ impl Contents {
             text,
             repeated,
             timestamp_ms,
+            ..
         } = message;
         writeln!(
             self.0,
@@ -79,10 +80,12 @@ struct Numbered {
     text: String,
     repeated: usize,
     timestamp_ms: u64,
+    expires_ms: Option<u64>,
 }
 
 impl Numbered {
-    /// Bodies of all sorts: empty, below and above what has a checksum of its own.
+    /// Bodies of all sorts: empty, below and above what has a checksum of its own. Every fourth message expires, but not before the year
+    /// 5138, and so has a record of the full form.
     fn new(queue: &str, number: u64) -> Self {
         let sizes = [0, 1, 7, 40, 300];
         let which = usize::try_from(number).unwrap_or(0) % sizes.len();
@@ -90,6 +93,7 @@ impl Numbered {
             text: format!("{queue} {number}"),
             repeated: sizes[which],
             timestamp_ms: 1_700_000_000_000 + number,
+            expires_ms: number.is_multiple_of(4).then_some(100_000_000_000_000),
         }
     }
 }
@@ -221,7 +225,7 @@ fn publish(
         persistence,
         priority: 3,
         timestamp_ms: message.timestamp_ms,
-        expires_ms: None,
+        expires_ms: message.expires_ms,
     })?;
     engine.wait_durable(block)?;
     Ok(())
@@ -235,6 +239,7 @@ fn burst(engine: &Engine<RealDisk>, passing: QueueId) -> Result<(), Failure> {
             text: "passes by ".to_owned(),
             repeated: 2_400,
             timestamp_ms: 1,
+            expires_ms: None,
         };
         publish(engine, &[passing], &message, Persistence::Persistent)?;
         last = lease(engine, passing, 1)?;

@@ -13,7 +13,7 @@ use crate::checksum::Salt;
 use crate::disk::{AlignedBuf, Now};
 use crate::encoded::EncodedMessages;
 use crate::format::block::{BlockHeader, HEADER_LEN};
-use crate::format::message::{self, MessageParts, MessageRecord, Persistence, Reference};
+use crate::format::message::{self, MessageParts, MessageRecord, Persistence, Reference, Shape};
 use crate::format::record::{self, AckReason, QueueRecord, Range, RangesKind};
 use crate::format::{byte_count, disk_len, pad8};
 use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber, Seq};
@@ -144,23 +144,20 @@ impl BlockBuilder {
         lists_len(ranges)
     }
 
-    /// Appends a message whose references are those of `references`.
+    /// Appends a message of this shape, with these references.
     pub(crate) fn message(
         &mut self,
-        references: impl ExactSizeIterator<Item = (QueueId, Seq, u64)>,
+        shape: &Shape,
         parts: &MessageParts<'_>,
-        len: usize,
+        references: &[Reference],
         pool: &mut BufferPool,
     ) {
         let ordinal = self.record_count;
-        let count = references.len();
-        let out = self.open_record(len, pool);
-        message::put_message(out, ordinal, count, parts);
-        for (index, (queue, seq, expires_ms)) in references.enumerate() {
-            if index == 2 && planted::is(Planted::ForgetReferenceInFanOut) {
-                break;
-            }
-            message::put_reference(out, index, queue, seq, expires_ms);
+        let out = self.open_record(shape.record_len(), pool);
+        if planted::is(Planted::ForgetReferenceInFanOut) {
+            message::put_message(out, ordinal, shape, parts, &without_third(references));
+        } else {
+            message::put_message(out, ordinal, shape, parts, references);
         }
         self.max_timestamp_ms = self.max_timestamp_ms.max(parts.timestamp_ms);
         if parts.persistence == Persistence::Persistent && !planted::is(Planted::LeavePersistentUnlogged) {
@@ -205,7 +202,7 @@ impl BlockBuilder {
     /// Appends an evacuated message with those references that still live.
     pub(crate) fn copy(&mut self, message: &MessageRecord<'_>, kept: &[Reference], pool: &mut BufferPool) {
         let ordinal = self.record_count;
-        let len = message::message_len(kept.len(), message.properties.len(), message.body.len());
+        let len = message::shape_of_copy(message, kept).record_len();
         message::put_copy(self.open_record(len, pool), ordinal, message, kept);
         self.fate = Fate::Logged;
         self.max_timestamp_ms = self.max_timestamp_ms.max(message.timestamp_ms);
@@ -391,6 +388,15 @@ pub(crate) fn lists_len(ranges: usize) -> usize {
     } else {
         record::ranges_len(0) * LISTS + record::RANGE_LEN * ranges
     }
+}
+
+/// These references, the third and those behind it pointing nowhere: a planted bug.
+fn without_third(references: &[Reference]) -> Vec<Reference> {
+    let mut broken = references.to_vec();
+    for reference in broken.iter_mut().skip(2) {
+        (reference.queue, reference.seq) = (QueueId::new(0), Seq::new(0));
+    }
+    broken
 }
 
 fn extend(last: &mut Range, range: Range) -> bool {

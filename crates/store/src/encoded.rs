@@ -77,7 +77,7 @@ impl EncodedMessages {
         self.newest.counted += page::counted_bytes(message.properties.len(), message.body.len());
         let all = self.queues.as_slice();
         let queues = &all[all.len() - self.newest.queues..];
-        let len = message::message_len(queues.len(), message.properties.len(), message.body.len());
+        let len = message.shape(queues.len()).record_len();
         self.memory.push(pad8(len), queues, message);
     }
 

@@ -20,7 +20,7 @@ fn filled(reserve: &'static Reserve, records: usize, len: usize) -> (BatchMemory
             priority: 0,
             life_ms: None,
         };
-        let len = pad8(message::message_len(1, 0, len));
+        let len = pad8(message.shape(1).record_len());
         memory.push(len, &[QueueId::new(1)], &message);
         message::encode_message(&mut all, &[QueueId::new(1)], &message);
     }

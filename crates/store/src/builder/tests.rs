@@ -1,7 +1,7 @@
 //! Tests of `builder`: each states one thing that it keeps.
 
 use super::*;
-use crate::format::message::Persistence;
+use crate::format::message::{Origin, Persistence};
 use crate::format::record::{QueueAction, Record};
 use crate::ids::Epoch;
 
@@ -13,6 +13,7 @@ const NOW: Now = Now {
 
 fn message<'a>(properties: &'a [&'a [u8]], body: &'a [&'a [u8]]) -> MessageParts<'a> {
     MessageParts {
+        origin: Origin::Published,
         persistence: Persistence::Persistent,
         priority: 7,
         message_id: 11,
@@ -23,14 +24,24 @@ fn message<'a>(properties: &'a [&'a [u8]], body: &'a [&'a [u8]]) -> MessageParts
 }
 
 fn append(builder: &mut BlockBuilder, pool: &mut BufferPool, queues: &[u64], body: &[u8]) {
+    append_expiring(builder, pool, queues, body, 0);
+}
+
+fn append_expiring(
+    builder: &mut BlockBuilder,
+    pool: &mut BufferPool,
+    queues: &[u64],
+    body: &[u8],
+    expires_ms: u64,
+) {
     let parts = [body];
     let properties: [&[u8]; 2] = [b"ex", b"key"];
     let references: Vec<_> = queues
         .iter()
-        .map(|queue| (QueueId::new(*queue), Seq::new(40), 0))
+        .map(|queue| Reference::of((*queue, 40, expires_ms)))
         .collect();
-    let len = message::message_len(queues.len(), 5, body.len());
-    builder.message(references.into_iter(), &message(&properties, &parts), len, pool);
+    let message = message(&properties, &parts);
+    builder.message(&message.shape(&references), &message, &references, pool);
 }
 
 /// A block with a record of each type.
@@ -54,6 +65,8 @@ fn one_of_each() -> SealedBlock {
     builder.queue(&queue, &mut pool);
     append(&mut builder, &mut pool, &[1, 2], b"small");
     append(&mut builder, &mut pool, &[1], &[0x5a; 300]);
+    append_expiring(&mut builder, &mut pool, &[1, 2], b"expires", NOW.wall_ms + 1000);
+    append_expiring(&mut builder, &mut pool, &[1], &[0x5a; 300], NOW.wall_ms + 1000);
     let range = |first, count| Range {
         queue: QueueId::new(2),
         first: Seq::new(first),
@@ -93,8 +106,8 @@ fn of_copies() -> SealedBlock {
     let mut pool = BufferPool::new(0);
     let mut published = BlockBuilder::new(BlockNumber::new(1), AlignedBuf::zeroed(0));
     append(&mut published, &mut pool, &[1, 2, 3], b"survivor");
-    let original =
-        message::decode_message(&published.buf[HEADER_LEN..][..message::message_len(3, 5, 8)]).unwrap();
+    let (len, _) = record::peek(&published.buf[HEADER_LEN..]).unwrap();
+    let original = message::decode_message(&published.buf[HEADER_LEN..][..len]).unwrap();
     let kept: Vec<Reference> = original.references().skip(1).collect();
     let mut builder = BlockBuilder::new(BlockNumber::new(1), AlignedBuf::zeroed(0));
     builder.copy(&original, &kept, &mut pool);
@@ -124,11 +137,11 @@ fn a_copy_is_its_message_with_fewer_references() {
     let block = of_copies();
     let (len, _) = record::peek(block.payload()).unwrap();
     let copy = message::decode_message(&block.payload()[..len]).unwrap();
-    assert_eq!(copy.origin, message::Origin::Evacuated);
+    assert_eq!(copy.origin, Origin::Evacuated);
     assert_eq!((copy.properties, copy.body), (&b"exkey"[..], &b"survivor"[..]));
     assert_eq!(
         (copy.message_id, copy.timestamp_ms, copy.priority),
-        (11, NOW.wall_ms, 7)
+        (None, NOW.wall_ms, 7)
     );
     let queues: Vec<u64> = copy.references().map(|kept| kept.queue.get()).collect();
     assert_eq!(queues, [2, 3]);
@@ -158,6 +171,8 @@ fn every_record_of_a_block_reads_back_and_touching_ranges_are_one() {
     let expected = [
         "State of 2",
         "message of 5",
+        "message of 300",
+        "message of 7",
         "message of 300",
         "mark",
         "Ack(Acked) of 1",
@@ -193,9 +208,8 @@ fn transient(builder: &mut BlockBuilder, pool: &mut BufferPool, seq: u64) {
         persistence: Persistence::Transient,
         ..message(&[], &[b"fleeting"])
     };
-    let references = [(QueueId::new(1), Seq::new(seq), 0)];
-    let len = message::message_len(1, 0, 8);
-    builder.message(references.into_iter(), &parts, len, pool);
+    let references = [Reference::of((1, seq, 0))];
+    builder.message(&parts.shape(&references), &parts, &references, pool);
 }
 
 /// A block that says which entries the log skipped before it.

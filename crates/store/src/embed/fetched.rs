@@ -11,7 +11,8 @@ use super::fetch::FetchReader;
 use crate::attempts::Attempts;
 use crate::disk::Disk;
 use crate::error::ReadError;
-use crate::format::{disk_len, memory_len, message};
+use crate::format::message::Shape;
+use crate::format::{disk_len, memory_len};
 use crate::ids::{QueueId, Seq};
 use crate::limits::{SHARED_BYTES_MAX, SHARED_RECORD_BYTES_MIN};
 use crate::reader::StoredMessage;
@@ -157,7 +158,13 @@ impl Content {
 impl Memory {
     /// With room for the copies of what is to be read.
     pub(super) fn for_leases(leases: &[Lease]) -> Self {
-        let head = message::message_len(1, 0, 0);
+        let smallest = Shape {
+            references: 1,
+            expires: false,
+            properties: 0,
+            body: 0,
+        };
+        let head = smallest.record_len();
         let small = leases.iter().map(|lease| memory_len(lease.len));
         let small = small.filter(|len| *len < SHARED_RECORD_BYTES_MIN);
         Self {

@@ -236,11 +236,6 @@ fn trim(survivor: &mut Survivor, pages: usize) -> bool {
     is_more
 }
 
-/// Bytes of the copy of a survivor, the gap behind it not counted.
-fn copy_len(survivor: &Survivor, message: &MessageRecord<'_>) -> usize {
-    message::message_len(survivor.kept.len(), message.properties.len(), message.body.len())
-}
-
 fn decode(survivor: &Survivor) -> MessageRecord<'_> {
     message::decode_message(&survivor.record).expect("it was decoded when it was gathered")
 }
@@ -257,7 +252,7 @@ fn fill_block(
     let mut taken = 0;
     for survivor in survivors {
         let message = decode(survivor);
-        let bytes = builder.disk_len_with(copy_len(survivor, &message));
+        let bytes = builder.disk_len_with(message::shape_of_copy(&message, &survivor.kept).record_len());
         let fits = bytes <= room && bytes <= block_bytes_soft;
         if taken > 0 && !fits {
             break;
@@ -275,13 +270,15 @@ fn moves(copied: &[Survivor], block: Lsn) -> Vec<Move> {
     let mut moves = Vec::new();
     for survivor in copied {
         let message = decode(survivor);
-        let len = copy_len(survivor, &message);
+        let shape = message::shape_of_copy(&message, &survivor.kept);
+        let len = shape.record_len();
         moves.extend(survivor.kept.iter().map(|reference| Move {
             reference: *reference,
             from: survivor.from,
             to: Entry {
                 lsn: block.plus(byte_count(at)),
                 len: disk_len(len),
+                form: shape.form(),
                 transient: message.persistence == message::Persistence::Transient,
                 priority: message.priority,
                 sharers: message::sharers(survivor.kept.len()),

@@ -163,10 +163,9 @@ fn checksum(footer: &[u8], store: u128, segment: SegmentNumber) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::message::{self, MessageParts, Persistence, message_len};
+    use crate::format::message::{MessageParts, Origin, Persistence, record_of};
     use crate::format::packed::Context;
     use crate::format::record;
-    use crate::ids::{QueueId, Seq};
 
     const STORE: u128 = 0x1234_5678;
     const SEGMENT: SegmentNumber = SegmentNumber::new(7);
@@ -189,6 +188,7 @@ mod tests {
 
     fn message(ordinal: u32, body: &[u8]) -> Vec<u8> {
         let parts = MessageParts {
+            origin: Origin::Published,
             persistence: Persistence::Persistent,
             priority: 4,
             message_id: 5 + u64::from(ordinal),
@@ -196,11 +196,8 @@ mod tests {
             properties: &[b"p"],
             body: &[body],
         };
-        let mut message = vec![0; message_len(1, 1, body.len())];
-        message::put_message(&mut message, ordinal, 1, &parts);
-        let seq = Seq::new(10 + u64::from(ordinal));
-        message::put_reference(&mut message, 0, QueueId::new(1), seq, 0);
-        message.truncate(72);
+        let mut message = record_of(ordinal, &parts, &[(1, 10 + u64::from(ordinal), 0)]);
+        message.truncate(crate::format::gist::len(&message).unwrap());
         message
     }
 
@@ -246,7 +243,7 @@ mod tests {
             .collect();
         assert_eq!(
             blocks,
-            [(4096, 0x0a0b_0c0d, 3, 73 + 16 + 4), (20480, 0x0bad_cafe, 1, 25)]
+            [(4096, 0x0a0b_0c0d, 3, 1 + 44 + 14), (20480, 0x0bad_cafe, 1, 25)]
         );
     }
 

@@ -8,10 +8,8 @@
 //!
 //! Elsewhere: what a gist does (`state`), the records themselves (`record`), who keeps gists (`footer`).
 
-use super::message::Reference;
-use super::message::{self, MESSAGE_HEADER_LEN, Origin, Persistence, REFERENCE_LEN};
-use super::record::{self, QueueRecord, RangesKind};
-use super::record::{Ranges, Record};
+use super::message::{self, Form, Layout, Origin, Persistence, Reference, References};
+use super::record::{self, QueueRecord, Ranges, RangesKind, Record};
 use crate::format::{memory_len, pad8};
 use byteorder::{ByteOrder, LittleEndian as LE};
 
@@ -28,23 +26,25 @@ pub(crate) enum Gist<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct MessageGist<'a> {
     pub origin: Origin,
+    pub form: Form,
     pub persistence: Persistence,
     pub priority: u8,
-    pub message_id: u64,
+    /// The compact form has none.
+    pub message_id: Option<u64>,
     pub timestamp_ms: u64,
     pub properties_len: usize,
-    pub(super) references: &'a [u8],
+    pub(super) references: References<'a>,
 }
 
 impl<'a> MessageGist<'a> {
     /// How many other entries each entry shares this record with, as it was written.
     pub(crate) fn sharers(&self) -> u16 {
-        message::sharers(self.references.len() / REFERENCE_LEN)
+        message::sharers(self.references.len())
     }
 
     /// The queues that hold this message.
     pub(crate) fn references(&self) -> impl Iterator<Item = Reference> + 'a {
-        message::references(self.references)
+        self.references.iter()
     }
 }
 
@@ -55,8 +55,7 @@ pub(crate) fn len(bytes: &[u8]) -> Option<usize> {
     }
     let whole = record_len(bytes);
     let len = if message::is_message(bytes[8]) {
-        let references = memory_len(LE::read_u32(&bytes[16..]));
-        MESSAGE_HEADER_LEN.checked_add(REFERENCE_LEN.checked_mul(references)?)?
+        Layout::of(bytes)?.properties_at
     } else {
         whole
     };
@@ -89,28 +88,17 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Gist<'_>> {
 
 /// Reads the gist of a message of exactly these bytes.
 pub(super) fn decode_message(bytes: &[u8]) -> Option<MessageGist<'_>> {
-    if bytes.len() < MESSAGE_HEADER_LEN
-        || !message::is_message(bytes[8])
-        || bytes[11] != message::FORMAT_MESSAGE
-    {
-        return None;
-    }
-    let references = REFERENCE_LEN.checked_mul(memory_len(LE::read_u32(&bytes[16..])))?;
-    let properties_len = memory_len(LE::read_u32(&bytes[20..]));
-    let body_len = memory_len(LE::read_u32(&bytes[24..]));
-    let properties_at = MESSAGE_HEADER_LEN.checked_add(references)?;
-    let whole = properties_at.checked_add(properties_len)?.checked_add(body_len)?;
-    if properties_at != bytes.len() || whole != record_len(bytes) {
-        return None;
-    }
+    let layout = Layout::of(bytes).filter(|layout| layout.properties_at == bytes.len())?;
+    let (message_id, timestamp_ms) = layout.stamps_in(bytes);
     Some(MessageGist {
-        origin: message::origin(bytes[8]),
+        origin: layout.origin,
+        form: layout.form,
         persistence: message::persistence(bytes[9]),
         priority: bytes[10],
-        message_id: LE::read_u64(&bytes[32..]),
-        timestamp_ms: LE::read_u64(&bytes[40..]),
-        properties_len,
-        references: &bytes[MESSAGE_HEADER_LEN..properties_at],
+        message_id,
+        timestamp_ms,
+        properties_len: layout.properties_len,
+        references: layout.references_in(bytes)?,
     })
 }
 
@@ -163,12 +151,18 @@ impl<'a> Iterator for Gists<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::message::{MessageParts, message_len, put_message, put_reference};
+    use crate::format::message::{MessageParts, record_of};
     use crate::format::record::{AckReason, Range, put_mark, put_ranges, ranges_len};
     use crate::ids::{QueueId, Seq};
 
+    /// A message that expires in its second queue.
     fn message(body: &[u8]) -> Vec<u8> {
+        expiring(body, 99)
+    }
+
+    fn expiring(body: &[u8], expires_ms: u64) -> Vec<u8> {
         let parts = MessageParts {
+            origin: Origin::Published,
             persistence: Persistence::Transient,
             priority: 4,
             message_id: 5,
@@ -176,11 +170,7 @@ mod tests {
             properties: &[b"props"],
             body: &[body],
         };
-        let mut bytes = vec![0; message_len(2, 5, body.len())];
-        put_message(&mut bytes, 0, 2, &parts);
-        put_reference(&mut bytes, 0, QueueId::new(1), Seq::new(10), 0);
-        put_reference(&mut bytes, 1, QueueId::new(2), Seq::new(20), 99);
-        bytes
+        record_of(0, &parts, &[(1, 10, 0), (2, 20, expires_ms)])
     }
 
     #[test]

@@ -1,28 +1,40 @@
-//! Messages among the records: MESSAGE and COPY (docs/format.md, "MESSAGE, COPY").
+//! Messages among the records: MESSAGE and COPY, in two forms (docs/format.md, "MESSAGE, COPY").
 //!
 //! Invariants:
-//! - A message is encoded once, by whoever brings it; what only the log knows is set later ([`run::complete`](super::run::complete)).
+//! - What is written has the compact form if it fits into it, as nearly all messages do: [`Shape::form`] decides. Whoever reads takes
+//!   either form of either record.
+//! - Where the parts of a record are follows from its head: [`Layout`] is the only place that knows.
+//! - A message is encoded once, by whoever brings it; what only the log knows is set later ([`complete`]).
 //! - A body above 256 bytes has a checksum of its own, in the part that the record's covers.
 //!
 //! Elsewhere: all that records have in common (`record`), what a message changes (`gist`), messages in a row (`run`).
 
+use crate::format::gist::{self, MessageGist};
 use crate::format::short::copy_short;
-use crate::format::{disk_len, gist, memory_len, pad8};
+use crate::format::{disk_len, memory_len, pad8};
 use crate::ids::{QueueId, Seq};
 use crate::limits::INLINE_BODY_BYTES_MAX;
 use byteorder::{ByteOrder, LittleEndian as LE};
 
-pub(crate) const MESSAGE_HEADER_LEN: usize = 48;
-pub(crate) const REFERENCE_LEN: usize = 24;
+const FULL_HEADER_LEN: usize = 48;
+const COMPACT_HEADER_LEN: usize = 24;
+const FULL_REFERENCE_LEN: usize = 24;
+const COMPACT_REFERENCE_LEN: usize = 16;
+const COMPACT_REFERENCES_MAX: usize = 255;
+const COMPACT_PROPERTIES_MAX: usize = 65_535;
+const CRC_LEN: usize = 4;
+/// The last millisecond that the compact form can name: in the year 10889.
+const TIMESTAMP_MS_MAX: u64 = (1 << 48) - 1;
 
-pub(super) const TYPE_MESSAGE: u8 = 1;
-pub(super) const TYPE_COPY: u8 = 2;
+const TYPE_MESSAGE: u8 = 1;
+const TYPE_COPY: u8 = 2;
+const TYPE_COMPACT_MESSAGE: u8 = 14;
+const TYPE_COMPACT_COPY: u8 = 15;
 
 /// The message is dropped when the store is opened again.
 const FLAG_TRANSIENT: u8 = 1;
-
 /// One AMQP message. Number 2 is reserved for a batch of stream records.
-pub(super) const FORMAT_MESSAGE: u8 = 1;
+const FORMAT_MESSAGE: u8 = 1;
 
 /// Whether a message outlives the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,99 +45,281 @@ pub enum Persistence {
     Transient,
 }
 
-/// What to write for a message; the references follow with [`put_reference`].
+/// How a message came to where it lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    /// It was published there: MESSAGE.
+    Published,
+    /// It was evacuated to there: COPY.
+    Evacuated,
+}
+
+/// How a message is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Form {
+    /// With an identity, and a time of expiry for each queue.
+    Full,
+    /// Without them: half of what stands before the properties.
+    Compact,
+}
+
+impl Form {
+    const fn header_len(self) -> usize {
+        match self {
+            Self::Full => FULL_HEADER_LEN,
+            Self::Compact => COMPACT_HEADER_LEN,
+        }
+    }
+
+    const fn reference_len(self) -> usize {
+        match self {
+            Self::Full => FULL_REFERENCE_LEN,
+            Self::Compact => COMPACT_REFERENCE_LEN,
+        }
+    }
+
+    /// Bytes of a body, in a record of so many with so many references and bytes of properties; 0 where these are more.
+    pub(crate) const fn body_len(self, record: usize, references: usize, properties: usize) -> usize {
+        let before = self.header_len() + self.reference_len() * references;
+        let behind = record.saturating_sub(before).saturating_sub(properties);
+        match self {
+            Self::Compact if behind > INLINE_BODY_BYTES_MAX => behind - CRC_LEN,
+            Self::Full | Self::Compact => behind,
+        }
+    }
+
+    const fn of_type(record_type: u8) -> Option<Self> {
+        match record_type {
+            TYPE_MESSAGE | TYPE_COPY => Some(Self::Full),
+            TYPE_COMPACT_MESSAGE | TYPE_COMPACT_COPY => Some(Self::Compact),
+            _ => None,
+        }
+    }
+
+    const fn to_type(self, origin: Origin) -> u8 {
+        match (self, origin) {
+            (Self::Full, Origin::Published) => TYPE_MESSAGE,
+            (Self::Full, Origin::Evacuated) => TYPE_COPY,
+            (Self::Compact, Origin::Published) => TYPE_COMPACT_MESSAGE,
+            (Self::Compact, Origin::Evacuated) => TYPE_COMPACT_COPY,
+        }
+    }
+}
+
+/// Whether a record of this type is a message, of any form, published or evacuated.
+pub(super) const fn is_message(record_type: u8) -> bool {
+    Form::of_type(record_type).is_some()
+}
+
+/// What the form of a message and the length of its record follow from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Shape {
+    /// Queues that hold it.
+    pub references: usize,
+    /// Whether it expires in any of them.
+    pub expires: bool,
+    /// Bytes of its properties.
+    pub properties: usize,
+    /// Bytes of its body.
+    pub body: usize,
+}
+
+impl Shape {
+    /// The form in which such a message is written.
+    #[inline]
+    pub(crate) const fn form(&self) -> Form {
+        let few = self.references > 0 && self.references <= COMPACT_REFERENCES_MAX;
+        if few && !self.expires && self.properties <= COMPACT_PROPERTIES_MAX {
+            Form::Compact
+        } else {
+            Form::Full
+        }
+    }
+
+    /// Bytes of its record, padding not counted.
+    #[inline]
+    pub(crate) const fn record_len(&self) -> usize {
+        self.properties_at() + self.properties + self.body
+    }
+
+    const fn properties_at(&self) -> usize {
+        let form = self.form();
+        let crc = match form {
+            Form::Compact if self.body > INLINE_BODY_BYTES_MAX => CRC_LEN,
+            Form::Full | Form::Compact => 0,
+        };
+        form.header_len() + form.reference_len() * self.references + crc
+    }
+}
+
+/// One queue's entry for a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Reference {
+    pub queue: QueueId,
+    pub seq: Seq,
+    /// Wall clock, ms since 1970; 0 when it never expires.
+    pub expires_ms: u64,
+}
+
+/// What to write for a message, but for its references.
 pub(crate) struct MessageParts<'a> {
+    pub origin: Origin,
     pub persistence: Persistence,
     pub priority: u8,
+    /// The compact form has none.
     pub message_id: u64,
     pub timestamp_ms: u64,
     pub properties: &'a [&'a [u8]],
     pub body: &'a [&'a [u8]],
 }
 
-/// Bytes of a message record, padding not counted.
-pub(crate) fn message_len(references: usize, properties: usize, body: usize) -> usize {
-    MESSAGE_HEADER_LEN + REFERENCE_LEN * references + properties + body
+impl MessageParts<'_> {
+    /// Its shape with these references.
+    pub(crate) fn shape(&self, references: &[Reference]) -> Shape {
+        let sum = |parts: &[&[u8]]| parts.iter().map(|part| part.len()).sum::<usize>();
+        Shape {
+            references: references.len(),
+            expires: references.iter().any(|reference| reference.expires_ms != 0),
+            properties: sum(self.properties),
+            body: sum(self.body),
+        }
+    }
 }
 
-/// Writes a message into `out`, which has exactly its length, but for references and checksum.
-pub(crate) fn put_message(out: &mut [u8], ordinal: u32, references: usize, message: &MessageParts<'_>) {
-    let len = disk_len(out.len());
-    let (head, rest) = out
-        .split_first_chunk_mut::<MESSAGE_HEADER_LEN>()
-        .expect("a message has a header");
-    let (_, parts) = rest.split_at_mut(REFERENCE_LEN * references);
-    let (properties, parts) = put_parts(parts, message.properties);
-    let (body, rest) = put_parts(parts, message.body);
+/// Writes a message of this shape into `out`, which has exactly the length that it gives; checksums are left open.
+pub(crate) fn put_message(
+    out: &mut [u8],
+    ordinal: u32,
+    shape: &Shape,
+    message: &MessageParts<'_>,
+    references: &[Reference],
+) {
+    debug_assert_eq!(*shape, message.shape(references), "it is the message's shape");
+    let form = shape.form();
     assert!(
-        rest.is_empty(),
+        out.len() == shape.record_len(),
         "the length of a record was computed from its parts"
     );
-    LE::write_u32(&mut head[0..], 0);
-    LE::write_u32(&mut head[4..], len);
-    head[8] = TYPE_MESSAGE;
-    head[9] = message_flags(message.persistence);
+    let (head, parts) = out.split_at_mut(shape.properties_at());
+    let len = disk_len(parts.len() + head.len());
+    put_head(
+        head,
+        len,
+        shape,
+        form.to_type(message.origin),
+        message.persistence,
+    );
     head[10] = message.priority;
-    head[11] = FORMAT_MESSAGE;
     LE::write_u32(&mut head[12..], ordinal);
-    LE::write_u32(&mut head[16..], disk_len(references));
-    LE::write_u32(&mut head[20..], disk_len(properties));
-    LE::write_u32(&mut head[24..], disk_len(body));
-    LE::write_u32(&mut head[28..], 0);
-    LE::write_u64(&mut head[32..], message.message_id);
-    LE::write_u64(&mut head[40..], message.timestamp_ms);
+    let (header, behind) = head.split_at_mut(form.header_len());
+    match form {
+        Form::Full => {
+            LE::write_u64(&mut header[32..], message.message_id);
+            LE::write_u64(&mut header[40..], message.timestamp_ms);
+        }
+        Form::Compact => put_timestamp(header, message.timestamp_ms),
+    }
+    let places = behind.chunks_exact_mut(form.reference_len());
+    for (out, reference) in places.zip(references) {
+        put_reference(out, reference);
+    }
+    let behind = put_parts(parts, message.properties);
+    let behind = put_parts(behind, message.body);
+    assert!(
+        behind.is_empty(),
+        "the shape of a message counts all of its parts"
+    );
 }
 
-/// Writes `parts` one behind the other; how many bytes that were, and the rest of `out`.
-fn put_parts<'o>(out: &'o mut [u8], parts: &[&[u8]]) -> (usize, &'o mut [u8]) {
-    let mut len = 0;
+/// Writes all of a head that follows from what a message is, and zeros for the rest but its references.
+#[inline]
+fn put_head(head: &mut [u8], len: u32, shape: &Shape, record_type: u8, persistence: Persistence) {
+    let capped = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+    LE::write_u32(&mut head[0..], 0);
+    LE::write_u32(&mut head[4..], len);
+    head[8] = record_type;
+    head[9] = match persistence {
+        Persistence::Persistent => 0,
+        Persistence::Transient => FLAG_TRANSIENT,
+    };
+    head[10] = 0;
+    LE::write_u32(&mut head[12..], 0);
+    match shape.form() {
+        Form::Full => {
+            head[11] = FORMAT_MESSAGE;
+            LE::write_u32(&mut head[16..], capped(shape.references));
+            LE::write_u32(&mut head[20..], capped(shape.properties));
+            LE::write_u32(&mut head[24..], capped(shape.body));
+            head[28..FULL_HEADER_LEN].fill(0);
+        }
+        Form::Compact => {
+            // As many as its form takes.
+            head[11] = u8::try_from(shape.references).unwrap_or(u8::MAX);
+            LE::write_u48(&mut head[16..], 0);
+            let properties = u16::try_from(shape.properties).unwrap_or(u16::MAX);
+            LE::write_u16(&mut head[22..], properties);
+            if shape.body > INLINE_BODY_BYTES_MAX {
+                put_body_crc(head, 0);
+            }
+        }
+    }
+}
+
+/// Sets the checksum of a body at the end of a compact head.
+fn put_body_crc(head: &mut [u8], crc: u32) {
+    let place = head.last_chunk_mut::<CRC_LEN>();
+    *place.expect("the head of such a body ends with its checksum") = crc.to_le_bytes();
+}
+
+/// Sets the time of a message with a compact head.
+#[inline]
+fn put_timestamp(head: &mut [u8], timestamp_ms: u64) {
+    LE::write_u48(&mut head[16..], timestamp_ms.min(TIMESTAMP_MS_MAX));
+}
+
+/// Writes a reference into `out`, which has the length that its form gives it.
+#[inline]
+fn put_reference(out: &mut [u8], reference: &Reference) {
+    LE::write_u64(&mut out[0..], reference.queue.get());
+    LE::write_u64(&mut out[8..], reference.seq.get());
+    if let Some(expires) = out.get_mut(16..FULL_REFERENCE_LEN) {
+        LE::write_u64(expires, reference.expires_ms);
+    }
+}
+
+/// Writes `parts` one behind the other; the rest of `out`.
+fn put_parts<'o>(out: &'o mut [u8], parts: &[&[u8]]) -> &'o mut [u8] {
     let mut rest = out;
     for part in parts {
         let (to, behind) = rest.split_at_mut(part.len());
         copy_short(to, part);
-        len += part.len();
         rest = behind;
     }
-    (len, rest)
-}
-
-const fn message_flags(persistence: Persistence) -> u8 {
-    match persistence {
-        Persistence::Persistent => 0,
-        Persistence::Transient => FLAG_TRANSIENT,
-    }
-}
-
-/// Writes reference `index` of the message in `out`.
-pub(crate) fn put_reference(out: &mut [u8], index: usize, queue: QueueId, seq: Seq, expires_ms: u64) {
-    let at = MESSAGE_HEADER_LEN + REFERENCE_LEN * index;
-    let reference = out[at..]
-        .first_chunk_mut::<REFERENCE_LEN>()
-        .expect("a message has room for its references");
-    LE::write_u64(&mut reference[0..], queue.get());
-    LE::write_u64(&mut reference[8..], seq.get());
-    LE::write_u64(&mut reference[16..], expires_ms);
+    rest
 }
 
 /// Writes an evacuated message into `out`, which has exactly the length of a message with the references of `kept`.
 pub(crate) fn put_copy(out: &mut [u8], ordinal: u32, message: &MessageRecord<'_>, kept: &[Reference]) {
     let parts = MessageParts {
+        origin: Origin::Evacuated,
         persistence: message.persistence,
         priority: message.priority,
-        message_id: message.message_id,
+        // What has none is compact, and its copies are.
+        message_id: message.message_id.unwrap_or_default(),
         timestamp_ms: message.timestamp_ms,
         properties: &[message.properties],
         body: &[message.body],
     };
-    put_message(out, ordinal, kept.len(), &parts);
-    out[8] = TYPE_COPY;
-    for (index, reference) in kept.iter().enumerate() {
-        let Reference {
-            queue,
-            seq,
-            expires_ms,
-        } = *reference;
-        put_reference(out, index, queue, seq, expires_ms);
+    put_message(out, ordinal, &shape_of_copy(message, kept), &parts, kept);
+}
+
+/// The shape of the copy of a message that still lives in `kept`.
+pub(crate) fn shape_of_copy(message: &MessageRecord<'_>, kept: &[Reference]) -> Shape {
+    Shape {
+        references: kept.len(),
+        expires: kept.iter().any(|reference| reference.expires_ms != 0),
+        properties: message.properties.len(),
+        body: message.body.len(),
     }
 }
 
@@ -140,6 +334,19 @@ pub(crate) struct UnplacedMessage<'a> {
     pub life_ms: Option<u64>,
 }
 
+impl UnplacedMessage<'_> {
+    /// Its shape, should so many queues hold it.
+    #[inline]
+    pub(crate) const fn shape(&self, queues: usize) -> Shape {
+        Shape {
+            references: queues,
+            expires: self.life_ms.is_some(),
+            properties: self.properties.len(),
+            body: self.body.len(),
+        }
+    }
+}
+
 /// What records are appended to.
 pub(crate) trait Append {
     fn append(&mut self, bytes: &[u8]);
@@ -151,57 +358,130 @@ impl Append for Vec<u8> {
     }
 }
 
-/// Appends a message with everything but what only the log knows: that is zero, and [`run::complete`](super::run::complete) sets it. Where a time
+/// Appends a message with everything but what only the log knows: that is zero, and [`complete`] sets it. Where a time
 /// of expiry will stand, its references hold one more than the milliseconds that it lives, see [`life_ms`]. A body that is too
 /// large for any record gets lengths that say so.
 pub(crate) fn encode_message(out: &mut impl Append, queues: &[QueueId], message: &UnplacedMessage<'_>) {
-    let UnplacedMessage {
-        properties,
-        body,
-        persistence,
-        priority,
-        life_ms,
-    } = *message;
-    let len = message_len(queues.len(), properties.len(), body.len());
-    let capped = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-    let mut head = [0; MESSAGE_HEADER_LEN];
-    LE::write_u32(&mut head[4..], capped(len));
-    head[8] = TYPE_MESSAGE;
-    head[9] = message_flags(persistence);
-    head[10] = priority;
-    head[11] = FORMAT_MESSAGE;
-    LE::write_u32(&mut head[16..], capped(queues.len()));
-    LE::write_u32(&mut head[20..], capped(properties.len()));
-    LE::write_u32(&mut head[24..], capped(body.len()));
-    if body.len() > INLINE_BODY_BYTES_MAX && persistence == Persistence::Persistent && life_ms.is_none() {
-        // It knows no place, and the body is in the caches now. Others are encoded again when they are published.
-        LE::write_u32(&mut head[28..], crc32fast::hash(body));
+    let shape = message.shape(queues.len());
+    let len = shape.record_len();
+    match shape.form() {
+        Form::Compact => encode_compact(out, queues, message, &shape),
+        Form::Full => encode_full(out, queues, message, &shape),
     }
-    let life = life_ms.map_or(0, |ms| ms.saturating_add(1));
-    let reference_to = |queue: &QueueId| {
-        let mut reference = [0; REFERENCE_LEN];
-        LE::write_u64(&mut reference, queue.get());
-        LE::write_u64(&mut reference[16..], life);
-        reference
+    if !message.properties.is_empty() {
+        out.append(message.properties);
+    }
+    out.append(message.body);
+    if !len.is_multiple_of(8) {
+        out.append(&[0; 7][..pad8(len) - len]);
+    }
+}
+
+fn encode_compact(out: &mut impl Append, queues: &[QueueId], message: &UnplacedMessage<'_>, shape: &Shape) {
+    const ONE: usize = COMPACT_HEADER_LEN + COMPACT_REFERENCE_LEN;
+    let len = u32::try_from(shape.record_len()).unwrap_or(u32::MAX);
+    let record_type = Form::Compact.to_type(Origin::Published);
+    let has_crc = shape.body > INLINE_BODY_BYTES_MAX;
+    let header = |head: &mut [u8]| {
+        put_head(
+            head,
+            len,
+            &Shape { body: 0, ..*shape },
+            record_type,
+            message.persistence,
+        );
+        head[10] = message.priority;
     };
     if let [queue] = queues {
         // In one piece of a size that the compiler knows.
-        let mut both = [0; MESSAGE_HEADER_LEN + REFERENCE_LEN];
-        both[..MESSAGE_HEADER_LEN].copy_from_slice(&head);
-        both[MESSAGE_HEADER_LEN..].copy_from_slice(&reference_to(queue));
+        let mut both = [0; ONE];
+        header(&mut both);
+        LE::write_u64(&mut both[COMPACT_HEADER_LEN..], queue.get());
         out.append(&both);
     } else {
+        let mut head = [0; COMPACT_HEADER_LEN];
+        header(&mut head);
         out.append(&head);
         for queue in queues {
-            out.append(&reference_to(queue));
+            let mut reference = [0; COMPACT_REFERENCE_LEN];
+            LE::write_u64(&mut reference, queue.get());
+            out.append(&reference);
         }
     }
-    if !properties.is_empty() {
-        out.append(properties);
+    if has_crc {
+        out.append(&early_crc(message).to_le_bytes());
     }
-    out.append(body);
-    if !len.is_multiple_of(8) {
-        out.append(&[0; 7][..pad8(len) - len]);
+}
+
+fn encode_full(out: &mut impl Append, queues: &[QueueId], message: &UnplacedMessage<'_>, shape: &Shape) {
+    let len = u32::try_from(shape.record_len()).unwrap_or(u32::MAX);
+    let mut head = [0; FULL_HEADER_LEN];
+    let record_type = Form::Full.to_type(Origin::Published);
+    put_head(&mut head, len, shape, record_type, message.persistence);
+    head[10] = message.priority;
+    if shape.body > INLINE_BODY_BYTES_MAX {
+        LE::write_u32(&mut head[28..], early_crc(message));
+    }
+    out.append(&head);
+    let life = message.life_ms.map_or(0, |ms| ms.saturating_add(1));
+    for queue in queues {
+        let mut reference = [0; FULL_REFERENCE_LEN];
+        LE::write_u64(&mut reference, queue.get());
+        LE::write_u64(&mut reference[16..], life);
+        out.append(&reference);
+    }
+}
+
+/// The checksum of a body that stays where it is encoded: it knows no place, and the body is in the caches now. Others are encoded again
+/// when they are published, and have none yet.
+fn early_crc(message: &UnplacedMessage<'_>) -> u32 {
+    if message.persistence == Persistence::Persistent && message.life_ms.is_none() {
+        crc32fast::hash(message.body)
+    } else {
+        0
+    }
+}
+
+/// What only the log gives to a message.
+#[derive(Clone, Copy)]
+pub(super) struct Stamps {
+    /// Of its record in the block.
+    pub ordinal: u32,
+    /// The compact form has none.
+    pub message_id: u64,
+    pub timestamp_ms: u64,
+}
+
+/// Gives the message that `records` begins with, which [`encode_message`] made, what only the log knows. In each of its queues, in their order, it comes
+/// so much behind the seq that is named. Returns the bytes of its record, padding counted.
+#[inline]
+pub(super) fn complete(records: &mut [u8], stamps: &Stamps, seqs: &[Seq], behind: u64) -> usize {
+    let head: &mut [u8; COMPACT_HEADER_LEN + COMPACT_REFERENCE_LEN] = records
+        .first_chunk_mut()
+        .expect("each message has been counted when it was encoded");
+    let len = pad8(memory_len(LE::read_u32(&head[4..])));
+    LE::write_u32(&mut head[12..], stamps.ordinal);
+    if head[8] == TYPE_COMPACT_MESSAGE {
+        put_timestamp(head, stamps.timestamp_ms);
+        if let [seq] = seqs {
+            LE::write_u64(&mut head[32..], seq.plus(behind).get());
+            return len;
+        }
+        let references = records[COMPACT_HEADER_LEN..len].chunks_exact_mut(COMPACT_REFERENCE_LEN);
+        put_seqs(references, seqs, behind);
+    } else {
+        let header = &mut records[..FULL_HEADER_LEN];
+        LE::write_u64(&mut header[32..], stamps.message_id);
+        LE::write_u64(&mut header[40..], stamps.timestamp_ms);
+        let references = records[FULL_HEADER_LEN..len].chunks_exact_mut(FULL_REFERENCE_LEN);
+        put_seqs(references, seqs, behind);
+    }
+    len
+}
+
+fn put_seqs<'a>(references: impl Iterator<Item = &'a mut [u8]>, seqs: &[Seq], behind: u64) {
+    for (reference, seq) in references.zip(seqs) {
+        LE::write_u64(&mut reference[8..], seq.plus(behind).get());
     }
 }
 
@@ -221,102 +501,101 @@ pub(crate) fn messages(records: &[u8]) -> impl Iterator<Item = MessageRecord<'_>
     })
 }
 
-/// Where the body of this record begins, if it has a checksum of its own.
-pub(super) fn body_with_own_checksum(record: &[u8]) -> Option<usize> {
-    if !is_message(record[8]) || record.len() < MESSAGE_HEADER_LEN {
-        return None;
-    }
-    let body_len = memory_len(LE::read_u32(&record[24..]));
-    (body_len > INLINE_BODY_BYTES_MAX && body_len <= record.len() - MESSAGE_HEADER_LEN)
-        .then(|| record.len() - body_len)
-}
-
-/// Whether a record of this type is a message, published or evacuated.
-pub(super) const fn is_message(record_type: u8) -> bool {
-    matches!(record_type, TYPE_MESSAGE | TYPE_COPY)
-}
-
-/// How a message came to where it lies.
+/// Where in the record of a message its parts are, as its head tells it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Origin {
-    /// It was published there: MESSAGE.
-    Published,
-    /// It was evacuated to there: COPY.
-    Evacuated,
-}
-
-/// A message, read in place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct MessageRecord<'a> {
+pub(super) struct Layout {
+    pub form: Form,
     pub origin: Origin,
-    pub persistence: Persistence,
-    pub priority: u8,
-    pub message_id: u64,
-    pub timestamp_ms: u64,
-    references: &'a [u8],
-    pub properties: &'a [u8],
-    pub body: &'a [u8],
+    pub references: usize,
+    pub properties_at: usize,
+    pub properties_len: usize,
+    pub body_len: usize,
 }
 
-/// One queue's entry for a message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Reference {
-    pub queue: QueueId,
-    pub seq: Seq,
-    pub expires_ms: u64,
-}
-
-impl<'a> MessageRecord<'a> {
-    /// How many other entries each entry shares this record with, as it was written.
-    pub(crate) fn sharers(&self) -> u16 {
-        sharers(self.references.len() / REFERENCE_LEN)
+impl Layout {
+    /// Of the record that begins at `bytes`, of which only the header is looked at. `None` when no message begins so. What its lengths say
+    /// agrees with the length of the record, of which there may be less in `bytes`.
+    #[inline]
+    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
+        let head: &[u8; COMPACT_HEADER_LEN] = bytes.first_chunk()?;
+        let record_len = memory_len(LE::read_u32(&head[4..]));
+        let layout = match head[8] {
+            TYPE_COMPACT_MESSAGE | TYPE_COMPACT_COPY => {
+                let references = usize::from(head[11]);
+                let properties_len = usize::from(LE::read_u16(&head[22..]));
+                let body_len = Form::Compact.body_len(record_len, references, properties_len);
+                let shape = Shape {
+                    references,
+                    expires: false,
+                    properties: properties_len,
+                    body: body_len,
+                };
+                Self {
+                    form: Form::Compact,
+                    origin: origin(head[8]),
+                    references,
+                    properties_at: shape.properties_at(),
+                    properties_len,
+                    body_len,
+                }
+            }
+            TYPE_MESSAGE | TYPE_COPY => {
+                let head: &[u8; FULL_HEADER_LEN] = bytes.first_chunk()?;
+                let references = memory_len(LE::read_u32(&head[16..]));
+                if head[11] != FORMAT_MESSAGE {
+                    return None;
+                }
+                Self {
+                    form: Form::Full,
+                    origin: origin(head[8]),
+                    references,
+                    properties_at: FULL_HEADER_LEN
+                        .checked_add(FULL_REFERENCE_LEN.checked_mul(references)?)?,
+                    properties_len: memory_len(LE::read_u32(&head[20..])),
+                    body_len: memory_len(LE::read_u32(&head[24..])),
+                }
+            }
+            _ => return None,
+        };
+        (layout.body_at().checked_add(layout.body_len)? == record_len && layout.is_possible())
+            .then_some(layout)
     }
 
-    /// The queues that hold this message.
-    pub(crate) fn references(&self) -> impl Iterator<Item = Reference> + 'a {
-        references(self.references)
+    /// Whether the form takes so many references.
+    fn is_possible(&self) -> bool {
+        self.form == Form::Full || self.references > 0
+    }
+
+    #[inline]
+    fn body_at(&self) -> usize {
+        self.properties_at.saturating_add(self.properties_len)
+    }
+
+    /// The references in the record, or the gist, that this is the layout of.
+    #[inline]
+    pub(super) fn references_in<'a>(&self, bytes: &'a [u8]) -> Option<References<'a>> {
+        let from = self.form.header_len();
+        let len = self.form.reference_len().checked_mul(self.references)?;
+        Some(References {
+            form: self.form,
+            bytes: bytes.get(from..from.checked_add(len)?)?,
+        })
+    }
+
+    /// Identity and time in the record, or the gist, that this is the layout of.
+    #[inline]
+    pub(super) fn stamps_in(&self, bytes: &[u8]) -> (Option<u64>, u64) {
+        match self.form {
+            Form::Full => (Some(LE::read_u64(&bytes[32..])), LE::read_u64(&bytes[40..])),
+            Form::Compact => (None, LE::read_u48(&bytes[16..])),
+        }
     }
 }
 
-/// The references in these bytes.
-pub(super) fn references(bytes: &[u8]) -> impl Iterator<Item = Reference> {
-    bytes.chunks_exact(REFERENCE_LEN).map(|bytes| Reference {
-        queue: QueueId::new(LE::read_u64(&bytes[0..])),
-        seq: Seq::new(LE::read_u64(&bytes[8..])),
-        expires_ms: LE::read_u64(&bytes[16..]),
-    })
-}
-
-/// How many others each of so many entries shares a record with.
-pub(crate) fn sharers(references: usize) -> u16 {
-    u16::try_from(references.saturating_sub(1)).unwrap_or(u16::MAX)
-}
-
-/// Reads a message of exactly these bytes.
-pub(crate) fn decode_message(bytes: &[u8]) -> Option<MessageRecord<'_>> {
-    let properties_at = gist::len(bytes).filter(|_| is_message(bytes[8]))?;
-    let gist = gist::decode_message(&bytes[..properties_at])?;
-    let body_at = properties_at.checked_add(gist.properties_len)?;
-    if gist::record_len(bytes) != bytes.len() {
-        return None;
-    }
-    Some(MessageRecord {
-        origin: gist.origin,
-        persistence: gist.persistence,
-        priority: gist.priority,
-        message_id: gist.message_id,
-        timestamp_ms: gist.timestamp_ms,
-        references: gist.references,
-        properties: bytes.get(properties_at..body_at)?,
-        body: &bytes[body_at..],
-    })
-}
-
-pub(super) const fn origin(record_type: u8) -> Origin {
-    if record_type == TYPE_COPY {
-        Origin::Evacuated
-    } else {
-        Origin::Published
+const fn origin(record_type: u8) -> Origin {
+    match record_type {
+        TYPE_COPY | TYPE_COMPACT_COPY => Origin::Evacuated,
+        _ => Origin::Published,
     }
 }
 
@@ -327,3 +606,148 @@ pub(super) const fn persistence(flags: u8) -> Persistence {
         Persistence::Transient
     }
 }
+
+/// A body with a checksum of its own.
+pub(super) struct OwnChecksum {
+    /// Where in the record the checksum stands.
+    pub at: usize,
+    /// Where the body begins, which the record ends with.
+    pub body_at: usize,
+}
+
+/// The body of this record, if it has a checksum of its own.
+#[inline]
+pub(super) fn own_checksum(record: &[u8]) -> Option<OwnChecksum> {
+    // The shortest record with such a body; most have a smaller one.
+    if record.len() <= INLINE_BODY_BYTES_MAX {
+        return None;
+    }
+    let layout = Layout::of(record).filter(|layout| layout.body_len > INLINE_BODY_BYTES_MAX)?;
+    Some(OwnChecksum {
+        at: match layout.form {
+            Form::Full => 28,
+            Form::Compact => layout.properties_at - CRC_LEN,
+        },
+        body_at: layout.body_at(),
+    })
+}
+
+/// A message, read in place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct MessageRecord<'a> {
+    pub origin: Origin,
+    pub form: Form,
+    pub persistence: Persistence,
+    pub priority: u8,
+    /// The compact form has none.
+    pub message_id: Option<u64>,
+    pub timestamp_ms: u64,
+    references: References<'a>,
+    pub properties: &'a [u8],
+    pub body: &'a [u8],
+}
+
+impl<'a> MessageRecord<'a> {
+    /// How many other entries each entry shares this record with, as it was written.
+    pub(crate) fn sharers(&self) -> u16 {
+        sharers(self.references.len())
+    }
+
+    /// The queues that hold this message.
+    pub(crate) fn references(&self) -> impl Iterator<Item = Reference> + 'a {
+        self.references.iter()
+    }
+}
+
+/// The references of a message, read in place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct References<'a> {
+    form: Form,
+    bytes: &'a [u8],
+}
+
+impl<'a> References<'a> {
+    /// How many.
+    pub(crate) const fn len(&self) -> usize {
+        self.bytes.len() / self.form.reference_len()
+    }
+
+    /// The first of them.
+    #[inline]
+    pub(super) fn first(&self) -> Option<Reference> {
+        self.bytes.get(..self.form.reference_len()).map(reference)
+    }
+
+    #[inline]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Reference> + use<'a> {
+        self.bytes.chunks_exact(self.form.reference_len()).map(reference)
+    }
+}
+
+#[inline]
+fn reference(bytes: &[u8]) -> Reference {
+    Reference {
+        queue: QueueId::new(LE::read_u64(&bytes[0..])),
+        seq: Seq::new(LE::read_u64(&bytes[8..])),
+        expires_ms: bytes.get(16..FULL_REFERENCE_LEN).map_or(0, LE::read_u64),
+    }
+}
+
+/// How many others each of so many entries shares a record with.
+pub(crate) fn sharers(references: usize) -> u16 {
+    u16::try_from(references.saturating_sub(1)).unwrap_or(u16::MAX)
+}
+
+/// Reads a message of exactly these bytes.
+pub(crate) fn decode_message(bytes: &[u8]) -> Option<MessageRecord<'_>> {
+    let properties_at = gist::len(bytes).filter(|_| is_message(bytes[8]))?;
+    let MessageGist {
+        origin,
+        form,
+        persistence,
+        priority,
+        message_id,
+        timestamp_ms,
+        properties_len,
+        references,
+    } = gist::decode_message(&bytes[..properties_at])?;
+    let body_at = properties_at.checked_add(properties_len)?;
+    if gist::record_len(bytes) != bytes.len() {
+        return None;
+    }
+    Some(MessageRecord {
+        origin,
+        form,
+        persistence,
+        priority,
+        message_id,
+        timestamp_ms,
+        references,
+        properties: bytes.get(properties_at..body_at)?,
+        body: &bytes[body_at..],
+    })
+}
+
+/// The record of a message for these queues, seqs and times of expiry, as a test wants it: its checksums open.
+#[cfg(test)]
+pub(crate) fn record_of(ordinal: u32, message: &MessageParts<'_>, references: &[(u64, u64, u64)]) -> Vec<u8> {
+    let references: Vec<_> = references.iter().copied().map(Reference::of).collect();
+    let shape = message.shape(&references);
+    let mut record = vec![0xff; shape.record_len()];
+    put_message(&mut record, ordinal, &shape, message, &references);
+    record
+}
+
+#[cfg(test)]
+impl Reference {
+    pub(crate) const fn of((queue, seq, expires_ms): (u64, u64, u64)) -> Self {
+        Self {
+            queue: QueueId::new(queue),
+            seq: Seq::new(seq),
+            expires_ms,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

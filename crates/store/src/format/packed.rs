@@ -137,7 +137,7 @@ fn foretold(before: &[u8], earlier: &[u8]) -> impl Iterator<Item = u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::message::{self, MessageParts, Persistence, message_len, put_message, put_reference};
+    use crate::format::message::{MessageParts, Origin, Persistence, record_of};
     use crate::format::record::{AckReason, Range, RangesKind, put_ranges, ranges_len};
     use crate::ids::{QueueId, Seq};
     use proptest::prelude::*;
@@ -145,6 +145,7 @@ mod tests {
     /// The gist of the message with this ordinal in a block for some queues.
     fn message(ordinal: u32, queues: usize, body: &[u8]) -> Vec<u8> {
         let parts = MessageParts {
+            origin: Origin::Published,
             persistence: Persistence::Persistent,
             priority: 0,
             message_id: 1000 + u64::from(ordinal),
@@ -152,12 +153,7 @@ mod tests {
             properties: &[b"props"],
             body: &[body],
         };
-        let mut bytes = vec![0; message_len(queues, 5, body.len())];
-        put_message(&mut bytes, ordinal, queues, &parts);
-        for queue in 0..queues {
-            let seq = Seq::new(u64::from(ordinal) + 10);
-            put_reference(&mut bytes, queue, QueueId::new(9), seq, 0);
-        }
+        let mut bytes = record_of(ordinal, &parts, &vec![(9, u64::from(ordinal) + 10, 0); queues]);
         let crc = crc32fast::hash(&bytes[4..]).to_le_bytes();
         bytes[..4].copy_from_slice(&crc);
         bytes.truncate(gist::len(&bytes).unwrap());
@@ -205,7 +201,7 @@ mod tests {
         let packed = packed(&gists);
         let steps = 2 * 12 + 7 * 4;
         assert!(
-            packed.len() <= 1000 * (1 + 3 + 4 + 4) + message::MESSAGE_HEADER_LEN + steps,
+            packed.len() <= 1000 * (1 + 2 + 4 + 4) + 44 + steps,
             "{}",
             packed.len()
         );

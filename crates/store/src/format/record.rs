@@ -8,7 +8,7 @@
 //!   an encoder leaves them open, [`seal`] sets them. That of a body is not: an encoder sets it or leaves it zero.
 
 use crate::checksum::Salt;
-use crate::format::message::{self, MessageRecord, TYPE_COPY, TYPE_MESSAGE};
+use crate::format::message::{self, MessageRecord};
 use crate::format::{disk_len, memory_len, pad8};
 use crate::ids::{QueueId, SegmentNumber, Seq};
 use byteorder::{ByteOrder, LittleEndian as LE};
@@ -211,13 +211,13 @@ fn seal_record(record: &mut [u8], key: u32, fresh: &crc32fast::Hasher) {
         hasher.update(bytes);
         hasher.finalize()
     };
-    let covered = match message::body_with_own_checksum(record) {
-        Some(body_at) => {
-            if LE::read_u32(&record[28..]) == 0 {
-                let body_crc = crc_of(&record[body_at..]);
-                LE::write_u32(&mut record[28..], body_crc);
+    let covered = match message::own_checksum(record) {
+        Some(own) => {
+            if LE::read_u32(&record[own.at..]) == 0 {
+                let body_crc = crc_of(&record[own.body_at..]);
+                LE::write_u32(&mut record[own.at..], body_crc);
             }
-            body_at
+            own.body_at
         }
         None => record.len(),
     };
@@ -230,10 +230,10 @@ pub(crate) fn is_intact(record: &[u8], salt: Salt, segment: SegmentNumber, offse
     if record.len() < PREFIX_LEN {
         return false;
     }
-    let body_at = message::body_with_own_checksum(record);
-    let covered = body_at.unwrap_or(record.len());
+    let own = message::own_checksum(record);
+    let covered = own.as_ref().map_or(record.len(), |own| own.body_at);
     crc32fast::hash(&record[4..covered]) ^ salt.at(segment, offset) == LE::read_u32(record)
-        && body_at.is_none_or(|at| crc32fast::hash(&record[at..]) == LE::read_u32(&record[28..]))
+        && own.is_none_or(|own| crc32fast::hash(&record[own.body_at..]) == LE::read_u32(&record[own.at..]))
 }
 
 /// One record, read in place. What its lengths say was checked against the bytes that are there.
@@ -283,7 +283,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         return None;
     }
     match bytes[8] {
-        TYPE_MESSAGE | TYPE_COPY => message::decode_message(bytes).map(Record::Message),
+        record_type if message::is_message(record_type) => {
+            message::decode_message(bytes).map(Record::Message)
+        }
         TYPE_ACK => ranges(bytes, RangesKind::Ack(AckReason::from_byte(bytes[20])?)),
         TYPE_REQUEUE => ranges(bytes, RangesKind::Requeue),
         TYPE_DELIVERED => ranges(bytes, RangesKind::Delivered),

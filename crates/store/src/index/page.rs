@@ -6,8 +6,8 @@
 //! - An entry of length 0 is absent.
 
 use crate::disk::Now;
-use crate::format::byte_count;
-use crate::format::message::message_len;
+use crate::format::message::Form;
+use crate::format::{byte_count, memory_len};
 use crate::ids::{Lsn, QueueId, Seq};
 use crate::limits::PAGE_BYTES;
 use byteorder::{ByteOrder, LittleEndian as LE};
@@ -21,6 +21,8 @@ pub(crate) const ENTRIES: u64 = 168;
 const _: () = assert!(HEADER_LEN + 168 * ENTRY_LEN == PAGE_BYTES);
 
 const FLAG_TRANSIENT: u8 = 1;
+/// The record has the compact form.
+const FLAG_COMPACT: u8 = 2;
 /// The last millisecond that an entry can name: in the year 10889.
 pub(crate) const EXPIRES_MS_MAX: u64 = (1 << 48) - 1;
 
@@ -30,6 +32,7 @@ pub(crate) struct Entry {
     pub lsn: Lsn,
     /// Bytes of the record; 0 when there is no entry.
     pub len: u32,
+    pub form: Form,
     pub transient: bool,
     pub priority: u8,
     /// How many other entries the record was written for: they share its bytes.
@@ -45,6 +48,7 @@ impl Entry {
     pub(crate) const ABSENT: Self = Self {
         lsn: Lsn::new(0),
         len: 0,
+        form: Form::Full,
         transient: false,
         priority: 0,
         sharers: 0,
@@ -59,8 +63,8 @@ impl Entry {
 
     /// Bytes of the body, as limits count them.
     pub(crate) fn body_bytes(&self) -> u64 {
-        let head = message_len(usize::from(self.sharers) + 1, usize::from(self.properties_len), 0);
-        u64::from(self.len).saturating_sub(byte_count(head))
+        let (references, properties) = (usize::from(self.sharers) + 1, usize::from(self.properties_len));
+        byte_count(self.form.body_len(memory_len(self.len), references, properties))
     }
 }
 
@@ -132,6 +136,11 @@ fn decode(bytes: &[u8; ENTRY_LEN]) -> Entry {
     Entry {
         lsn: Lsn::new(LE::read_u64(&bytes[0..])),
         len: LE::read_u32(&bytes[8..]),
+        form: if bytes[12] & FLAG_COMPACT == 0 {
+            Form::Full
+        } else {
+            Form::Compact
+        },
         transient: bytes[12] & FLAG_TRANSIENT != 0,
         priority: bytes[13],
         sharers: LE::read_u16(&bytes[14..]),
@@ -156,7 +165,12 @@ pub(crate) fn encode(entry: &Entry) -> [u8; ENTRY_LEN] {
     let mut bytes = [0; ENTRY_LEN];
     LE::write_u64(&mut bytes[0..], entry.lsn.get());
     LE::write_u32(&mut bytes[8..], entry.len);
-    bytes[12] = if entry.transient { FLAG_TRANSIENT } else { 0 };
+    let transient = if entry.transient { FLAG_TRANSIENT } else { 0 };
+    let compact = match entry.form {
+        Form::Full => 0,
+        Form::Compact => FLAG_COMPACT,
+    };
+    bytes[12] = transient | compact;
     bytes[13] = entry.priority;
     LE::write_u16(&mut bytes[14..], entry.sharers);
     LE::write_u48(&mut bytes[16..], entry.expires_ms.min(EXPIRES_MS_MAX));
@@ -177,6 +191,7 @@ fn position(seq: Seq) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::message::Shape;
 
     #[test]
     fn an_entry_reads_back_and_its_neighbours_stay_absent() {
@@ -185,6 +200,7 @@ mod tests {
         let written = Entry {
             lsn: Lsn::new(4096),
             len: 99,
+            form: Form::Compact,
             transient: true,
             priority: 3,
             sharers: 2,
@@ -214,11 +230,21 @@ mod tests {
     #[test]
     fn the_length_of_a_body_follows_from_that_of_its_record() {
         let mut entry = Entry::ABSENT;
-        for (queues, properties, body) in [(1, 0, 0), (1, 7, 100), (3, 300, 5), (1, 100_000, 5)] {
-            entry.len = u32::try_from(message_len(queues, properties, body)).unwrap();
-            entry.sharers = u16::try_from(queues - 1).unwrap();
-            entry.properties_len = u16::try_from(properties).unwrap_or(u16::MAX);
-            assert_eq!(entry.body_bytes(), counted_bytes(properties, body));
+        for (queues, properties, body) in [(1, 0, 0), (1, 7, 256), (1, 7, 257), (3, 300, 5), (1, 100_000, 5)]
+        {
+            for expires in [false, true] {
+                let shape = Shape {
+                    references: queues,
+                    expires,
+                    properties,
+                    body,
+                };
+                entry.len = u32::try_from(shape.record_len()).unwrap();
+                entry.form = shape.form();
+                entry.sharers = u16::try_from(queues - 1).unwrap();
+                entry.properties_len = u16::try_from(properties).unwrap_or(u16::MAX);
+                assert_eq!(entry.body_bytes(), counted_bytes(properties, body), "{shape:?}");
+            }
         }
         assert_eq!(Entry::ABSENT.body_bytes(), 0);
     }
@@ -230,6 +256,7 @@ mod tests {
         let entry = Entry {
             lsn: Lsn::new(0x1234_5000),
             len: 99,
+            form: Form::Compact,
             transient: true,
             priority: 3,
             sharers: 0,

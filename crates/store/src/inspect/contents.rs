@@ -154,8 +154,8 @@ pub struct RecordInfo {
 pub enum RecordKind {
     /// A message and the queues that hold it.
     Message {
-        /// Rises over the life of the shard.
-        id: u64,
+        /// Rises over the life of the shard. Messages that are written in the compact form have none.
+        id: Option<u64>,
         /// Wall clock of its publication, milliseconds since the Unix epoch.
         timestamp_ms: u64,
         /// As published.

@@ -58,7 +58,8 @@ impl<D: Disk> Shard<D> {
         if kept.is_empty() {
             return Ok(Moved::Yes);
         }
-        let len = message::message_len(kept.len(), message.properties.len(), message.body.len());
+        let shape = message::shape_of_copy(message, &kept);
+        let len = shape.record_len();
         let mut copy = vec![0; pad8(len)];
         message::put_copy(&mut copy[..len], 0, message, &kept);
         let State {
@@ -82,6 +83,7 @@ impl<D: Disk> Shard<D> {
             let after = Entry {
                 lsn,
                 len: disk_len(len),
+                form: shape.form(),
                 sharers,
                 ..before
             };

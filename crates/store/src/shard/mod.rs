@@ -36,7 +36,7 @@ use crate::builder::{self, BlockBuilder, SealedBlock};
 use crate::disk::{Disk, Now};
 use crate::error::{AppendError, PoisonCause};
 use crate::footer::Draft;
-use crate::format::message::{self, MessageParts, Persistence};
+use crate::format::message::{MessageParts, Origin, Persistence, Reference, Shape};
 use crate::format::record::{QUEUE_HEADER_LEN, QueueAction, QueueRecord};
 use crate::format::{byte_count, pad8};
 use crate::ids::{BlockNumber, Durable, Lsn, QueueId, SegmentNumber, Seq};
@@ -100,8 +100,8 @@ pub struct Applied<'a> {
 
 /// What a message takes.
 struct MessageSize {
-    /// Bytes of its record.
-    len: usize,
+    /// Of its record, should it not expire.
+    shape: Shape,
     /// Bytes that count against limits.
     counted: u64,
 }
@@ -129,7 +129,7 @@ pub struct Shard<D: Disk> {
     refused: Cell<bool>,
     /// The same, for copies of dead letters.
     refused_to_move: Cell<bool>,
-    references: Vec<(QueueId, Seq, u64)>,
+    references: Vec<Reference>,
     /// The places of the run that is being accepted.
     seqs: Vec<Seq>,
     /// Queues that got something in the transaction that is open, and have a limit.
@@ -251,7 +251,7 @@ impl<D: Disk> Shard<D> {
     /// ([`AppendError::QueueFull`]): nothing was changed then, in any queue. When the store is poisoned.
     pub fn publish(&mut self, message: &NewMessage<'_>) -> Result<BlockNumber, AppendError> {
         self.check_alive()?;
-        let MessageSize { len, counted } = self.checked_len(message)?;
+        let MessageSize { mut shape, counted } = self.checked_size(message)?;
         let (mut drops, mut skips) = (0, 0);
         // A transaction goes on in the same block, in which the log says once what it skipped.
         let held = self.tail.held_open();
@@ -267,11 +267,15 @@ impl<D: Disk> Shard<D> {
                 return Err(AppendError::QueueFull(*id));
             }
             drops += usize::from(queue.limits.is_some());
+            shape.expires |= queue
+                .expires_ms(message.timestamp_ms, message.expires_ms)
+                .is_some();
             if queue.durability == QueueDurability::Durable {
                 persistence = message.persistence;
                 skips += usize::from(queue.unlogged.is_watched() && held != Some(queue.newest_block));
             }
         }
+        let len = shape.record_len();
         // What is dropped for the message is dropped in its block, and what the log skipped before it is said there.
         self.tail.make_room(len + builder::lists_len(drops + skips));
         self.tail.check_held(len)?;
@@ -289,11 +293,11 @@ impl<D: Disk> Shard<D> {
                 .open_mut(*id)
                 .ok_or(AppendError::UnknownQueue(*id))?;
             let expires_ms = queue.expires_ms(message.timestamp_ms, message.expires_ms);
-            self.references.push((
-                *id,
-                Seq::new(queue.next_seq),
-                expires_ms.map_or(0, |at| at.max(1)),
-            ));
+            self.references.push(Reference {
+                queue: *id,
+                seq: Seq::new(queue.next_seq),
+                expires_ms: expires_ms.map_or(0, |at| at.max(1)),
+            });
             // Of each queue a block may change the page that was begun before, and those that it begins.
             let is_first = queue.newest_block != block;
             pages += usize::from(is_first || queue.next_seq.is_multiple_of(ENTRIES));
@@ -310,6 +314,7 @@ impl<D: Disk> Shard<D> {
             queue.newest_block = block;
         }
         let parts = MessageParts {
+            origin: Origin::Published,
             persistence,
             priority: message.priority,
             message_id: self.state.next_message_id,
@@ -320,25 +325,35 @@ impl<D: Disk> Shard<D> {
         self.state.next_message_id += 1;
         let (building, pool) = self.tail.building();
         building.add_pages(pages);
-        building.message(self.references.iter().copied(), &parts, len, pool);
+        building.message(&shape, &parts, &self.references, pool);
         if drops > 0 {
             self.make_fit(message.queues)?;
         }
         Ok(block)
     }
 
-    fn checked_len(&self, message: &NewMessage<'_>) -> Result<MessageSize, AppendError> {
+    fn checked_size(&self, message: &NewMessage<'_>) -> Result<MessageSize, AppendError> {
         let sum = |parts: &[&[u8]]| parts.iter().map(|part| part.len()).sum::<usize>();
         let queues = message.queues.len();
         let (properties, body) = (sum(message.properties), sum(message.body));
-        let len = message::message_len(queues, properties, body);
-        let bytes = byte_count(pad8(len));
+        let shape = Shape {
+            references: queues,
+            expires: false,
+            properties,
+            body,
+        };
+        // In the longest form: whether it is taken does not hang on what its queues say.
+        let longest = Shape {
+            expires: true,
+            ..shape
+        };
+        let bytes = byte_count(pad8(longest.record_len()));
         let limit = self.transaction_bytes_max();
         if bytes > limit || queues > REFERENCES_MAX {
             return Err(AppendError::TooLarge { bytes, limit });
         }
         Ok(MessageSize {
-            len,
+            shape,
             counted: page::counted_bytes(properties, body),
         })
     }

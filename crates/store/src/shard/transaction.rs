@@ -12,7 +12,7 @@ use super::Shard;
 use crate::disk::Disk;
 use crate::encoded::EncodedMessages;
 use crate::error::AppendError;
-use crate::format::message;
+use crate::format::message::Shape;
 use crate::format::record::RANGE_LEN;
 use crate::format::{byte_count, memory_offset, pad8};
 use crate::ids::{BlockNumber, QueueId};
@@ -35,7 +35,14 @@ pub struct TransactionSize {
 impl TransactionSize {
     /// Adds a message for these queues, with so many bytes of properties and of its body.
     pub fn add_message(&mut self, queues: &[QueueId], properties: usize, body: usize) {
-        self.bytes += byte_count(pad8(message::message_len(queues.len(), properties, body)));
+        // In the longest form: whether it will expire is not known here.
+        let shape = Shape {
+            references: queues.len(),
+            expires: true,
+            properties,
+            body,
+        };
+        self.bytes += byte_count(pad8(shape.record_len()));
         self.references_max = self.references_max.max(queues.len());
         if !self.queues.ends_with(queues) {
             self.queues.extend_from_slice(queues);

@@ -111,6 +111,7 @@ impl<D: Disk> State<D> {
             let entry = Entry {
                 lsn,
                 len,
+                form: message.form,
                 transient,
                 priority: message.priority,
                 sharers,
@@ -167,7 +168,9 @@ impl<D: Disk> State<D> {
             let queues = message.references().map(|reference| reference.queue);
             segment.control.extend(queues);
         }
-        self.next_message_id = self.next_message_id.max(message.message_id + 1);
+        if let Some(id) = message.message_id {
+            self.next_message_id = self.next_message_id.max(id + 1);
+        }
         Ok(())
     }
 

@@ -68,7 +68,9 @@ impl<D: Disk> State<D> {
             entries.extend_from_slice(&page::encode(&entry));
             brought.run.add(&entry);
             brought.live.add(Live::of(&entry));
-            next_message_id = next_message_id.max(message.message_id + 1);
+            if let Some(id) = message.message_id {
+                next_message_id = next_message_id.max(id + 1);
+            }
         }
         self.next_message_id = next_message_id;
         brought
@@ -141,6 +143,7 @@ fn entry_of(message: &RunMessage, lsn: Lsn, sharers: u16) -> Entry {
     Entry {
         lsn,
         len: disk_len(message.len),
+        form: message.form,
         transient: message.is_transient,
         priority: message.priority,
         sharers,

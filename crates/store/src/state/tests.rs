@@ -6,7 +6,7 @@ use crate::checksum::Salt;
 use crate::disk::Now;
 use crate::disk::sim::SimDisk;
 use crate::disk::{Disk, FileKind};
-use crate::format::message::{MessageParts, Persistence, message_len};
+use crate::format::message::{MessageParts, Origin, Persistence, Reference};
 use crate::format::record::{AckReason, QueueAction, QueueRecord, Range};
 use crate::ids::{BlockNumber, Epoch, Lsn, SegmentNumber, Seq};
 use crate::limits::{BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES};
@@ -70,6 +70,7 @@ impl Rebuild {
 
     fn meets_message(&mut self, seq: u64) {
         let parts = MessageParts {
+            origin: Origin::Published,
             persistence: Persistence::Persistent,
             priority: 0,
             message_id: seq,
@@ -77,9 +78,9 @@ impl Rebuild {
             properties: &[],
             body: &[b"order"],
         };
-        let len = message_len(1, 0, 5);
+        let references = [Reference::of((QUEUE.get(), seq, 0))];
         self.meets(|builder, pool| {
-            builder.message([(QUEUE, Seq::new(seq), 0)].into_iter(), &parts, len, pool);
+            builder.message(&parts.shape(&references), &parts, &references, pool);
         });
     }
 

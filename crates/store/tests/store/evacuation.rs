@@ -88,12 +88,12 @@ fn the_disk_stays_bounded_while_the_threads_of_the_store_work() {
     let (store, _) = open_with(dir.path(), options());
     store.start().unwrap();
     let (kept, passing) = (queue(&store), queue(&store));
-    leave_one_of_many(&store, kept, passing, 40);
+    leave_one_of_many(&store, kept, passing, 20);
     wait_until("the disk is well used", || {
         let counters = store.counters();
         counters.segment_bytes <= 2 * counters.live_bytes + ROOM_BYTES
     });
-    assert_eq!(firsts(&store, kept), (0..40).collect::<Vec<u8>>());
+    assert_eq!(firsts(&store, kept), (0..20).collect::<Vec<u8>>());
     store.close().unwrap();
 }
 

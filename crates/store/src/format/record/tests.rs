@@ -1,12 +1,16 @@
 //! Tests of `record`: each states one thing that it keeps.
 
 use super::*;
-use crate::format::message::{MessageParts, Persistence, message_len, put_message, put_reference};
+use crate::format::message::{MessageParts, Origin, Persistence, record_of};
 
-fn message<'a>(properties: &'a [&'a [u8]], body: &'a [&'a [u8]]) -> Vec<u8> {
-    let len = |parts: &[&[u8]]| parts.iter().map(|part| part.len()).sum::<usize>();
-    let mut bytes = vec![0xff; message_len(2, len(properties), len(body))];
+fn message(properties: &[&[u8]], body: &[&[u8]]) -> Vec<u8> {
+    expiring(properties, body, 99)
+}
+
+/// A message that expires in the second of its queues, and therefore has the full form; or, at 0, in none.
+fn expiring(properties: &[&[u8]], body: &[&[u8]], expires_ms: u64) -> Vec<u8> {
     let parts = MessageParts {
+        origin: Origin::Published,
         persistence: Persistence::Persistent,
         priority: 4,
         message_id: 5,
@@ -14,10 +18,7 @@ fn message<'a>(properties: &'a [&'a [u8]], body: &'a [&'a [u8]]) -> Vec<u8> {
         properties,
         body,
     };
-    put_message(&mut bytes, 3, 2, &parts);
-    put_reference(&mut bytes, 0, QueueId::new(1), Seq::new(10), 0);
-    put_reference(&mut bytes, 1, QueueId::new(2), Seq::new(20), 99);
-    bytes
+    record_of(3, &parts, &[(1, 10, 0), (2, 20, expires_ms)])
 }
 
 fn sealed(mut record: Vec<u8>) -> Vec<u8> {
@@ -41,7 +42,7 @@ fn a_message_reads_back_with_its_references_and_parts_joined() {
     };
     assert_eq!(
         (read.properties, read.body, read.priority, read.message_id),
-        (&b"props"[..], &b"body"[..], 4, 5)
+        (&b"props"[..], &b"body"[..], 4, Some(5))
     );
     let references: Vec<_> = read
         .references()
@@ -53,8 +54,8 @@ fn a_message_reads_back_with_its_references_and_parts_joined() {
 
 #[test]
 fn each_flipped_bit_of_a_small_and_of_a_large_message_is_noticed() {
-    for body in [&[7_u8; 16][..], &[7_u8; 1000][..]] {
-        let mut bytes = sealed(message(&[b"p"], &[body]));
+    for (body, expires_ms) in [(16, 0), (1000, 0), (16, 99), (1000, 99)] {
+        let mut bytes = sealed(expiring(&[b"p"], &[&vec![7_u8; body]], expires_ms));
         for at in 0..bytes.len() {
             bytes[at] ^= 0x10;
             let noticed = peek(&bytes).is_none_or(|(len, _)| len != bytes.len()) || !intact(&bytes);
@@ -111,7 +112,7 @@ fn a_queue_record_reads_back_with_its_three_parts() {
 fn no_bytes_make_a_decoder_panic() {
     let mut state = 1_u64;
     for _ in 0..20_000 {
-        let mut bytes = sealed(message(&[b"props"], &[b"body"]));
+        let mut bytes = sealed(expiring(&[b"props"], &[b"body"], state & 1));
         for _ in 0..3 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let [.., a, b] = state.to_be_bytes();
@@ -129,7 +130,7 @@ fn records_that_come_in_pieces_are_sealed_as_if_they_came_at_once() {
     let body = [7; 300];
     let mut payload = Vec::new();
     for len in [1, 30, 300, 5, 300, 2] {
-        let mut record = message(&[], &[&body[..len]]);
+        let mut record = expiring(&[], &[&body[..len]], u64::from(len == 30 || payload.len() > 700));
         record.resize(pad8(record.len()), 0);
         payload.extend_from_slice(&record);
     }

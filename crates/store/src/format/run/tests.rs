@@ -1,10 +1,7 @@
 //! Runs as they are read, against the records that they are made of.
 
 use super::*;
-use crate::format::message::{
-    MessageParts, MessageRecord, decode_message, message_len, put_message, put_reference,
-};
-use crate::ids::QueueId;
+use crate::format::message::{MessageParts, MessageRecord, decode_message, record_of};
 use proptest::prelude::*;
 
 /// Queue, seq, and expiry.
@@ -12,6 +9,7 @@ type Entry = (u64, u64, u64);
 
 fn message(entries: &[Entry], message_id: u64, body: &[u8]) -> Vec<u8> {
     let parts = MessageParts {
+        origin: Origin::Published,
         persistence: Persistence::Transient,
         priority: 4,
         message_id,
@@ -19,18 +17,7 @@ fn message(entries: &[Entry], message_id: u64, body: &[u8]) -> Vec<u8> {
         properties: &[b"json"],
         body: &[body],
     };
-    let mut bytes = vec![0; message_len(entries.len(), 4, body.len())];
-    put_message(&mut bytes, 0, entries.len(), &parts);
-    for (index, (queue, seq, expires_ms)) in entries.iter().enumerate() {
-        put_reference(
-            &mut bytes,
-            index,
-            QueueId::new(*queue),
-            Seq::new(*seq),
-            *expires_ms,
-        );
-    }
-    bytes
+    record_of(0, &parts, entries)
 }
 
 fn payload(messages: &[Vec<u8>]) -> Vec<u8> {
@@ -68,8 +55,8 @@ proptest! {
             let whole: MessageRecord<'_> = decode_message(&payload[read.offset..][..read.len]).unwrap();
             prop_assert_eq!(decode_message(bytes).unwrap(), whole);
             prop_assert_eq!(
-                (read.len, read.message_id, read.properties_len, read.priority, read.expires_ms),
-                (bytes.len(), whole.message_id, 4, 4, expires_ms)
+                (read.len, read.form, read.message_id, read.properties_len, read.priority, read.expires_ms),
+                (bytes.len(), whole.form, whole.message_id, 4, 4, expires_ms)
             );
             prop_assert!(read.is_transient);
         }

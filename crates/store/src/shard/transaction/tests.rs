@@ -5,6 +5,7 @@ use crate::disk::sim::{Rng, SimDisk};
 use crate::engine::Engine;
 use crate::engine::stepped::{durable_queue, lease, message_for, publish_all};
 use crate::format::record::AckReason;
+use crate::index::page;
 use crate::options::Options;
 use crate::queue_limits::{QueueLimits, WhenFull};
 use crate::{NewMessage, Now, Persistence, Return, Seq};
@@ -212,7 +213,11 @@ fn what_limits_drop_and_the_block_of_a_transaction_has_no_room_for_goes_with_the
     let queues = [queue];
     let body = vec![7; memory_offset(opened.limit() / 300 / 8 * 8) - 72];
     let parts = [body.as_slice()];
-    let message = message_for(&queues, &parts);
+    // What expires takes all the room that a transaction reserves for it.
+    let message = NewMessage {
+        expires_ms: Some(page::EXPIRES_MS_MAX),
+        ..message_for(&queues, &parts)
+    };
     let mut size = TransactionSize::default();
     (0..300).for_each(|_| size.add_message(&queues, 0, body.len()));
     let done = opened.engine.lock().shard().transaction(&size, |shard| {

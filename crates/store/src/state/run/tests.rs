@@ -5,7 +5,7 @@ use crate::builder::{BlockBuilder, Place};
 use crate::checksum::Salt;
 use crate::disk::sim::SimDisk;
 use crate::disk::{FileKind, Now};
-use crate::format::message::{MessageParts, Persistence, message_len};
+use crate::format::message::{MessageParts, Origin, Persistence, Reference};
 use crate::format::pad8;
 use crate::format::record::{self, AckReason, Range};
 use crate::ids::QueueId;
@@ -100,10 +100,11 @@ fn payload(operation: &Operation, next: &mut [u64]) -> Vec<u8> {
                     .map(|queue| {
                         let seq = next[place(*queue)];
                         next[place(*queue)] += 1;
-                        (QueueId::new(*queue), Seq::new(seq), *expires_ms)
+                        Reference::of((*queue, seq, *expires_ms))
                     })
                     .collect();
                 let parts = MessageParts {
+                    origin: Origin::Published,
                     persistence: if *is_transient {
                         Persistence::Transient
                     } else {
@@ -115,8 +116,7 @@ fn payload(operation: &Operation, next: &mut [u64]) -> Vec<u8> {
                     properties: &[b"json"],
                     body: &[b"an order"],
                 };
-                let len = message_len(references.len(), 4, 8);
-                builder.message(references.into_iter(), &parts, len, &mut pool);
+                builder.message(&parts.shape(&references), &parts, &references, &mut pool);
             }
         }
         Operation::Gap(queue) => next[place(*queue)] += 1,

@@ -3,9 +3,9 @@
 use super::*;
 use crate::Persistence;
 use crate::disk::sim::SimDisk;
-use crate::format::message::{MessageParts, message_len, put_message, put_reference};
+use crate::format::message::{MessageParts, Origin, record_of as message_of};
 use crate::format::{byte_count, pad8};
-use crate::ids::{Lsn, QueueId, Seq};
+use crate::ids::Lsn;
 use crate::live::Live;
 use crate::units::{Layout, Which};
 
@@ -20,8 +20,8 @@ fn salt() -> Salt {
 
 /// A message with a body of this length, without checksums.
 fn record_of(body: usize) -> Vec<u8> {
-    let mut bytes = vec![0; message_len(1, 0, body)];
     let parts = MessageParts {
+        origin: Origin::Published,
         persistence: Persistence::Transient,
         priority: 0,
         message_id: 1,
@@ -29,8 +29,7 @@ fn record_of(body: usize) -> Vec<u8> {
         properties: &[],
         body: &[&vec![7; body]],
     };
-    put_message(&mut bytes, 0, 1, &parts);
-    put_reference(&mut bytes, 0, QueueId::new(1), Seq::new(1), 0);
+    let mut bytes = message_of(0, &parts, &[(1, 1, 0)]);
     bytes.resize(pad8(bytes.len()), 0);
     bytes
 }
