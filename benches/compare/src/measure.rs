@@ -20,7 +20,7 @@ pub struct Bounds {
 /// Messages that were brought in one batch while a queue is filled for those who fetch.
 const FILL_BYTES: usize = 4 << 20;
 /// What a message takes beside its body, for the bound of bytes.
-const OVERHEAD_BYTES: usize = 72;
+const OVERHEAD_BYTES: usize = 44;
 
 /// Messages per second, all of them durable at the end. `dir` has all files of the engine.
 pub fn measure(peer: &mut dyn Peer, dir: &Path, workload: &Workload, bounds: Bounds) -> anyhow::Result<f64> {

@@ -154,6 +154,14 @@ impl EncodedMessages {
         })
     }
 
+    /// Bytes of all records, should they be written one by one: in queues in which they expire they have the full form then.
+    pub(crate) fn bytes_at_most(&self) -> usize {
+        let excess = self
+            .runs()
+            .map(|run| run.messages * message::full_excess(run.queues.len()));
+        self.bytes().len() + excess.sum::<usize>()
+    }
+
     /// The most queues that one message names.
     pub(crate) fn references_max(&self) -> usize {
         self.extents().map(|run| run.queues).max().unwrap_or_default()

@@ -148,7 +148,7 @@ impl<D: Disk> Store<D> {
         if let Some(unknown) = messages.queues().iter().find(|id| shard.counts(**id).is_none()) {
             return Err(CommitError::UnknownQueue(*unknown));
         }
-        let (bytes, limit) = (byte_count(messages.bytes().len()), shard.transaction_bytes_max());
+        let (bytes, limit) = (shard.bytes_of(messages), shard.transaction_bytes_max());
         if bytes > limit {
             return Err(AppendError::TooLarge { bytes, limit }.into());
         }
@@ -162,7 +162,7 @@ impl<D: Disk> Store<D> {
             return publish(shard, &mut batch.messages, now);
         }
         let mut size = TransactionSize::default();
-        size.add_encoded(&batch.messages);
+        size.add_encoded(&batch.messages, bytes);
         size.add_ranges(acks.len());
         let (result, block) = shard.transaction(&size, |shard| {
             for (queue, first, count) in &acks {

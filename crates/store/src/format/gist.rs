@@ -175,23 +175,40 @@ mod tests {
 
     #[test]
     fn the_gist_of_a_message_says_all_but_properties_and_body() {
-        let bytes = message(b"a body");
-        let gist = &bytes[..len(&bytes).unwrap()];
-        assert_eq!(gist.len(), 48 + 2 * 24);
-        let Some(Gist::Message(read)) = decode(gist) else {
-            panic!("it is a message")
-        };
-        let whole = message::decode_message(&bytes).unwrap();
-        assert_eq!(read.sharers(), whole.sharers());
-        assert!(read.references().eq(whole.references()));
-        assert_eq!(
-            (read.origin, read.persistence, read.priority, read.message_id),
-            (whole.origin, whole.persistence, whole.priority, whole.message_id)
-        );
-        assert_eq!(
-            (read.properties_len, read.timestamp_ms),
-            (whole.properties.len(), whole.timestamp_ms)
-        );
+        for (bytes, expected) in [
+            (message(b"a body"), 48 + 2 * 24),
+            (expiring(b"a body", 0), 24 + 2 * 16),
+            (expiring(&[7; 300], 0), 24 + 2 * 16 + 4),
+        ] {
+            let gist = &bytes[..len(&bytes).unwrap()];
+            assert_eq!(gist.len(), expected);
+            let Some(Gist::Message(read)) = decode(gist) else {
+                panic!("it is a message")
+            };
+            let whole = message::decode_message(&bytes).unwrap();
+            assert_eq!(read.sharers(), whole.sharers());
+            assert!(read.references().eq(whole.references()));
+            assert_eq!(
+                (
+                    read.origin,
+                    read.form,
+                    read.persistence,
+                    read.priority,
+                    read.message_id
+                ),
+                (
+                    whole.origin,
+                    whole.form,
+                    whole.persistence,
+                    whole.priority,
+                    whole.message_id
+                )
+            );
+            assert_eq!(
+                (read.properties_len, read.timestamp_ms),
+                (whole.properties.len(), whole.timestamp_ms)
+            );
+        }
     }
 
     #[test]
@@ -206,7 +223,7 @@ mod tests {
         let mut mark = vec![0; record::MARK_LEN];
         put_mark(&mut mark, 2, 7);
         let (mut payload, mut kept) = (Vec::new(), Vec::new());
-        for record in [message(b"first"), ack, message(b""), mark] {
+        for record in [message(b"first"), ack, expiring(&[7; 300], 0), message(b""), mark] {
             let gist = len(&record).unwrap();
             for (out, bytes) in [(&mut payload, &record[..]), (&mut kept, &record[..gist])] {
                 out.extend_from_slice(bytes);
@@ -216,15 +233,14 @@ mod tests {
         assert!(kept.len() < payload.len());
         let of_payload: Vec<_> = Gists::new(&payload, Kept::Records).collect();
         let of_kept: Vec<_> = Gists::new(&kept, Kept::Gists).collect();
-        assert_eq!(of_payload.len(), 4);
+        assert_eq!(of_payload.len(), 5);
         assert_eq!(of_payload, of_kept);
     }
 
     #[test]
     fn whatever_bytes_stand_there_nothing_panics_and_no_walk_is_endless() {
-        let sound = message(b"body");
-        for at in 0..sound.len() {
-            for value in [0, 1, 0x7f, 0xff] {
+        for sound in [message(b"body"), expiring(b"body", 0), expiring(&[7; 300], 0)] {
+            for (at, value) in (0..sound.len()).flat_map(|at| [0, 1, 0x7f, 0xff].map(|value| (at, value))) {
                 let mut bytes = sound.clone();
                 bytes[at] = value;
                 for kept in [Kept::Records, Kept::Gists] {

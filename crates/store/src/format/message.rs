@@ -9,7 +9,6 @@
 //!
 //! Elsewhere: all that records have in common (`record`), what a message changes (`gist`), messages in a row (`run`).
 
-use crate::format::gist::{self, MessageGist};
 use crate::format::short::copy_short;
 use crate::format::{disk_len, memory_len, pad8};
 use crate::ids::{QueueId, Seq};
@@ -152,6 +151,11 @@ impl Shape {
     }
 }
 
+/// By how many bytes the record of a message in so many queues is longer in the full form, at most.
+pub(crate) const fn full_excess(references: usize) -> usize {
+    FULL_HEADER_LEN - COMPACT_HEADER_LEN + (FULL_REFERENCE_LEN - COMPACT_REFERENCE_LEN) * references
+}
+
 /// One queue's entry for a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Reference {
@@ -219,9 +223,9 @@ pub(crate) fn put_message(
         }
         Form::Compact => put_timestamp(header, message.timestamp_ms),
     }
-    let places = behind.chunks_exact_mut(form.reference_len());
-    for (out, reference) in places.zip(references) {
-        put_reference(out, reference);
+    match form {
+        Form::Full => put_references::<FULL_REFERENCE_LEN>(behind, references),
+        Form::Compact => put_references::<COMPACT_REFERENCE_LEN>(behind, references),
     }
     let behind = put_parts(parts, message.properties);
     let behind = put_parts(behind, message.body);
@@ -277,13 +281,16 @@ fn put_timestamp(head: &mut [u8], timestamp_ms: u64) {
     LE::write_u48(&mut head[16..], timestamp_ms.min(TIMESTAMP_MS_MAX));
 }
 
-/// Writes a reference into `out`, which has the length that its form gives it.
+/// Writes references of `N` bytes each, which say when they expire if there is room for that.
 #[inline]
-fn put_reference(out: &mut [u8], reference: &Reference) {
-    LE::write_u64(&mut out[0..], reference.queue.get());
-    LE::write_u64(&mut out[8..], reference.seq.get());
-    if let Some(expires) = out.get_mut(16..FULL_REFERENCE_LEN) {
-        LE::write_u64(expires, reference.expires_ms);
+fn put_references<const N: usize>(out: &mut [u8], references: &[Reference]) {
+    let (places, _) = out.as_chunks_mut::<N>();
+    for (out, reference) in places.iter_mut().zip(references) {
+        LE::write_u64(&mut out[0..], reference.queue.get());
+        LE::write_u64(&mut out[8..], reference.seq.get());
+        if let Some(expires) = out.get_mut(16..FULL_REFERENCE_LEN) {
+            LE::write_u64(expires, reference.expires_ms);
+        }
     }
 }
 
@@ -359,8 +366,8 @@ impl Append for Vec<u8> {
 }
 
 /// Appends a message with everything but what only the log knows: that is zero, and [`complete`] sets it. Where a time
-/// of expiry will stand, its references hold one more than the milliseconds that it lives, see [`life_ms`]. A body that is too
-/// large for any record gets lengths that say so.
+/// of expiry will stand, its references hold one more than the milliseconds that it lives, see [`life_ms`]. What is too
+/// large for any record gets a length that says so, and nobody reads it.
 pub(crate) fn encode_message(out: &mut impl Append, queues: &[QueueId], message: &UnplacedMessage<'_>) {
     let shape = message.shape(queues.len());
     let len = shape.record_len();
@@ -494,7 +501,8 @@ pub(crate) fn life_ms(message: &MessageRecord<'_>) -> Option<u64> {
 pub(crate) fn messages(records: &[u8]) -> impl Iterator<Item = MessageRecord<'_>> {
     let mut rest = records;
     std::iter::from_fn(move || {
-        let len = memory_len(LE::read_u32(rest.get(4..8)?));
+        let len = LE::read_u32(rest.get(4..8)?);
+        let len = memory_len(Some(len).filter(|len| *len != u32::MAX)?);
         let message = decode_message(rest.get(..len)?)?;
         rest = rest.get(pad8(len)..)?;
         Some(message)
@@ -557,8 +565,12 @@ impl Layout {
             }
             _ => return None,
         };
-        (layout.body_at().checked_add(layout.body_len)? == record_len && layout.is_possible())
-            .then_some(layout)
+        (layout.record_len() == record_len && layout.is_possible()).then_some(layout)
+    }
+
+    #[inline]
+    fn record_len(&self) -> usize {
+        self.body_at().saturating_add(self.body_len)
     }
 
     /// Whether the form takes so many references.
@@ -675,22 +687,29 @@ impl<'a> References<'a> {
     /// The first of them.
     #[inline]
     pub(super) fn first(&self) -> Option<Reference> {
-        self.bytes.get(..self.form.reference_len()).map(reference)
+        self.iter().next()
     }
 
     #[inline]
     pub(crate) fn iter(&self) -> impl Iterator<Item = Reference> + use<'a> {
-        self.bytes.chunks_exact(self.form.reference_len()).map(reference)
+        let (form, mut rest) = (self.form, self.bytes);
+        std::iter::from_fn(move || match form {
+            Form::Full => take_reference::<FULL_REFERENCE_LEN>(&mut rest),
+            Form::Compact => take_reference::<COMPACT_REFERENCE_LEN>(&mut rest),
+        })
     }
 }
 
+/// Takes a reference of `N` bytes off.
 #[inline]
-fn reference(bytes: &[u8]) -> Reference {
-    Reference {
+fn take_reference<const N: usize>(rest: &mut &[u8]) -> Option<Reference> {
+    let (bytes, behind) = rest.split_first_chunk::<N>()?;
+    *rest = behind;
+    Some(Reference {
         queue: QueueId::new(LE::read_u64(&bytes[0..])),
         seq: Seq::new(LE::read_u64(&bytes[8..])),
         expires_ms: bytes.get(16..FULL_REFERENCE_LEN).map_or(0, LE::read_u64),
-    }
+    })
 }
 
 /// How many others each of so many entries shares a record with.
@@ -700,31 +719,18 @@ pub(crate) fn sharers(references: usize) -> u16 {
 
 /// Reads a message of exactly these bytes.
 pub(crate) fn decode_message(bytes: &[u8]) -> Option<MessageRecord<'_>> {
-    let properties_at = gist::len(bytes).filter(|_| is_message(bytes[8]))?;
-    let MessageGist {
-        origin,
-        form,
-        persistence,
-        priority,
-        message_id,
-        timestamp_ms,
-        properties_len,
-        references,
-    } = gist::decode_message(&bytes[..properties_at])?;
-    let body_at = properties_at.checked_add(properties_len)?;
-    if gist::record_len(bytes) != bytes.len() {
-        return None;
-    }
+    let layout = Layout::of(bytes).filter(|layout| layout.record_len() == bytes.len())?;
+    let (message_id, timestamp_ms) = layout.stamps_in(bytes);
     Some(MessageRecord {
-        origin,
-        form,
-        persistence,
-        priority,
+        origin: layout.origin,
+        form: layout.form,
+        persistence: persistence(bytes[9]),
+        priority: bytes[10],
         message_id,
         timestamp_ms,
-        references,
-        properties: bytes.get(properties_at..body_at)?,
-        body: &bytes[body_at..],
+        references: layout.references_in(bytes)?,
+        properties: bytes.get(layout.properties_at..layout.body_at())?,
+        body: bytes.get(layout.body_at()..)?,
     })
 }
 

@@ -11,8 +11,10 @@ const HEADER_LEN: usize = 4096;
 const CRC_AT: usize = HEADER_LEN - 4;
 const _: () = assert!(SEGMENT_HEADER_BYTES == 4096);
 
-/// Feature bits that this code understands. A segment with any other bit is refused.
-const KNOWN_FEATURES: u64 = 0;
+/// There may be compact messages in the segment.
+const FEATURE_COMPACT: u64 = 1;
+/// Feature bits that this code understands, and says of the segments that it writes. A segment with any other bit is refused.
+const KNOWN_FEATURES: u64 = FEATURE_COMPACT;
 const KIND_JOURNAL: u8 = 1;
 const KIND_COLD: u8 = 2;
 

@@ -176,9 +176,10 @@ impl<D: Disk> IndexWalk<'_, D> {
                 record::peek(bytes).is_some_and(|(len, _)| len == memory_len(entry.len))
                     && record::is_intact(bytes, salt, number, offset)
                     && message::decode_message(bytes).is_some_and(|message| {
-                        message
-                            .references()
-                            .any(|reference| reference.queue == queue && reference.seq == seq)
+                        let mut references = message.references();
+                        let is_in_queue =
+                            references.any(|reference| reference.queue == queue && reference.seq == seq);
+                        is_in_queue && message.form == entry.form
                     })
             }
             _ => false,

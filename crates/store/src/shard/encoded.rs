@@ -29,6 +29,15 @@ impl<D: Disk> Shard<D> {
         messages.are_plain() && messages.queues().iter().all(is_plain)
     }
 
+    /// Bytes of records that these messages take at most in the log.
+    pub(crate) fn bytes_of(&self, messages: &EncodedMessages) -> u64 {
+        byte_count(if self.takes_encoded(messages) {
+            messages.bytes().len()
+        } else {
+            messages.bytes_at_most()
+        })
+    }
+
     /// Accepts messages that are [taken like this](Shard::takes_encoded), into one block, and may take their bytes away. They are durable, and can be leased, when the returned
     /// block is durable.
     ///

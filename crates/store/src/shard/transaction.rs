@@ -49,8 +49,9 @@ impl TransactionSize {
         }
     }
 
-    pub(crate) fn add_encoded(&mut self, messages: &EncodedMessages) {
-        self.bytes += byte_count(messages.bytes().len());
+    /// Adds messages that take so many [bytes of records](Shard::bytes_of).
+    pub(crate) fn add_encoded(&mut self, messages: &EncodedMessages, bytes: u64) {
+        self.bytes += bytes;
         self.references_max = self.references_max.max(messages.references_max());
         self.queues.extend_from_slice(messages.queues());
     }

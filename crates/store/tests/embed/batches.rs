@@ -4,6 +4,7 @@ use crate::support::{batch, bodies, held, open, publish, queue};
 use logpond_store::{
     Amount, Batch, CommitError, Message, Overflow, Queue, QueueId, QueueOptions, TryCommitError,
 };
+use std::time::Duration;
 
 #[test]
 fn a_message_for_several_queues_is_in_each_of_them() {
@@ -76,6 +77,28 @@ fn a_batch_beyond_what_one_commit_takes_is_refused_with_both_sizes() {
     );
     assert!(orders.is_empty());
     publish(&store, &orders, &["the store goes on"]);
+}
+
+#[test]
+fn a_batch_for_a_queue_with_a_time_to_live_is_taken_as_a_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let from = queue(&store, "from");
+    let options = QueueOptions::default().with_time_to_live(Duration::from_secs(60));
+    let to = store.queue("to", options).unwrap();
+    publish(&store, &from, &["one"]);
+    // Each takes more room in the log when it is known to expire than when it is put into the batch.
+    let fill = |count: usize| {
+        let mut batch = Batch::new();
+        (0..count).for_each(|_| batch.publish(&[to.id()], Message::new(&"x".repeat(16))));
+        batch.ack(from.fetch(1).unwrap().remove(0));
+        batch
+    };
+    let error = store.commit(fill(1_000)).unwrap_err();
+    assert!(matches!(error, CommitError::TooLarge { .. }), "{error}");
+    assert_eq!((held(&from), held(&to)), (vec!["one".into()], vec![]));
+    store.commit(fill(500)).unwrap();
+    assert_eq!((held(&from).len(), held(&to).len()), (0, 500));
 }
 
 #[test]

@@ -71,6 +71,20 @@ fn a_compact_head_whose_lengths_leave_no_sound_body_is_no_message() {
     assert!(Layout::of(&nobody).is_none());
 }
 
+#[test]
+fn a_full_record_that_could_be_compact_is_read_all_the_same() {
+    for len in [16, 300] {
+        let body = vec![7; len];
+        let mut full = record_of(9, &parts(&[b"p"], &[&body]), &[(1, 2, 99)]);
+        // As all were written before there were compact ones.
+        full[64..72].fill(0);
+        let read = decode_message(&full).unwrap();
+        assert_eq!((read.form, read.message_id), (Form::Full, Some(5)));
+        assert_eq!((read.properties, read.body), (&b"p"[..], &body[..]));
+        assert_eq!(read.references().collect::<Vec<_>>(), [Reference::of((1, 2, 0))]);
+    }
+}
+
 proptest! {
     #[test]
     fn a_message_reads_back_whatever_its_form(
