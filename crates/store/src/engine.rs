@@ -367,6 +367,9 @@ mod room_tests;
 mod segment_end_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
+mod spare_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
 mod spill_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]

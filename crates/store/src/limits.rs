@@ -71,7 +71,7 @@ pub const PREWRITE_LOG_BYTES_PER_MS_MAX: u64 = 256 << 10;
 pub const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// A checkpoint is due after this many milliseconds, when anything changed.
 pub const CHECKPOINT_MS: u64 = 5_000;
-/// Spare segments kept for recycling; what is above is removed.
+/// Spare segments kept for recycling; what is above, and above what is left of the slack below, is removed.
 pub const SPARE_SEGMENTS_MAX: usize = 4;
 /// Spare segments kept back for a full disk.
 pub const RESERVE_SEGMENTS: usize = 2;

@@ -22,7 +22,7 @@ pub struct Options {
     pub checkpoint_bytes: u64,
     /// A checkpoint is due after this many milliseconds.
     pub checkpoint_ms: u64,
-    /// Spare segments kept for recycling.
+    /// Spare segments kept for recycling, beside those that take the room which survivors might take (`evacuation_slack_bytes`) and do not.
     pub spare_segments_max: usize,
     /// Whether new segments are written once with zeros before the log comes to them, where there is time for it: a synced write to a
     /// file that was written before takes about two thirds of the time of one to a new file. Recycled segments need no such thing, and a

@@ -23,7 +23,7 @@ pub struct StoreKeys {
     pub checkpoint_bytes: Option<u64>,
     /// A checkpoint is due after this many milliseconds.
     pub checkpoint_ms: Option<u64>,
-    /// Spare segments kept for recycling.
+    /// Spare segments kept for recycling, beside those that take room which the store may use anyway (docs/ARCHITECTURE.md).
     pub spare_segments_max: Option<usize>,
     /// How the journal is written.
     pub write_mode: Option<WriteMode>,

@@ -129,7 +129,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             ),
             Job::Release(job) => (
                 failed("removing a spare segment", JOURNAL_DIR, Need::Segment),
-                job.perform(disk).map(|()| Done::Released),
+                job.perform(disk, || self.is_awaited()).map(|()| Done::Released),
             ),
             Job::Recycle(job) => (
                 failed("recycling segments", JOURNAL_DIR, Need::Other),

@@ -64,6 +64,20 @@ struct Load<'a, D: Disk> {
     bytes: u64,
 }
 
+/// Bytes that these segments take beyond twice what lives in them. What is kept counts as living.
+fn excess<D: Disk>(loads: &[Load<'_, D>]) -> u64 {
+    let living = |load: &Load<'_, D>| {
+        if load.segment.is_kept {
+            load.bytes
+        } else {
+            load.segment.live.bytes
+        }
+    };
+    let bytes: u64 = loads.iter().map(|load| load.bytes).sum();
+    let live_bytes: u64 = loads.iter().map(living).sum();
+    bytes.saturating_sub(live_bytes * 2)
+}
+
 /// A message of the walked segment of which something still lives.
 pub(crate) struct Survivor {
     pub from: Lsn,
@@ -203,21 +217,12 @@ impl<D: Disk> Shard<D> {
     /// The segment whose evacuation would free most, unless the disk is well used. What is kept counts as living.
     pub(super) fn sparsest(&self) -> Option<&Segment<D::File>> {
         let loads = self.loads();
-        let bytes: u64 = loads.iter().map(|load| load.bytes).sum();
-        let living = |load: &Load<'_, D>| {
-            if load.segment.is_kept {
-                load.bytes
-            } else {
-                load.segment.live.bytes
-            }
-        };
-        let live_bytes: u64 = loads.iter().map(living).sum();
         let slack = if self.chores.is_full {
             0
         } else {
             self.options.evacuation_slack_bytes
         };
-        if bytes <= live_bytes * 2 + slack {
+        if excess(&loads) <= slack {
             return None;
         }
         let current = self.tail.segment().number;
@@ -231,6 +236,12 @@ impl<D: Disk> Shard<D> {
         };
         let sparse = loads.iter().filter(is_sparse);
         Some(sparse.min_by_key(|load| load.segment.live.bytes)?.segment)
+    }
+
+    /// What is left of the slack: segments may take so much more before survivors are evacuated.
+    pub(super) fn unused_slack(&self) -> u64 {
+        let slack = self.options.evacuation_slack_bytes;
+        slack.saturating_sub(excess(&self.loads()))
     }
 
     /// The segments in which something lives, and what each of them takes on disk. What is dead waits to be recycled and

@@ -211,6 +211,7 @@ impl<D: Disk> Shard<D> {
         // Before the spill, which a flow of transient messages keeps busy: the log is to stay short.
         let job = job.or_else(|| self.checkpoint_job(now, checkpoint).map(Job::Checkpoint));
         let job = job.or_else(|| self.recycle_job(now).map(Job::Recycle));
+        let job = job.or_else(|| self.trim_job(now).map(Job::Release));
         let job = job.or_else(|| self.spill_job(now));
         let job = job.or_else(|| self.unspill_job(now).map(Job::Unspill));
         let job = job.or_else(|| self.compact_job(now).map(Job::Compact));
@@ -368,7 +369,10 @@ impl<D: Disk> Shard<D> {
                 self.chores.spares.push(SpareFile::new(number));
                 Leftover::default()
             }
-            Done::Released => Leftover::default(),
+            Done::Released => {
+                self.chores.removal.note(self.options.segment_bytes, now);
+                Leftover::default()
+            }
         }
     }
 

@@ -11,9 +11,11 @@
 
 use super::Shard;
 use super::prewrite::SpareFile;
+use super::reserve::Release;
 use crate::disk::{Disk, Now};
 use crate::engine::final_error;
 use crate::footer::footer_path;
+use crate::format::memory_offset;
 use crate::ids::{BlockNumber, Lsn, QueueId, SegmentNumber};
 use crate::planted::{self, Planted};
 use crate::queue::QueueDurability;
@@ -149,11 +151,7 @@ impl<D: Disk> Shard<D> {
         if segments.is_empty() {
             return None;
         }
-        let keep = self
-            .options
-            .spare_segments_max
-            .max(self.reserve_len())
-            .saturating_sub(self.chores.spares.len());
+        let keep = self.spares_max().saturating_sub(self.chores.spares.len());
         let journal = segments.partition_point(|number| !number.is_cold());
         let kept = keep.min(journal);
         if planted::is(Planted::RecycleOneSegmentTooMany)
@@ -177,6 +175,26 @@ impl<D: Disk> Shard<D> {
             removed,
             footed,
         })
+    }
+
+    /// Spare segments that are kept. What survivors might take before they are evacuated, and do not, may be spares as well: a log that
+    /// goes on in these writes faster than in new files, and what is not removed keeps no write waiting.
+    fn spares_max(&self) -> usize {
+        let kept = self.options.spare_segments_max.max(self.reserve_len());
+        if self.chores.is_full {
+            return kept;
+        }
+        let more = self.unused_slack() / self.options.segment_bytes;
+        kept.saturating_add(memory_offset(more))
+    }
+
+    /// Gives up a spare when survivors have come to need its room. On a full disk all are kept: somebody else might take what is given back.
+    pub(crate) fn trim_job(&mut self, now: Now) -> Option<Release> {
+        if self.chores.is_full || self.chores.spares.len() <= self.spares_max() {
+            return None;
+        }
+        let granted = self.chores.removal.grant(1, self.options.segment_bytes, now);
+        (granted > 0).then(|| Release::of(self.chores.spares.remove(0).number))
     }
 
     /// Writes again what dead segments still say of queues, so that they can go.

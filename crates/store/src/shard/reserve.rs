@@ -16,6 +16,7 @@ use super::housekeeping::RETRY_MS;
 use crate::disk::{Disk, DiskFile, FileKind, Now};
 use crate::engine::final_error;
 use crate::ids::SegmentNumber;
+use crate::removal;
 use crate::segments::{JOURNAL_DIR, spare_path};
 use std::io;
 
@@ -73,9 +74,18 @@ impl Reserve {
 }
 
 impl Release {
-    pub(crate) fn perform<D: Disk>(&self, disk: &D) -> io::Result<()> {
-        disk.remove(&spare_path(self.number))?;
-        disk.sync_dir(JOURNAL_DIR).map_err(final_error)
+    pub(super) const fn of(number: SegmentNumber) -> Self {
+        Self { number }
+    }
+
+    /// Removes the file, piece by piece until somebody `is_waiting`.
+    pub(crate) fn perform<D: Disk>(&self, disk: &D, is_waiting: impl FnMut() -> bool) -> io::Result<()> {
+        let path = spare_path(self.number);
+        let file = disk.open(&path, FileKind::Journal)?;
+        disk.remove(&path)?;
+        disk.sync_dir(JOURNAL_DIR).map_err(final_error)?;
+        removal::give_back(&file, is_waiting);
+        Ok(())
     }
 }
 
@@ -149,8 +159,7 @@ impl<D: Disk> Shard<D> {
             return None;
         }
         self.chores.needs_room = false;
-        let number = self.chores.spares.pop()?.number;
-        Some(Release { number })
+        Some(Release::of(self.chores.spares.pop()?.number))
     }
 
     pub(super) fn reserve_job(&mut self, now: Now) -> Option<Reserve> {
