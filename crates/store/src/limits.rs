@@ -73,6 +73,8 @@ pub const CHECKPOINT_BYTES: u64 = 64 << 20;
 pub const CHECKPOINT_MS: u64 = 5_000;
 /// Spare segments kept for recycling; what is above, and above what is left of the slack below, is removed.
 pub const SPARE_SEGMENTS_MAX: usize = 4;
+/// Spare segments kept beside these in what is left of the slack, however small they are.
+pub const SPARE_SEGMENTS_MORE_MAX: usize = 6;
 /// Spare segments kept back for a full disk.
 pub const RESERVE_SEGMENTS: usize = 2;
 /// What segments may take beyond twice what lives in them before survivors are evacuated. With the segment in use, the one

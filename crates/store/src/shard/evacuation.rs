@@ -238,10 +238,11 @@ impl<D: Disk> Shard<D> {
         Some(sparse.min_by_key(|load| load.segment.live.bytes)?.segment)
     }
 
-    /// What is left of the slack: segments may take so much more before survivors are evacuated.
+    /// What is left of the slack: segments may take so much more before survivors are evacuated. What was evacuated and waits for its
+    /// checkpoints still takes its part.
     pub(super) fn unused_slack(&self) -> u64 {
         let slack = self.options.evacuation_slack_bytes;
-        slack.saturating_sub(excess(&self.loads()))
+        slack.saturating_sub(excess(&self.loads()) + self.vacated_bytes())
     }
 
     /// The segments in which something lives, and what each of them takes on disk. What is dead waits to be recycled and

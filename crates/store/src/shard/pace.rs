@@ -42,7 +42,7 @@ impl Pace {
 
     /// So many bytes were removed.
     pub(super) fn note(&mut self, bytes: u64, now: Now) {
-        self.next_ms = now.mono_ms + bytes / BYTES_PER_MS;
+        self.next_ms = self.next_ms.max(now.mono_ms + bytes / BYTES_PER_MS);
     }
 
     /// In how many milliseconds those that wait may be removed.
@@ -82,6 +82,15 @@ mod tests {
     #[test]
     fn a_segment_that_is_larger_than_what_goes_at_once_goes_alone() {
         assert_eq!(Pace::default().grant(3, 1 << 30, at(0)), 1);
+    }
+
+    #[test]
+    fn what_removes_nothing_ends_no_pause() {
+        let mut pace = Pace::default();
+        pace.note(2 * SEGMENT, at(1000));
+        pace.note(0, at(1010));
+        assert_eq!(pace.grant(1, SEGMENT, at(1063)), 0);
+        assert_eq!(pace.grant(1, SEGMENT, at(1064)), 1);
     }
 
     #[test]

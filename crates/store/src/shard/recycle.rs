@@ -10,13 +10,14 @@
 //! (`evacuation`).
 
 use super::Shard;
-use super::prewrite::SpareFile;
+use super::prewrite::{SpareFile, Wear};
 use super::reserve::Release;
 use crate::disk::{Disk, Now};
 use crate::engine::final_error;
 use crate::footer::footer_path;
 use crate::format::memory_offset;
 use crate::ids::{BlockNumber, Lsn, QueueId, SegmentNumber};
+use crate::limits::SPARE_SEGMENTS_MORE_MAX;
 use crate::planted::{self, Planted};
 use crate::queue::QueueDurability;
 use crate::segments::{COLD_DIR, Footing, JOURNAL_DIR, Segment, SegmentFile, segment_path};
@@ -177,24 +178,32 @@ impl<D: Disk> Shard<D> {
         })
     }
 
+    /// Spare segments that are kept whatever else takes room.
+    fn spares_min(&self) -> usize {
+        self.options.spare_segments_max.max(self.reserve_len())
+    }
+
     /// Spare segments that are kept. What survivors might take before they are evacuated, and do not, may be spares as well: a log that
     /// goes on in these writes faster than in new files, and what is not removed keeps no write waiting.
     fn spares_max(&self) -> usize {
-        let kept = self.options.spare_segments_max.max(self.reserve_len());
         if self.chores.is_full {
-            return kept;
+            return self.spares_min();
         }
-        let more = self.unused_slack() / self.options.segment_bytes;
-        kept.saturating_add(memory_offset(more))
+        let more = memory_offset(self.unused_slack() / self.options.segment_bytes);
+        self.spares_min() + more.min(SPARE_SEGMENTS_MORE_MAX)
     }
 
-    /// Gives up a spare when survivors have come to need its room. On a full disk all are kept: somebody else might take what is given back.
+    /// Gives up a spare when survivors have come to need its room, one that was not written yet if there is any. On a full disk all are
+    /// kept: somebody else might take what is given back.
     pub(crate) fn trim_job(&mut self, now: Now) -> Option<Release> {
-        if self.chores.is_full || self.chores.spares.len() <= self.spares_max() {
+        let spares = self.chores.spares.len();
+        if self.chores.is_full || spares <= self.spares_min() || spares <= self.spares_max() {
             return None;
         }
         let granted = self.chores.removal.grant(1, self.options.segment_bytes, now);
-        (granted > 0).then(|| Release::of(self.chores.spares.remove(0).number))
+        let spares = &mut self.chores.spares;
+        let unwritten = spares.iter().position(|spare| spare.wear != Wear::Written);
+        (granted > 0).then(|| Release::of(spares.remove(unwritten.unwrap_or(0)).number))
     }
 
     /// Writes again what dead segments still say of queues, so that they can go.

@@ -81,10 +81,20 @@ impl Release {
     /// Removes the file, piece by piece until somebody `is_waiting`.
     pub(crate) fn perform<D: Disk>(&self, disk: &D, is_waiting: impl FnMut() -> bool) -> io::Result<()> {
         let path = spare_path(self.number);
-        let file = disk.open(&path, FileKind::Journal)?;
-        disk.remove(&path)?;
+        // Only for the pieces: it goes without, too.
+        let file = disk.open(&path, FileKind::Journal).ok();
+        match disk.remove(&path) {
+            // There are file systems that need room to remove something. The next start finds it among the spares.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                tracing::warn!(%error, path, "giving up a spare segment");
+                return Ok(());
+            }
+            removed => removed?,
+        }
         disk.sync_dir(JOURNAL_DIR).map_err(final_error)?;
-        removal::give_back(&file, is_waiting);
+        if let Some(file) = file {
+            removal::give_back(&file, is_waiting);
+        }
         Ok(())
     }
 }
