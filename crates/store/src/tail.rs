@@ -8,9 +8,11 @@
 //! - A block that holds nothing but transient messages takes its turn like any other, and is durable when its turn comes: it is
 //!   not written, and the log goes on as if it had never been, but for its number.
 
-use crate::builder::{BlockBuilder, Fate, Place, PlacedBlock, SealedBlock};
+mod write;
+
+use crate::builder::{BlockBuilder, Fate, Place, SealedBlock};
 use crate::checksum::Salt;
-use crate::disk::{Disk, DiskFile, Now};
+use crate::disk::{Disk, Now};
 use crate::error::AppendError;
 use crate::footer::{Draft, Finished};
 use crate::ids::{BlockNumber, Durable, Epoch, Lsn};
@@ -20,8 +22,8 @@ use crate::pool::BufferPool;
 use crate::segments::SegmentFile;
 use crate::shard::Wear;
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
+pub(crate) use write::{LoggedJob, WriteJob, Written};
 
 /// Whether a block that nobody waits for is written now or when it is due.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,67 +46,6 @@ pub(crate) enum Next<D: Disk> {
     NeedsSegment,
     /// Nothing is due.
     Nothing,
-}
-
-/// A block whose turn it is.
-pub(crate) enum WriteJob<D: Disk> {
-    /// It is on its way to the disk.
-    Logged(LoggedJob<D>),
-    /// There is nothing to write.
-    Unlogged(BlockBuilder),
-}
-
-/// A block on its way to the disk.
-pub(crate) struct LoggedJob<D: Disk> {
-    block: PlacedBlock,
-    file: Arc<SegmentFile<D::File>>,
-    salt: Salt,
-    draft: Option<Box<Draft>>,
-}
-
-impl<D: Disk> WriteJob<D> {
-    /// Does what is to be done. To be called without the shard's lock.
-    pub(crate) fn perform(self) -> Written {
-        match self {
-            Self::Logged(job) => job.perform(),
-            Self::Unlogged(block) => Written::Nothing(block),
-        }
-    }
-
-    /// Whether it waits for the disk.
-    pub(crate) const fn is_logged(&self) -> bool {
-        matches!(self, Self::Logged(_))
-    }
-}
-
-impl<D: Disk> LoggedJob<D> {
-    /// Computes the checksums, writes and syncs.
-    fn perform(self) -> Written {
-        let block = self.block.seal(self.salt);
-        let draft = self.draft.and_then(|draft| draft.with(&block));
-        let mut result = if planted::is(Planted::SkipSync) {
-            self.file.file.write_at(block.bytes(), block.offset)
-        } else {
-            self.file.file.write_synced_at(block.bytes(), block.offset)
-        };
-        if planted::is(Planted::RetryAfterFailedSync) && result.is_err() {
-            result = self.file.file.sync();
-        }
-        Written::Block { block, draft, result }
-    }
-}
-
-/// A block whose turn is over.
-pub(crate) enum Written {
-    /// Its write has returned.
-    Block {
-        block: SealedBlock,
-        /// The footer of its segment, as far as it goes.
-        draft: Option<Box<Draft>>,
-        result: io::Result<()>,
-    },
-    /// There was nothing to write.
-    Nothing(BlockBuilder),
 }
 
 /// Where the log ends, as recovery left it or a fresh store begins.
