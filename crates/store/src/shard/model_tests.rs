@@ -4,6 +4,7 @@
 //! the blocks, and no earlier one than the last that was durable.
 
 use super::*;
+use crate::QueueDurability;
 use crate::attempts::Return;
 use crate::disk::sim::{Rng, SimDisk};
 use crate::engine::Engine;

@@ -7,7 +7,8 @@
 //!
 //! Elsewhere: when it is owed (`recycle`), what a start makes of it (`state::apply`).
 
-use super::{Shard, bare};
+use super::Shard;
+use super::queues::bare;
 use crate::attempts::ATTEMPT_RUN_BYTES;
 use crate::checkpoint;
 use crate::disk::Disk;
