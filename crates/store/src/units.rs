@@ -16,45 +16,23 @@ mod piece;
 mod seal;
 mod slots;
 mod sparse;
+mod table;
+mod unit;
 
-use crate::disk::{AlignedBuf, Disk};
-use crate::format::{byte_count, memory_offset};
+use crate::disk::Disk;
+use crate::format::memory_offset;
 use crate::ids::{Lsn, SegmentNumber};
-use crate::limits::SPARE_UNITS_MAX;
 use crate::live::Live;
 use crate::segments::SegmentFile;
 pub(crate) use piece::Piece;
 use piece::PieceBytes;
-use seal::Gate;
 pub(crate) use seal::Sealed;
 use slots::Slots;
 pub(crate) use slots::{DeadFile, Layout, Lent, Slack, Slot, SpillNumber};
 use std::collections::VecDeque;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
-
-enum Place<D: Disk> {
-    Memory(Vec<Arc<Piece>>),
-    /// In memory, and taken out for a moment.
-    Sealing {
-        gate: Gate,
-        memory: u64,
-    },
-    File(Arc<SegmentFile<D::File>>, Slot),
-}
-
-struct Unit<D: Disk> {
-    number: SegmentNumber,
-    first_lsn: Lsn,
-    end: Lsn,
-    live: Live,
-    place: Place<D>,
-    /// The memory that it begins with.
-    memory_at_first: usize,
-    /// Whether what lives in it can be moved; not when damage was met in it.
-    is_movable: bool,
-    /// Whether it is on its way to a file.
-    is_leaving: bool,
-}
+use table::Table;
+use unit::{Place, Unit};
 
 /// Which unit an address lies in, and all others that do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -101,18 +79,6 @@ pub(crate) struct UnitBytes {
 
 /// All units, shared by the shard and all readers.
 pub(crate) struct Units<D: Disk>(Arc<RwLock<Table<D>>>);
-
-struct Table<D: Disk> {
-    list: VecDeque<Unit<D>>,
-    /// Where the open unit ends, and with it all.
-    end: Lsn,
-    next_number: u64,
-    unit_bytes: usize,
-    bytes: UnitBytes,
-    slots: Slots<D::File>,
-    /// Memory of units that left it, for the next ones: fresh memory costs more than what is written to it.
-    spares: Vec<AlignedBuf>,
-}
 
 impl<D: Disk> Clone for Units<D> {
     fn clone(&self) -> Self {
@@ -298,234 +264,6 @@ impl<D: Disk> Units<D> {
     /// These files are gone.
     pub(crate) fn removed(&self, files: &[DeadFile]) {
         self.0.write().expect(PANICLESS).slots.removed(files);
-    }
-}
-
-impl<D: Disk> Unit<D> {
-    fn memory(&self) -> u64 {
-        match &self.place {
-            Place::Memory(pieces) => pieces.iter().map(|piece| piece.memory()).sum(),
-            Place::Sealing { memory, .. } => *memory,
-            Place::File(..) => 0,
-        }
-    }
-
-    /// Memory that it will give back.
-    fn leaving(&self) -> u64 {
-        if self.is_leaving { self.memory() } else { 0 }
-    }
-
-    fn len(&self) -> u64 {
-        self.end.get() - self.first_lsn.get()
-    }
-
-    /// Whether so little lives in it that moving that gives back more than half of `bytes`.
-    fn is_sparse(&self, bytes: u64) -> bool {
-        self.is_movable && self.live.entries > 0 && self.live.bytes * 2 < bytes
-    }
-
-    /// Appends to the last piece, or makes one, of a spare if that is large enough, when somebody reads that. Returns how much
-    /// more memory that takes.
-    fn append(&mut self, records: &[u8], spares: &mut Vec<AlignedBuf>, unit_bytes: usize) -> u64 {
-        let Place::Memory(pieces) = &mut self.place else {
-            unreachable!("the open unit is in memory");
-        };
-        self.end = self.end.plus(byte_count(records.len()));
-        if let Some(piece) = pieces.last_mut().and_then(Arc::get_mut) {
-            let before = piece.memory();
-            piece.bytes.extend(records, unit_bytes);
-            return piece.memory() - before;
-        }
-        let first_lsn = pieces.last().map_or(self.first_lsn, |piece| piece.end());
-        let bytes = if pieces.is_empty() {
-            let capacity = records.len().max(self.memory_at_first);
-            let spare = spares.pop_if(|spare| spare.capacity() >= capacity);
-            let mut bytes = spare.unwrap_or_else(|| AlignedBuf::with_capacity(capacity));
-            bytes.extend_from_slice(records);
-            PieceBytes::Sectors(bytes)
-        } else {
-            PieceBytes::Exact(records.to_vec())
-        };
-        let piece = Piece { first_lsn, bytes };
-        let memory = piece.memory();
-        pieces.push(Arc::new(piece));
-        memory
-    }
-
-    /// Nothing more comes: the pieces become one, and none takes much more memory than it needs.
-    fn close(&mut self) {
-        let Place::Memory(pieces) = &mut self.place else {
-            return;
-        };
-        if let [piece] = pieces.as_mut_slice()
-            && let Some(piece) = Arc::get_mut(piece)
-        {
-            piece.bytes.fit();
-            return;
-        }
-        let mut bytes = AlignedBuf::with_capacity(pieces.iter().map(|piece| piece.bytes().len()).sum());
-        for piece in pieces.iter() {
-            bytes.extend_from_slice(piece.bytes());
-        }
-        let bytes = PieceBytes::Sectors(bytes);
-        let first_lsn = self.first_lsn;
-        *pieces = vec![Arc::new(Piece { first_lsn, bytes })];
-    }
-
-    /// Begins anew behind what died; memory that nobody reads is used again.
-    fn begin_anew(&mut self) {
-        self.first_lsn = self.end;
-        let Place::Memory(pieces) = &mut self.place else {
-            return;
-        };
-        pieces.truncate(1);
-        match pieces.last_mut().and_then(Arc::get_mut) {
-            Some(Piece {
-                first_lsn,
-                bytes: PieceBytes::Sectors(bytes),
-            }) => {
-                *first_lsn = self.end;
-                bytes.clear();
-            }
-            _ => pieces.clear(),
-        }
-    }
-}
-
-impl<D: Disk> Table<D> {
-    fn append(&mut self, records: &[u8]) -> (Lsn, SegmentNumber) {
-        let limit = byte_count(self.unit_bytes.max(records.len()));
-        let is_full = |open: &Unit<D>| open.len() + byte_count(records.len()) > limit;
-        match self.list.back() {
-            None => self.begin_unit(0),
-            // What follows so much will hardly be little, and memory that grows is copied.
-            Some(open) if is_full(open) => self.begin_unit(self.unit_bytes),
-            Some(_) => {}
-        }
-        let at = self.end;
-        self.end = at.plus(byte_count(records.len()));
-        let open = self.list.back_mut().expect("a unit was begun if there was none");
-        self.bytes.memory += open.append(records, &mut self.spares, self.unit_bytes);
-        (at, open.number)
-    }
-
-    /// Closes the open unit, and begins one with so much memory.
-    fn begin_unit(&mut self, memory_at_first: usize) {
-        if let Some(full) = self.list.back_mut() {
-            let before = full.memory();
-            full.close();
-            self.bytes.memory += full.memory();
-            self.bytes.memory -= before;
-        }
-        let number = SegmentNumber::unlogged(self.next_number);
-        self.next_number += 1;
-        self.list.push_back(Unit {
-            number,
-            first_lsn: self.end,
-            end: self.end,
-            live: Live::default(),
-            place: Place::Memory(Vec::new()),
-            memory_at_first,
-            is_movable: true,
-            is_leaving: false,
-        });
-        // What was the open unit stayed although nothing may live in it.
-        if let Some(before) = self.list.len().checked_sub(2) {
-            self.sweep(before);
-        }
-    }
-
-    fn closed_in_memory(&self, which: Which) -> Option<ClosedUnit> {
-        let closed = self.list.iter().take(self.list.len().saturating_sub(1));
-        let staying = closed.filter(|unit| !unit.is_leaving);
-        let mut in_memory = staying.filter_map(|unit| match &unit.place {
-            Place::Memory(pieces) => Some(ClosedUnit {
-                number: unit.number,
-                first_lsn: unit.first_lsn,
-                pieces: pieces.clone(),
-                is_sparse: unit.is_sparse(unit.len()),
-            }),
-            Place::Sealing { .. } | Place::File(..) => None,
-        });
-        match which {
-            Which::Oldest => in_memory.next(),
-            Which::Newest => in_memory.next_back(),
-        }
-    }
-
-    fn set_leaving(&mut self, number: SegmentNumber, is_leaving: bool) {
-        let Some(at) = self.index_of(number) else {
-            return;
-        };
-        let unit = &mut self.list[at];
-        let before = unit.leaving();
-        unit.is_leaving = is_leaving;
-        self.bytes.leaving += unit.leaving();
-        self.bytes.leaving -= before;
-    }
-
-    fn index_of(&self, number: SegmentNumber) -> Option<usize> {
-        let last = self.list.len().checked_sub(1)?;
-        if self.list[last].number == number {
-            return Some(last);
-        }
-        self.list.binary_search_by_key(&number, |unit| unit.number).ok()
-    }
-
-    fn find(&self, lsn: Lsn) -> Option<&Unit<D>> {
-        let after = self.list.partition_point(|unit| unit.first_lsn <= lsn);
-        let unit = &self.list[after.checked_sub(1)?];
-        (lsn < unit.end).then_some(unit)
-    }
-
-    /// Lets the unit go if nothing lives in it and nobody reads it from its file.
-    fn sweep(&mut self, at: usize) {
-        let is_open = at + 1 == self.list.len();
-        let unit = &mut self.list[at];
-        if unit.live.entries > 0 {
-            return;
-        }
-        let before = unit.memory();
-        let is_pinned = matches!(&unit.place, Place::File(file, _) if file.is_pinned());
-        if is_open {
-            unit.begin_anew();
-            self.bytes.memory += unit.memory();
-            self.bytes.memory -= before;
-        } else if !is_pinned && let Some(dead) = self.list.remove(at) {
-            self.bytes.memory -= before;
-            self.bytes.leaving -= dead.leaving();
-            match dead.place {
-                Place::File(_, slot) => self.slots.free(slot),
-                memory => self.use_again(memory),
-            }
-        }
-    }
-
-    /// Keeps the memory of a unit that left it, unless somebody reads it.
-    fn use_again(&mut self, left: Place<D>) {
-        if let Place::Memory(pieces) = left
-            && let Some(piece) = pieces.into_iter().next().and_then(Arc::into_inner)
-            && let PieceBytes::Sectors(mut spare) = piece.bytes
-            && spare.capacity() <= self.unit_bytes.saturating_mul(2)
-        {
-            spare.clear();
-            self.spares.push(spare);
-            // The last one is the largest, and taken first.
-            self.spares.sort_by_key(AlignedBuf::capacity);
-            let too_many = self.spares.len().saturating_sub(SPARE_UNITS_MAX);
-            self.spares.drain(..too_many);
-        }
-    }
-
-    /// Units whose file was read when they died.
-    fn sweep_released(&mut self) {
-        let mut at = self.list.len();
-        while at > 0 {
-            at -= 1;
-            if self.list[at].live.entries == 0 {
-                self.sweep(at);
-            }
-        }
     }
 }
 
