@@ -8,22 +8,25 @@
 //! - `acked` holds only entries at or above `floor`.
 //! - No heap object per entry: three compressed sets, and index pages of 168 entries.
 //!
-//! Elsewhere: pages and their shadowing (`index`), what a record does to this state (`shard::apply`), entries that the log never
+//! Elsewhere: pages and their shadowing (`index`), what a record does to this state (`state::apply`), entries that the log never
 //! held (`unlogged`).
+
+mod dead;
+mod place;
 
 use crate::attempts::{AttemptCounts, Attempts};
 use crate::dead_letters::Held;
 use crate::format::byte_count;
-use crate::ids::{BlockNumber, QueueId, SegmentNumber, Seq};
-use crate::index::page::{self, Entry};
+use crate::ids::{BlockNumber, QueueId, SegmentNumber};
+use crate::index::page::Entry;
 use crate::index::pages::PageNumber;
 use crate::live::Live;
 use crate::order::Order;
 use crate::queue_limits::QueueLimits;
 use crate::retention::Retention;
 use crate::unlogged::Unlogged;
+pub(crate) use dead::run_end;
 use roaring::RoaringTreemap;
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -357,100 +360,6 @@ impl Queue {
         self.expiring = self.expiring.saturating_sub(u64::from(entry.expires_ms != 0));
     }
 
-    /// The page that holds `seq`, if there is one.
-    pub(crate) fn page(&self, seq: u64) -> Option<PageNumber> {
-        let at = page::page_of(Seq::new(seq)).checked_sub(self.first_page)?;
-        *self.pages.get(usize::try_from(at).ok()?)?
-    }
-
-    /// The place for the page that holds `seq`, which is not below the floor.
-    pub(crate) fn page_slot(&mut self, seq: u64) -> &mut Option<PageNumber> {
-        let number = page::page_of(Seq::new(seq));
-        if self.pages.is_empty() {
-            self.first_page = number;
-        }
-        while number < self.first_page {
-            self.pages.push_front(None);
-            self.first_page -= 1;
-        }
-        let at = usize::try_from(number - self.first_page).expect("pages of a queue fit into memory");
-        if at >= self.pages.len() {
-            self.pages.resize(at + 1, None);
-        }
-        &mut self.pages[at]
-    }
-
-    /// The first entry from `from` on, but at most `end`, that a page exists for.
-    pub(crate) fn next_page_start(&self, from: u64, end: u64) -> u64 {
-        let first = page::page_of(Seq::new(from)).max(self.first_page);
-        let skip = usize::try_from(first - self.first_page).unwrap_or(usize::MAX);
-        let found = self.pages.iter().skip(skip).position(Option::is_some);
-        let page = found
-            .and_then(|at| u64::try_from(at).ok())
-            .map_or(u64::MAX, |at| first + at);
-        page.saturating_mul(page::ENTRIES).max(from).min(end)
-    }
-
-    /// Counts `more` in `segment`.
-    pub(crate) fn add_live(&mut self, segment: SegmentNumber, more: Live) {
-        match self.segments.back_mut() {
-            Some((last, live)) if *last == segment => live.add(more),
-            _ => match self.segments.iter_mut().find(|(number, _)| *number == segment) {
-                Some((_, live)) => live.add(more),
-                None => self.segments.push_back((segment, more)),
-            },
-        }
-    }
-
-    /// Counts `less` off `segment`.
-    pub(crate) fn remove_live(&mut self, segment: SegmentNumber, less: Live) {
-        if let Some(at) = self.segments.iter().position(|(number, _)| *number == segment) {
-            let live = &mut self.segments[at].1;
-            live.remove(less);
-            if live.entries == 0 {
-                self.segments.remove(at);
-            }
-        }
-    }
-
-    /// Entries `first .. first + count` are dead from now on: moves the floor or notes them above it.
-    pub(crate) fn bury(&mut self, first: u64, count: u64) {
-        let end = first.saturating_add(count);
-        if first <= self.floor {
-            self.floor = self.floor.max(end);
-            self.unlogged.forget_below(self.floor);
-            if !self.acked.is_empty() {
-                self.acked.remove_range(..self.floor);
-                while self.acked.min() == Some(self.floor) {
-                    let run_end = run_end(&self.acked, self.floor);
-                    self.acked.remove_range(..run_end);
-                    self.floor = run_end;
-                }
-            }
-        } else {
-            self.acked.insert_range(first..end);
-        }
-        if !self.requeued.is_empty() {
-            self.requeued.remove_range(first..end);
-            self.requeued.remove_range(..self.floor);
-        }
-        if !self.redelivered.is_empty() {
-            self.redelivered.remove_range(first..end);
-            self.redelivered.remove_range(..self.floor);
-        }
-        if !self.purged.is_empty() {
-            self.purged.remove_range(first..end);
-            self.purged.remove_range(..self.floor);
-        }
-        if !self.attempts.is_empty() {
-            self.attempts.forget(first, end);
-            self.attempts.forget(0, self.floor);
-        }
-        self.cursor = self.cursor.max(self.floor);
-        self.next_seq = self.next_seq.max(end);
-        self.visible_end = self.visible_end.max(self.floor);
-    }
-
     /// Whether somebody has the entry, which is not dead.
     pub(crate) fn is_leased(&self, seq: u64) -> bool {
         let is_ready = |order: &Order| order.contains(seq);
@@ -497,89 +406,5 @@ impl Queue {
     /// How often an entry that was delivered before came back.
     pub(crate) fn attempts(&self, seq: u64) -> Attempts {
         self.attempts.of(seq)
-    }
-
-    /// The log says that entries came back so often. Those that are dead do not count.
-    pub(crate) fn raise_attempts(&mut self, first: u64, end: u64, said: Attempts) {
-        let first = first.max(self.floor);
-        if self.acked.is_empty() {
-            self.attempts.raise(first, end, said);
-            return;
-        }
-        let mut living = RoaringTreemap::new();
-        living.insert_range(first..end.max(first));
-        living -= &self.acked;
-        for (first, end) in crate::shard::ranges_of(&living) {
-            self.attempts.raise(first, end, said);
-        }
-    }
-
-    /// What is dead above the floor for the next start: what the log does not hold ends with the process.
-    pub(crate) fn dead_at_start(&self) -> Cow<'_, RoaringTreemap> {
-        if self.unlogged.live == 0 {
-            return Cow::Borrowed(&self.acked);
-        }
-        let dead = self.unlogged.dead_with(&self.acked, self.floor, self.visible_end);
-        Cow::Owned(dead)
-    }
-
-    /// Whether the entry is dead.
-    pub(crate) fn is_dead(&self, seq: u64) -> bool {
-        seq < self.floor || (!self.acked.is_empty() && self.acked.contains(seq))
-    }
-}
-
-/// Where the run of set members that begins at `start` ends.
-pub(crate) fn run_end(set: &RoaringTreemap, start: u64) -> u64 {
-    // Doubling, then bisection: a run of millions costs a few probes.
-    let mut step = 1_u64;
-    let mut end = start + 1;
-    while set.contains_range(start..end.saturating_add(step)) {
-        end += step;
-        step *= 2;
-    }
-    while step > 0 {
-        if set.contains_range(start..end.saturating_add(step)) {
-            end += step;
-        }
-        step /= 2;
-    }
-    end
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn queue() -> Queue {
-        Queue::new(QueueId::new(1), QueueDurability::Durable, b"")
-    }
-
-    #[test]
-    fn acknowledgements_in_order_move_the_floor_and_leave_no_set_behind() {
-        let mut queue = queue();
-        queue.bury(0, 10);
-        queue.bury(10, 5);
-        assert_eq!((queue.floor, queue.acked.len()), (15, 0));
-    }
-
-    #[test]
-    fn the_floor_jumps_over_what_was_acknowledged_before_it() {
-        let mut queue = queue();
-        queue.bury(3, 1_000_000);
-        queue.bury(1, 1);
-        assert_eq!((queue.floor, queue.acked.len()), (0, 1_000_001));
-        queue.bury(0, 1);
-        assert_eq!(queue.floor, 2);
-        queue.bury(2, 1);
-        assert_eq!((queue.floor, queue.acked.len()), (1_000_003, 0));
-    }
-
-    #[test]
-    fn a_run_ends_where_the_first_member_is_missing() {
-        for len in [1, 2, 3, 7, 8, 9, 65_535, 65_536, 70_000] {
-            let set = RoaringTreemap::from_iter(5..5 + len);
-            assert_eq!(run_end(&set, 5), 5 + len, "{len}");
-        }
     }
 }

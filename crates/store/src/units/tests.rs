@@ -1,7 +1,8 @@
 //! What memory units take while they grow, and how it is used again.
 
-use super::{Layout, SPARE_UNITS_MAX, Units};
+use super::{Layout, Units};
 use crate::disk::sim::SimDisk;
+use crate::limits::SPARE_UNITS_MAX;
 use crate::live::Live;
 
 const UNIT_BYTES: usize = 1 << 20;
