@@ -4,24 +4,18 @@
 //! - Once the machine is off, every call fails; only an image made by `after_crash` or `after_kill` goes on.
 //! - Everything that happens follows from the seed and the order of calls.
 
-use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::calls::{Calls, Change};
-use super::crash::Fate;
 use super::faults::FaultPlan;
 use super::file::SimFile;
 use super::inode::Inode;
-use super::loss::Loss;
 use super::map::SimMap;
-use super::names::{Names, Node};
+use super::names::Node;
 use super::rng::Rng;
+use super::state::{Place, State, Verdict, failed, to_u64};
 use crate::disk::{Disk, FileKind, LockError, Now};
-
-const EIO: i32 = 5;
-const ENOSPC: i32 = 28;
 
 /// A simulated disk. Clones share it.
 #[derive(Clone, Debug)]
@@ -31,75 +25,19 @@ pub struct SimDisk {
     root: Arc<str>,
 }
 
-#[derive(Debug)]
-pub(super) struct State {
-    pub(super) rng: Rng,
-    pub(super) inodes: Vec<Inode>,
-    pub(super) names: Names,
-    plan: FaultPlan,
-    pub(super) calls: Calls,
-    crash_at: Option<u64>,
-    fail_at: Option<u64>,
-    full_at: Option<u64>,
-    failed: Option<String>,
-    off: bool,
-    /// The directories that a process owns.
-    locked: BTreeSet<Arc<str>>,
-    now: Now,
-    capacity: Option<u64>,
-    copies_on_write: bool,
-}
-
-/// What a call is about.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Place<'a> {
-    Path(&'a str),
-    File(usize),
-}
-
-/// What becomes of a call that changes something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It works.
-    Done,
-    /// The machine stops during it.
-    Crash,
-    /// It fails.
-    Fail,
-}
-
 impl SimDisk {
     /// An empty disk. Its randomness and faults follow from `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let uppermost = Arc::from("");
-        let state = State {
-            rng: Rng::new(seed),
-            inodes: Vec::new(),
-            names: Names::new(),
-            plan: FaultPlan::default(),
-            calls: Calls::default(),
-            crash_at: None,
-            fail_at: None,
-            full_at: None,
-            failed: None,
-            off: false,
-            locked: BTreeSet::new(),
-            now: Now {
-                wall_ms: 1_700_000_000_000,
-                mono_ms: 1,
-            },
-            capacity: None,
-            copies_on_write: false,
-        };
         Self {
-            state: Arc::new(Mutex::new(state)),
+            state: Arc::new(Mutex::new(State::new(Rng::new(seed)))),
             root: uppermost,
         }
     }
 
     /// The same directory on another machine.
-    fn with(&self, state: State) -> Self {
+    pub(super) fn with(&self, state: State) -> Self {
         Self {
             state: Arc::new(Mutex::new(state)),
             root: Arc::clone(&self.root),
@@ -220,103 +158,6 @@ impl SimDisk {
                 .sum::<usize>()
     }
 
-    /// What a power loss leaves, on a machine that was just turned on. Drop maps first: what they hold counts only then.
-    #[must_use]
-    pub fn after_crash(&self, rng: &mut Rng) -> Self {
-        let state = self.state();
-        let common = Fate::pick(rng);
-        let mixed = rng.chance(32768);
-        let fate = |rng: &mut Rng| if mixed { Fate::pick(rng) } else { common };
-        let name_fate = fate(rng);
-        let names = state.names.after_crash(name_fate, rng);
-        let mut reachable = vec![false; state.inodes.len()];
-        names.files().for_each(|file| reachable[file] = true);
-        let inodes = state
-            .inodes
-            .iter()
-            .zip(reachable)
-            .map(|(inode, reachable)| {
-                if !reachable {
-                    Inode::default()
-                } else if inode.pending.is_empty() {
-                    inode.rebooted(Fate::AllKept, rng).0
-                } else {
-                    let fate = fate(rng);
-                    inode.rebooted(fate, rng).0
-                }
-            })
-            .collect();
-        self.with(State {
-            rng: rng.fork(),
-            inodes,
-            names,
-            ..state.successor()
-        })
-    }
-
-    /// What exactly this loss leaves, on a machine that was just turned on. Drop maps first.
-    #[must_use]
-    pub fn after_loss(&self, loss: Loss) -> Self {
-        let state = self.state();
-        let mut counted = loss.counted();
-        let names = state.names.after_loss(&mut counted);
-        let mut reachable = vec![false; state.inodes.len()];
-        names.files().for_each(|file| reachable[file] = true);
-        let inode = |(inode, reachable): (&Inode, bool)| {
-            let rebooted = inode.after_loss(&mut counted);
-            if reachable { rebooted } else { Inode::default() }
-        };
-        let inodes = state.inodes.iter().zip(reachable).map(inode).collect();
-        self.with(State {
-            rng: state.rng.clone(),
-            inodes,
-            names,
-            ..state.successor()
-        })
-    }
-
-    /// A number that differs for disks that hold different files, or other bytes in them.
-    #[must_use]
-    pub fn fingerprint(&self) -> u64 {
-        let state = self.state();
-        let mut hasher = DefaultHasher::new();
-        for (path, file) in state.names.paths() {
-            path.hash(&mut hasher);
-            if let Some(file) = file {
-                state.inodes[file].current.fingerprint().hash(&mut hasher);
-            }
-        }
-        hasher.finish()
-    }
-
-    /// What the next process finds when this one was killed: the machine, and its page cache, went on.
-    #[must_use]
-    pub fn after_kill(&self) -> Self {
-        let mut state = self.state();
-        state.off = true;
-        let inodes = state.inodes.iter().map(Inode::after_kill).collect();
-        let rng = state.rng.fork();
-        self.with(State {
-            rng,
-            inodes,
-            names: state.names.clone(),
-            ..state.successor()
-        })
-    }
-
-    /// A copy of everything, to go on in two ways. Maps must have been dropped.
-    #[must_use]
-    pub fn fork(&self) -> Self {
-        let state = self.state();
-        let inodes = state.inodes.clone();
-        self.with(State {
-            rng: state.rng.clone(),
-            inodes,
-            names: state.names.clone(),
-            ..state.successor()
-        })
-    }
-
     /// Flips one bit of a file, on the medium and in every cache.
     pub fn flip_bit(&self, path: &str, bit: u64) -> io::Result<()> {
         let mut state = self.state();
@@ -331,175 +172,6 @@ impl SimDisk {
         }
         Ok(())
     }
-}
-
-impl State {
-    /// The parts of a state that an image takes over; files, names and randomness are the caller's.
-    fn successor(&self) -> Self {
-        Self {
-            rng: Rng::new(0),
-            inodes: Vec::new(),
-            names: Names::new(),
-            plan: self.plan,
-            calls: self.calls,
-            crash_at: None,
-            fail_at: None,
-            full_at: None,
-            failed: None,
-            off: false,
-            locked: BTreeSet::new(),
-            now: self.now,
-            capacity: self.capacity,
-            copies_on_write: self.copies_on_write,
-        }
-    }
-
-    /// Each call passes here: counts it, and says what becomes of it.
-    pub(super) fn enter(&mut self, change: Change, at: Place<'_>) -> io::Result<Verdict> {
-        self.check_on()?;
-        self.calls.count(change);
-        if self.crash_at.is_some_and(|at| self.calls.changes() >= at) {
-            self.off = true;
-            return Ok(Verdict::Crash);
-        }
-        if self.is_to_fail(at) {
-            return Ok(Verdict::Fail);
-        }
-        if self.full_at == Some(self.calls.changes()) {
-            self.note_failed(at);
-            return Err(io::Error::from_raw_os_error(ENOSPC));
-        }
-        if self.plan == FaultPlan::default() {
-            return Ok(Verdict::Done);
-        }
-        self.be_slow();
-        let plan = self.plan;
-        let (chance, space) = match change {
-            Change::Write | Change::SyncedWrite => (plan.write_error, 0),
-            Change::Sync | Change::MapSync => (plan.sync_error, 0),
-            Change::Create => (plan.name_error, plan.no_space),
-            Change::Allocate => (0, plan.no_space),
-            Change::Rename | Change::Remove | Change::DirSync | Change::Shorten => (plan.name_error, 0),
-        };
-        if self.rng.chance(space) {
-            self.calls.injected_faults += 1;
-            return Err(io::Error::from_raw_os_error(ENOSPC));
-        }
-        if self.rng.chance(chance) {
-            self.calls.injected_faults += 1;
-            return Ok(Verdict::Fail);
-        }
-        Ok(Verdict::Done)
-    }
-
-    pub(super) fn enter_read(&mut self, at: Place<'_>) -> io::Result<()> {
-        self.check_on()?;
-        self.calls.reads += 1;
-        self.may_read(at)
-    }
-
-    fn may_read(&mut self, at: Place<'_>) -> io::Result<()> {
-        if self.is_to_fail(at) {
-            return Err(failed());
-        }
-        self.be_slow();
-        if self.rng.chance(self.plan.read_error) {
-            self.calls.injected_faults += 1;
-            return Err(failed());
-        }
-        Ok(())
-    }
-
-    /// Whether this is the one call that fails.
-    fn is_to_fail(&mut self, at: Place<'_>) -> bool {
-        let is_due = self.fail_at == Some(self.calls.all());
-        if is_due {
-            self.note_failed(at);
-        }
-        is_due
-    }
-
-    fn note_failed(&mut self, at: Place<'_>) {
-        self.calls.injected_faults += 1;
-        self.failed = Some(match at {
-            Place::Path(path) => path.to_owned(),
-            Place::File(file) => {
-                let mut paths = self.names.paths();
-                paths
-                    .find(|(_, found)| *found == Some(file))
-                    .map_or_else(String::new, |(path, _)| path)
-            }
-        });
-    }
-
-    fn check_on(&self) -> io::Result<()> {
-        if self.off {
-            Err(io::Error::other("the simulated machine is off"))
-        } else {
-            Ok(())
-        }
-    }
-
-    fn be_slow(&mut self) {
-        if self.rng.chance(self.plan.slow) {
-            let ms = self.rng.between(1, 1000);
-            self.now.wall_ms += ms;
-            self.now.mono_ms += ms;
-        }
-    }
-
-    pub(super) const fn plan(&self) -> FaultPlan {
-        self.plan
-    }
-
-    /// Refuses what would not fit.
-    pub(super) fn reserve(&self, file: usize, len: usize) -> io::Result<()> {
-        let Some(capacity) = self.capacity else {
-            return Ok(());
-        };
-        let more = len.saturating_sub(self.inodes[file].current.len());
-        if more > 0 && self.used().saturating_add(to_u64(more)) > capacity {
-            return Err(io::Error::from_raw_os_error(ENOSPC));
-        }
-        Ok(())
-    }
-
-    fn used(&self) -> u64 {
-        let mut seen = vec![false; self.inodes.len()];
-        self.names
-            .files()
-            .filter(|file| !std::mem::replace(&mut seen[*file], true))
-            .map(|file| to_u64(self.inodes[file].current.len()))
-            .sum()
-    }
-
-    /// A change of names: all of it, or during a crash perhaps.
-    fn change_names(
-        &mut self,
-        change: Change,
-        path: &str,
-        make: impl FnOnce(&mut Names) -> io::Result<()>,
-    ) -> io::Result<()> {
-        match self.enter(change, Place::Path(path))? {
-            Verdict::Done => make(&mut self.names),
-            Verdict::Crash => {
-                if self.rng.chance(32768) {
-                    make(&mut self.names)?;
-                }
-                Err(failed())
-            }
-            Verdict::Fail => Err(failed()),
-        }
-    }
-}
-
-/// The error of a call that failed, or during which the machine stopped.
-pub(super) fn failed() -> io::Error {
-    io::Error::from_raw_os_error(EIO)
-}
-
-pub(super) fn to_u64(len: usize) -> u64 {
-    u64::try_from(len).expect("lengths fit into 64 bits")
 }
 
 impl Disk for SimDisk {

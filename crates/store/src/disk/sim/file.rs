@@ -4,8 +4,9 @@ use std::io;
 
 use super::calls::Change;
 use super::crash::SECTOR_BYTES;
-use super::device::{Place, SimDisk, State, Verdict, failed, to_u64};
+use super::device::SimDisk;
 use super::image::PAGE_BYTES;
+use super::state::{Place, State, Verdict, failed, to_u64};
 use crate::disk::{DIRECT_IO_ALIGNMENT, DiskFile, FileKind};
 
 /// An open file of a simulated disk.

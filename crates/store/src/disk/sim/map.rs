@@ -5,9 +5,10 @@ use std::io;
 
 use super::calls::Change;
 use super::crash::SECTOR_BYTES;
-use super::device::{Place, SimDisk, State, Verdict, failed};
+use super::device::SimDisk;
 use super::file::SimFile;
 use super::image::PAGE_BYTES;
+use super::state::{Place, State, Verdict, failed};
 use crate::disk::DiskMap;
 
 /// How often a change is preceded by a write-back, in parts of 65536.

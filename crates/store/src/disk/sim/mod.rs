@@ -16,6 +16,8 @@ mod loss;
 mod map;
 mod names;
 mod rng;
+mod state;
+mod successor;
 
 pub use calls::Calls;
 pub use device::{SimDisk, SimLock};
