@@ -8,6 +8,7 @@
 mod admin;
 mod arguments;
 pub mod auth;
+mod awaited;
 mod broker;
 mod census;
 mod command;

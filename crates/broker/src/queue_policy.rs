@@ -86,9 +86,14 @@ impl QueuePolicy {
         self.expires_ms
     }
 
+    /// Whether messages can be refused or dropped because there are too many.
+    pub(crate) fn is_limited(&self) -> bool {
+        !self.limits.is_unlimited()
+    }
+
     /// Whether messages can be refused.
     pub(crate) fn refuses(&self) -> bool {
-        !self.limits.is_unlimited() && self.limits.when_full == WhenFull::Refuse
+        self.is_limited() && self.limits.when_full == WhenFull::Refuse
     }
 
     /// Where dead letters go, if they go anywhere.

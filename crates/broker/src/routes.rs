@@ -34,6 +34,8 @@ pub(crate) struct Route<'a> {
     pub delays: &'a [QueueId],
     /// Whether one of the queues survives a restart.
     pub durable: bool,
+    /// Whether one of the queues has limits.
+    pub is_limited: bool,
     /// Whether one of the queues may refuse messages.
     pub may_refuse: bool,
 }
@@ -44,6 +46,7 @@ struct Found {
     queues: Vec<QueueId>,
     delays: Vec<QueueId>,
     durable: bool,
+    is_limited: bool,
     may_refuse: bool,
 }
 
@@ -160,9 +163,10 @@ impl RouteCache {
         self.passing.delays.extend(waiting.map(|&queue| queue_id(queue)));
         let found = || self.passing.queues.iter().filter_map(|id| queues.get(id));
         let durable = found().any(|queue| queue.spec.is_kept());
-        let refuses = |queue: &Queue| queue.policy.as_ref().is_some_and(QueuePolicy::refuses);
-        let may_refuse = found().any(refuses);
-        (self.passing.durable, self.passing.may_refuse) = (durable, may_refuse);
+        let any = |is: fn(&QueuePolicy) -> bool| found().any(|queue| queue.policy.as_ref().is_some_and(is));
+        let (is_limited, may_refuse) = (any(QueuePolicy::is_limited), any(QueuePolicy::refuses));
+        self.passing.durable = durable;
+        (self.passing.is_limited, self.passing.may_refuse) = (is_limited, may_refuse);
         Ok(is_for_all)
     }
 
@@ -173,6 +177,7 @@ impl RouteCache {
             queues: &self.passing.queues,
             delays: &self.passing.delays,
             durable: self.passing.durable,
+            is_limited: self.passing.is_limited,
             may_refuse: self.passing.may_refuse,
         }
     }

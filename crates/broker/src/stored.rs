@@ -169,7 +169,8 @@ impl Stored<'_> {
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
-    fn lengths(&self) -> (usize, usize) {
+    /// Bytes of all that stands before the body, and of the body.
+    pub(crate) fn lengths(&self) -> (usize, usize) {
         let properties = self.prefix.len() + self.address.len() + self.properties.len();
         (properties, self.body.iter().map(|part| part.len()).sum())
     }

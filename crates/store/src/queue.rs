@@ -91,6 +91,8 @@ pub(crate) struct Queue {
     /// … one by one, up to the newest; kept only while there is a limit. Bounded by what may wait for the disk.
     pub accepted: VecDeque<u64>,
     pub limits: Option<Box<QueueLimits>>,
+    /// For how many of what is accepted and not visible somebody waits: see [`Shard::set_awaited`](crate::Shard::set_awaited).
+    pub awaited: u64,
     /// What came to its end and waits for whoever owns the queue, if that wants it.
     pub held: Option<Box<Held>>,
     /// How long a new message lives at most, from its timestamp on.
@@ -174,6 +176,7 @@ impl Queue {
             accepted_bytes: 0,
             accepted: VecDeque::new(),
             limits: None,
+            awaited: 0,
             held: None,
             life_ms: None,
             retention: None,

@@ -110,7 +110,7 @@ impl BrokerState {
     /// Where a letter goes. Without the exchange, nowhere.
     pub(crate) fn plan<D: Disk>(
         &mut self,
-        shard: &Shard<D>,
+        shard: &mut Shard<D>,
         topology: &Topology,
         first: Way,
         body: &[&[u8]],
@@ -148,7 +148,10 @@ impl BrokerState {
             let delays = self.letter_routes.passing().delays.to_vec();
             plan.reaches_all &= !(cycling.is_empty() && targets.is_empty() && delays.is_empty());
             let ids: Vec<_> = targets.iter().map(|target| target.spec.id).collect();
-            let refused = letter.to_store(&ids, true, body).refused(shard);
+            let stored = letter.to_store(&ids, true, body);
+            let (properties_bytes, body_bytes) = stored.lengths();
+            self.tell_awaited(shard, &ids, properties_bytes, body_bytes);
+            let refused = stored.refused(shard);
             plan.reaches_all &= refused.is_empty();
             for target in targets.iter().filter(|target| refused.contains(&target.spec.id)) {
                 let policy = target.policy.as_ref();

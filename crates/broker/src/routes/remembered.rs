@@ -36,6 +36,7 @@ struct Packed {
     queues: Stretch,
     delays: Stretch,
     durable: bool,
+    is_limited: bool,
     may_refuse: bool,
 }
 
@@ -77,6 +78,7 @@ impl RememberedRoutes {
             queues: packed.queues.of(&self.queues),
             delays: packed.delays.of(&self.queues),
             durable: packed.durable,
+            is_limited: packed.is_limited,
             may_refuse: packed.may_refuse,
         })
     }
@@ -89,6 +91,7 @@ impl RememberedRoutes {
             queues: Stretch::append(&mut self.queues, &found.queues)?,
             delays: Stretch::append(&mut self.queues, &found.delays)?,
             durable: found.durable,
+            is_limited: found.is_limited,
             may_refuse: found.may_refuse,
         };
         let (addresses, hasher) = (&self.addresses, &self.hasher);

@@ -171,6 +171,10 @@ impl<D: Disk> Locked<'_, D> {
             }
             (None, Confirm::Ack)
         } else {
+            if route.is_limited {
+                let (properties, body) = stored.lengths();
+                state.tell_awaited(shard, route.queues, properties, body);
+            }
             if route.may_refuse {
                 let fitted = stored.publish_where_it_fits(shard, now)?;
                 if fitted.refused.is_empty() {

@@ -291,7 +291,7 @@ impl<D: Disk> Locked<'_, D> {
         let writes = !routed.is_empty() || ends > 0;
         size.add_ranges(ends);
         let mut refused = Vec::new();
-        let (shard, _) = self.guard.parts();
+        let (shard, state) = self.guard.parts();
         let applied = shard.transaction(&size, |shard| {
             for (publish, address) in &routed {
                 // A full queue that refuses it goes without.
@@ -299,7 +299,10 @@ impl<D: Disk> Locked<'_, D> {
                 if !address.delays.is_empty() {
                     address.waiting(publish, &body).publish(shard, now)?;
                 }
-                let fitted = address.stored(publish, &body).publish_where_it_fits(shard, now)?;
+                let stored = address.stored(publish, &body);
+                let (properties, bytes) = stored.lengths();
+                state.tell_awaited(shard, &address.queues, properties, bytes);
+                let fitted = stored.publish_where_it_fits(shard, now)?;
                 if !fitted.refused.is_empty() {
                     refused.push((*publish, fitted.refused));
                 }

@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - What a message pushes out is dropped by a record in the message's own block: no crash shows one without the other.
-//! - Leased entries are never dropped, and do not count.
+//! - Leased entries are never dropped, and do not count. Nor does what is accepted, not durable yet, and awaited: it will be leased at once.
 //! - A publish looks at nothing but counts and at the entries that it drops.
 //!
 //! Elsewhere: what the limits are (`queue_limits`), and where an entry counts (`queue`).
@@ -74,6 +74,26 @@ impl<D: Disk> Shard<D> {
             .queues
             .open(id)
             .is_some_and(|queue| queue.refuses(counted))
+    }
+
+    /// Whether one more message of such a size would be too much for a queue, should nobody wait for what is in it.
+    #[must_use]
+    pub fn overflows(&self, id: QueueId, properties_bytes: usize, body_bytes: usize) -> bool {
+        let bytes = page::counted_bytes(properties_bytes, body_bytes);
+        self.state.queues.open(id).is_some_and(|queue| {
+            let would_be = |limits: &QueueLimits| {
+                limits.are_exceeded_by(queue.counts().ready + 1, queue.ready_bytes() + bytes)
+            };
+            queue.limits.as_deref().is_some_and(would_be)
+        })
+    }
+
+    /// Somebody waits for so many messages of a queue, and leases them as soon as they are durable. Of those that are accepted and not durable yet the
+    /// first ones, so many, do not count against the queue's limits, until this is said anew.
+    pub fn set_awaited(&mut self, id: QueueId, messages: u64) {
+        if let Some(queue) = self.state.queues.open_mut(id) {
+            queue.awaited = messages;
+        }
     }
 
     /// Bytes that a message counts against limits.
@@ -169,16 +189,31 @@ impl Queue {
     /// Whether a message that counts so many bytes is refused.
     pub(super) fn refuses(&self, bytes: u64) -> bool {
         self.limits.as_deref().is_some_and(|limits| {
-            limits.when_full == WhenFull::Refuse
-                && limits.are_exceeded_by(self.counts().ready + 1, self.ready_bytes() + bytes)
+            let (messages, held_bytes) = self.counted();
+            limits.when_full == WhenFull::Refuse && limits.are_exceeded_by(messages + 1, held_bytes + bytes)
         })
     }
 
     fn is_overfull(&self) -> bool {
         self.limits.as_deref().is_some_and(|limits| {
-            limits.when_full == WhenFull::DropHead
-                && limits.are_exceeded_by(self.counts().ready, self.ready_bytes())
+            let (messages, bytes) = self.counted();
+            limits.when_full == WhenFull::DropHead && limits.are_exceeded_by(messages, bytes)
         })
+    }
+
+    /// Messages and bytes that count against limits: all that is ready, but for what is accepted and awaited.
+    fn counted(&self) -> (u64, u64) {
+        let (ready, bytes) = (self.counts().ready, self.ready_bytes());
+        let accepted = self.next_seq - self.cursor.max(self.visible_end);
+        if self.awaited >= accepted {
+            return (ready - accepted, bytes - self.accepted_bytes);
+        }
+        // Of what came before there was a limit the size is not known.
+        let known = self.accepted.len();
+        let count = |messages: u64| usize::try_from(messages).unwrap_or(usize::MAX);
+        let first = known.saturating_sub(count(accepted));
+        let awaited = self.accepted.range(first..).take(count(self.awaited));
+        (ready - self.awaited, bytes - awaited.sum::<u64>())
     }
 
     /// Takes off what is accepted and not visible yet; `false` when it came before there was a limit, so that its size is

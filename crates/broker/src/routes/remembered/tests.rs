@@ -11,6 +11,7 @@ fn found(queues: &[u64], delays: &[u64]) -> Found {
         queues: ids(queues),
         delays: ids(delays),
         durable: !queues.is_empty(),
+        is_limited: !delays.is_empty(),
         may_refuse: !delays.is_empty(),
     }
 }

@@ -38,6 +38,58 @@ fn a_queue_with_a_length_keeps_the_newest() {
     assert_eq!(taken(&mut client, "bytes"), ["bb", "c"]);
 }
 
+/// Five messages at once for a queue with these arguments and a consumer of such a prefetch that waits: what it gets, and how many of them are confirmed.
+fn burst_for_a_consumer(arguments: &[(&str, Value)], prefetch: u16) -> (Vec<String>, usize) {
+    let broker = broker();
+    let (mut publisher, mut consumer) = (Client::new(&broker), Client::new(&broker));
+    publisher.declare_with("q", arguments).unwrap();
+    publisher.session.confirm_select(ONE, NOW).unwrap();
+    consumer.prefetch(prefetch);
+    consumer.consume("q", "t", false).unwrap();
+    consumer.poll();
+    for body in ["a", "b", "c", "d", "e"] {
+        let _ = publisher.publish("q", &[body]);
+    }
+    publisher.poll();
+    (consumer.bodies(), 5 - publisher.seen.nacks.len())
+}
+
+#[test]
+fn what_a_waiting_consumer_takes_is_not_counted_against_a_limit() {
+    let refusing = ("x-overflow", Value::str("reject-publish"));
+    let limits: [&[(&str, Value)]; 5] = [
+        &[("x-max-length", Value::I32(0))],
+        &[("x-max-length", Value::I32(2))],
+        &[("x-max-length-bytes", Value::I32(2))],
+        &[("x-max-length", Value::I32(2)), refusing.clone()],
+        &[("x-max-length-bytes", Value::I32(2)), refusing],
+    ];
+    for limits in limits {
+        let all: Vec<_> = ["a", "b", "c", "d", "e"].map(String::from).into();
+        assert_eq!(burst_for_a_consumer(limits, 0), (all, 5), "{limits:?}");
+    }
+}
+
+#[test]
+fn what_exceeds_the_prefetch_of_a_waiting_consumer_is_counted() {
+    let one = [("x-max-length", Value::I32(1))];
+    assert_eq!(burst_for_a_consumer(&one, 3).0.len(), 3);
+    let refusing = [one[0].clone(), ("x-overflow", Value::str("reject-publish"))];
+    let (bodies, _) = burst_for_a_consumer(&refusing, 3);
+    assert_eq!(bodies, ["a", "b", "c"]);
+    let bytes = [("x-max-length-bytes", Value::I32(1))];
+    assert_eq!(burst_for_a_consumer(&bytes, 3).0.len(), 3);
+}
+
+#[test]
+fn a_queue_of_length_nothing_refuses_even_what_a_consumer_waits_for() {
+    let refusing = [
+        ("x-max-length", Value::I32(0)),
+        ("x-overflow", Value::str("reject-publish")),
+    ];
+    assert_eq!(burst_for_a_consumer(&refusing, 0).0, [""; 0]);
+}
+
 #[test]
 fn what_a_full_queue_refuses_is_nacked_and_others_have_it() {
     let broker = broker();
