@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use logpond_server::Server;
 use logpond_server::config::{ConfigFile, Settings};
+use logpond_server::open_files;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -59,8 +60,9 @@ impl Arguments {
 
 /// Runs the broker until SIGTERM or SIGINT, or until its store fails.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let settings = arguments.into_settings()?;
+    let mut settings = arguments.into_settings()?;
     crate::logging::start(&settings)?;
+    open_files::make_room(&mut settings);
     let workers =
         std::thread::available_parallelism().map_or(WORKERS_MIN, |count| count.get().max(WORKERS_MIN));
     let runtime = runtime::Builder::new_multi_thread()

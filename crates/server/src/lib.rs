@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod limits;
+pub mod open_files;
 
 mod blocking;
 mod buffers;

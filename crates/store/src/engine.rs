@@ -352,6 +352,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
 mod commit_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
+mod descriptor_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
 mod full_disk_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]

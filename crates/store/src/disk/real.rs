@@ -6,11 +6,12 @@
 //!
 //! Elsewhere: what may be mapped (`mmap`), the alignment of buffers (`aligned`).
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Advice, FallocateFlags, FlockOperation, OFlags};
@@ -65,6 +66,8 @@ struct Shared {
     wanted: WriteMode,
     /// What the probe found, at the first journal file.
     proven: OnceLock<WriteMode>,
+    /// The directories that were synced, open: a process that can open nothing more still syncs what it renamed.
+    directories: Mutex<HashMap<String, Arc<File>>>,
     started: Instant,
 }
 
@@ -109,6 +112,7 @@ impl RealDisk {
                 access,
                 wanted,
                 proven: OnceLock::new(),
+                directories: Mutex::default(),
                 started: Instant::now(),
             }),
         }
@@ -161,6 +165,22 @@ impl RealDisk {
 
     fn path(&self, relative: &str) -> PathBuf {
         self.shared.root.join(relative)
+    }
+
+    /// A directory, open from the first time on.
+    fn directory(&self, dir: &str) -> io::Result<Arc<File>> {
+        let open = || {
+            self.shared
+                .directories
+                .lock()
+                .expect("no holder of this lock panics")
+        };
+        if let Some(known) = open().get(dir) {
+            return Ok(Arc::clone(known));
+        }
+        let file = Arc::new(File::open(self.path(dir))?);
+        open().insert(dir.to_owned(), Arc::clone(&file));
+        Ok(file)
     }
 
     fn mode_for(&self, kind: FileKind) -> WriteMode {
@@ -263,7 +283,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        File::open(self.path(dir))?.sync_all()
+        self.directory(dir)?.sync_all()
     }
 
     fn map(&self, file: &RealFile, len: usize) -> io::Result<RealMap> {

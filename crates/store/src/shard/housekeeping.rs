@@ -21,11 +21,12 @@ use crate::index::pages::{INDEX_DIR, PageNumber};
 use crate::planted::{self, Planted};
 use crate::segments::{JOURNAL_DIR, Segment, SegmentFile, segment_path};
 use crate::spare;
+use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-/// How long after an attempt that found the disk full the next one follows, in milliseconds.
+/// How long after an attempt that found the disk full, or could open nothing, the next one follows, in milliseconds.
 pub(super) const RETRY_MS: u64 = 100;
 
 /// A checkpoint that is kept.
@@ -385,6 +386,9 @@ impl<D: Disk> Shard<D> {
             self.wait_to_spill(now);
         } else if error.kind() == io::ErrorKind::StorageFull {
             self.note_full_disk(failed.need, now);
+        } else if lacks_descriptors(&error) {
+            // Nothing was begun, and others may close some of theirs.
+            self.chores.retry_at_ms = now.mono_ms + RETRY_MS;
         } else {
             self.poison(&PoisonCause::new(failed.what, failed.file, error));
         }
@@ -420,6 +424,12 @@ impl<D: Disk> Shard<D> {
             self.note_sealed(finished);
         }
     }
+}
+
+/// Whether the process, or the system, can have no more files open.
+fn lacks_descriptors(error: &io::Error) -> bool {
+    let codes = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 /// When a checkpoint is wanted.

@@ -116,6 +116,11 @@ impl SimDisk {
         state.full_at = Some(state.calls.changes() + n);
     }
 
+    /// Whether files can be opened and made from now on; what is open stays so.
+    pub fn set_opens_nothing(&self, opens_nothing: bool) {
+        self.state().opens_nothing = opens_nothing;
+    }
+
     /// The path at which [`SimDisk::fail_at`] or [`SimDisk::full_at`] struck; empty where that has no name any more.
     #[must_use]
     pub fn failed(&self) -> Option<String> {
@@ -198,6 +203,7 @@ impl Disk for SimDisk {
     fn create(&self, path: &str, kind: FileKind) -> io::Result<SimFile> {
         let path = &*self.full(path);
         let mut state = self.state();
+        state.check_descriptors()?;
         let file = state.inodes.len();
         state.inodes.push(Inode::default());
         state.change_names(Change::Create, path, |names| names.link(path, Node::File(file)))?;
@@ -209,6 +215,7 @@ impl Disk for SimDisk {
         let mut state = self.state();
         state.check_on()?;
         state.calls.opens += 1;
+        state.check_descriptors()?;
         state.may_read(Place::Path(path))?;
         match state.names.lookup(path) {
             Some(Node::File(file)) => Ok(SimFile::new(self.clone(), file, kind)),

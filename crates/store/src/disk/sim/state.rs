@@ -15,6 +15,7 @@ use std::io;
 use std::sync::Arc;
 
 const EIO: i32 = 5;
+const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
 
 /// See the module's description.
@@ -35,6 +36,7 @@ pub(super) struct State {
     pub(super) now: Now,
     pub(super) capacity: Option<u64>,
     pub(super) copies_on_write: bool,
+    pub(super) opens_nothing: bool,
 }
 
 /// What a call is about.
@@ -76,6 +78,7 @@ impl State {
             },
             capacity: None,
             copies_on_write: false,
+            opens_nothing: false,
         }
     }
 
@@ -96,6 +99,7 @@ impl State {
             now: self.now,
             capacity: self.capacity,
             copies_on_write: self.copies_on_write,
+            opens_nothing: false,
         }
     }
 
@@ -195,6 +199,14 @@ impl State {
 
     pub(super) const fn plan(&self) -> FaultPlan {
         self.plan
+    }
+
+    /// Refuses another open file, if there can be none.
+    pub(super) fn check_descriptors(&self) -> io::Result<()> {
+        if self.opens_nothing {
+            return Err(io::Error::from_raw_os_error(EMFILE));
+        }
+        Ok(())
     }
 
     /// Refuses what would not fit.
