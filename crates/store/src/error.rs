@@ -110,6 +110,16 @@ pub enum OpenError {
     /// Damage was found, and the options say to refuse.
     #[error("{0}")]
     Damaged(String),
+    /// Files are missing: the log ends before its checkpoint. Whoever copied the directory left something out.
+    #[error(
+        "the segments in {} end before what {checkpoint} says: some are missing. Put them back, or remove the checkpoints to \
+         open with what is there; what only the missing ones held is lost then",
+        crate::segments::JOURNAL_DIR
+    )]
+    Incomplete {
+        /// The checkpoint's file, relative to the data directory.
+        checkpoint: String,
+    },
     /// The disk said no.
     #[error("{what} {file}: {source}")]
     Io {

@@ -5,6 +5,8 @@ use super::stepped::{durable_queue, lease, message_for, publish_all};
 use crate::checkpoint;
 use crate::disk::Disk;
 use crate::disk::sim::SimDisk;
+use crate::error::OpenError;
+use crate::segments::JOURNAL_DIR;
 use crate::shard::CheckpointWish;
 use crate::tail::{Next, Take};
 use crate::{Options, QueueId, RecoveryReport};
@@ -130,4 +132,29 @@ fn of_two_checkpoints_of_a_stop_the_first_is_not_taken_for_the_end_of_the_log() 
     checkpoint::remove(&disk, newest).unwrap();
     let (engine, _) = open(&disk);
     assert_eq!(lease(&engine, queue, 9), [0]);
+}
+
+#[test]
+fn a_log_that_lost_its_segments_is_refused_and_stays_as_it_is() {
+    let disk = SimDisk::new(1);
+    let (engine, _) = open(&disk);
+    let queue = durable_queue(&engine);
+    publish(&engine, queue);
+    engine.close().unwrap();
+    drop(engine);
+    for name in disk.list(JOURNAL_DIR).unwrap() {
+        disk.remove(&format!("{JOURNAL_DIR}/{name}")).unwrap();
+    }
+    for _ in 0..2 {
+        let refused = Engine::open(disk.clone(), Options::tiny(), ()).err();
+        assert!(
+            matches!(refused, Some(OpenError::Incomplete { .. })),
+            "{refused:?}"
+        );
+    }
+    for lsn in checkpoint::list(&disk).unwrap() {
+        checkpoint::remove(&disk, lsn).unwrap();
+    }
+    let (engine, _) = open(&disk);
+    assert!(engine.lock().shard().counts(queue).is_none(), "as it was told");
 }

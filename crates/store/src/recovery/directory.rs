@@ -215,6 +215,11 @@ impl Directory {
         self.segments.retain(|found| !is_cut(found));
     }
 
+    /// Whether the log goes as far as this address. The segment in which a checkpoint was taken stays until two newer ones are there, and each start adds one.
+    pub(super) fn reaches(&self, lsn: Lsn) -> bool {
+        self.segments.iter().any(|found| found.limit >= lsn)
+    }
+
     /// The spares that can be written as other segments; removes the others.
     pub(super) fn usable_spares<D: Disk>(&self, disk: &D) -> Result<Vec<SegmentNumber>, OpenError> {
         let mut usable = Vec::new();

@@ -78,6 +78,12 @@ pub(super) fn state<D: Disk>(
             None => checkpoint::remove(disk, *lsn).map_err(removing(*lsn))?,
         }
     }
+    if let Some(newest) = sound.first()
+        && !directory.reaches(Lsn::new(newest.lsn))
+    {
+        let checkpoint = checkpoint::path(Lsn::new(newest.lsn));
+        return Err(OpenError::Incomplete { checkpoint });
+    }
     for (index, checkpoint) in sound.iter().enumerate() {
         let mut pages = Pages::new(disk.clone(), options.slab_bytes);
         pages.open()?;
