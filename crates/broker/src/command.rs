@@ -161,7 +161,7 @@ impl Command<'_> {
 pub struct ExchangeDeclare<'a> {
     /// Its name.
     pub name: &'a str,
-    /// Its type: `direct`, `fanout`, `topic`, `headers`, `x-consistent-hash`, `x-modulus-hash` or `x-random`.
+    /// Its type: `direct`, `fanout`, `topic`, `headers`, `x-consistent-hash`, `x-modulus-hash`, `x-random` or `x-local-random`.
     pub kind: &'a str,
     /// Only check that it exists.
     pub passive: bool,

@@ -28,6 +28,8 @@ pub enum ExchangeKind {
     ModulusHash,
     /// One destination, at random.
     Random,
+    /// The same, but of classic queues only, bound without a key: RabbitMQ's that are on the node of the client.
+    LocalRandom,
     /// As the kind that its arguments name, when the time of a message has come.
     Delayed,
 }
@@ -44,6 +46,7 @@ impl ExchangeKind {
             b"x-consistent-hash" => Self::ConsistentHash,
             b"x-modulus-hash" => Self::ModulusHash,
             b"x-random" => Self::Random,
+            b"x-local-random" => Self::LocalRandom,
             b"x-delayed-message" => Self::Delayed,
             _ => return None,
         })
@@ -60,6 +63,7 @@ impl ExchangeKind {
             Self::ConsistentHash => "x-consistent-hash",
             Self::ModulusHash => "x-modulus-hash",
             Self::Random => "x-random",
+            Self::LocalRandom => "x-local-random",
             Self::Delayed => "x-delayed-message",
         }
     }

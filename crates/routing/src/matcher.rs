@@ -24,6 +24,7 @@ pub(crate) enum Matcher {
     ConsistentHash(ConsistentHash),
     ModulusHash(Pool),
     Random(Pool),
+    LocalRandom(Pool),
 }
 
 /// A set of destinations that matched; the destinations of one set differ from each other.
@@ -46,6 +47,7 @@ impl Matcher {
             }
             ExchangeKind::ModulusHash => Self::ModulusHash(Pool::default()),
             ExchangeKind::Random => Self::Random(Pool::default()),
+            ExchangeKind::LocalRandom => Self::LocalRandom(Pool::default()),
         }
     }
 
@@ -54,6 +56,7 @@ impl Matcher {
         match self {
             Self::Direct(_) | Self::Fanout(_) | Self::ModulusHash(_) | Self::Random(_) => Ok(()),
             Self::ConsistentHash(_) => ConsistentHash::weight(&binding.key).map(drop),
+            Self::LocalRandom(_) => without_key(binding),
             Self::Topic(_) => {
                 let (words, limit) = (words(binding.key.as_bytes()).count(), limits::PATTERN_WORDS_MAX);
                 if words > limit {
@@ -79,7 +82,9 @@ impl Matcher {
                 rules.insert(Arc::clone(binding), MatchRule::of(&binding.arguments)?);
             }
             Self::ConsistentHash(hash) => hash.add(binding)?,
-            Self::ModulusHash(pool) | Self::Random(pool) => pool.add(&binding.destination),
+            Self::ModulusHash(pool) | Self::Random(pool) | Self::LocalRandom(pool) => {
+                pool.add(&binding.destination);
+            }
         }
         Ok(())
     }
@@ -99,7 +104,9 @@ impl Matcher {
             Self::Topic(trie) => trie.remove(binding.key.as_bytes(), &binding.destination),
             Self::Headers(rules) => drop(rules.remove(binding)),
             Self::ConsistentHash(hash) => hash.remove(binding),
-            Self::ModulusHash(pool) | Self::Random(pool) => pool.remove(&binding.destination),
+            Self::ModulusHash(pool) | Self::Random(pool) | Self::LocalRandom(pool) => {
+                pool.remove(&binding.destination);
+            }
         }
     }
 
@@ -151,12 +158,27 @@ impl Matcher {
                     hit(Hit::One(destination));
                 }
             }
-            Self::Random(pool) if pool.is_empty() => {}
-            Self::Random(pool) => {
+            Self::Random(pool) | Self::LocalRandom(pool) if pool.is_empty() => {}
+            Self::Random(pool) | Self::LocalRandom(pool) => {
                 if let Some(destination) = pool.pick(source.draw()) {
                     hit(Hit::One(destination));
                 }
             }
         }
     }
+}
+
+/// A binding of an exchange of the kind `x-local-random`, in RabbitMQ's words.
+fn without_key(binding: &Binding) -> Result<(), BindError> {
+    let problem = match (&binding.destination, binding.key.as_bytes()) {
+        (_, key) if !key.is_empty() => {
+            format!(
+                "Non empty binding '{}' key not permitted",
+                String::from_utf8_lossy(key)
+            )
+        }
+        (Destination::Exchange(_), _) => "Destination not found".to_owned(),
+        (Destination::Queue(_), _) => return Ok(()),
+    };
+    Err(BindError::InvalidArgument(problem))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use logpond_routing::{Arguments, BindError, Binding, Bound, Destination, Name};
+use logpond_routing::{Arguments, BindError, Binding, Bound, Destination, ExchangeKind, Name};
 use logpond_store::catalog::Changes;
 use logpond_store::disk::Disk;
 
@@ -10,7 +10,7 @@ use super::exchanges::default_exchange;
 use crate::broker::Broker;
 use crate::entries::{BindingEntry, binding_key};
 use crate::errors::{Answer, not_found, precondition_failed, storage_failed};
-use crate::queue::QueueSpec;
+use crate::queue::{QueueKind, QueueSpec};
 use crate::resource::Resource;
 use crate::topology::{Gone, Topology, Vhost, queue_ref};
 
@@ -41,6 +41,23 @@ impl BindingRequest<'_> {
         }
     }
 
+    /// Exchanges that choose among the queues of their node have no replicated ones.
+    fn check_kind(&self, topology: &Topology) -> Answer<()> {
+        let kind = topology
+            .exchange(self.source.as_bytes())
+            .map(|exchange| exchange.spec().kind);
+        match &self.destination {
+            Endpoint::Queue(spec)
+                if kind == Some(ExchangeKind::LocalRandom) && spec.kind == QueueKind::Quorum =>
+            {
+                Err(precondition_failed(
+                    "Queue type rabbit_quorum_queue not valid for this exchange type",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A binding is kept when both its ends are.
     fn is_kept(&self, topology: &Topology) -> bool {
         let durable = |name: &str| {
@@ -60,6 +77,7 @@ impl<D: Disk> Broker<D> {
     /// Adds a binding; one that exists is no error.
     pub(crate) fn bind(&self, vhost: &Vhost, request: &BindingRequest<'_>) -> Answer<()> {
         let _administration = self.administer();
+        request.check_kind(&vhost.topology())?;
         let binding = request.binding();
         let mut next = vhost.topology().routes.clone();
         match next.bind(binding.clone()) {

@@ -223,13 +223,15 @@ fn a_modulus_hash_spreads_evenly_and_keeps_a_key_with_its_queue() {
 
 #[test]
 fn a_random_exchange_takes_one_of_its_queues_each_time() {
-    let mut routes = exchange(ExchangeKind::Random, &[]);
-    let source = message(Value::Void, "");
-    assert_eq!(routed(&routes, "k", &source), [0; 0]);
-    for queue in 1..=3 {
-        routes.bind(binding(queue, "")).unwrap();
+    for kind in [ExchangeKind::Random, ExchangeKind::LocalRandom] {
+        let mut routes = exchange(kind, &[]);
+        let source = message(Value::Void, "");
+        assert_eq!(routed(&routes, "k", &source), [0; 0]);
+        for queue in 1..=3 {
+            routes.bind(binding(queue, "")).unwrap();
+        }
+        let mut seen: Vec<_> = (0..3).flat_map(|_| routed(&routes, "k", &source)).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, [1, 2, 3]);
     }
-    let mut seen: Vec<_> = (0..3).flat_map(|_| routed(&routes, "k", &source)).collect();
-    seen.sort_unstable();
-    assert_eq!(seen, [1, 2, 3]);
 }

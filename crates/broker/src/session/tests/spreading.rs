@@ -64,6 +64,27 @@ fn a_hash_exchange_without_queues_routes_nowhere() {
 }
 
 #[test]
+fn an_exchange_for_the_queues_of_its_node_binds_classic_ones_without_a_key() {
+    let mut client = client("x-local-random", &[], &[]);
+    client.declare("q");
+    let quorum = [("x-queue-type", Value::str("quorum"))];
+    client.declare_with("replicated", &quorum).unwrap();
+    client.bind("x", "q", "").unwrap();
+    let _ = client.publish_with("x", "whatever", PERSISTENT, &["m"]);
+    client.poll();
+    assert_eq!(client.ready("q"), 1);
+    assert_eq!(
+        refusal(client.bind("x", "q", "k")).1,
+        "406 PRECONDITION_FAILED - Non empty binding 'k' key not permitted"
+    );
+    client.reopen();
+    assert_eq!(
+        refusal(client.bind("x", "replicated", "")).1,
+        "406 PRECONDITION_FAILED - Queue type rabbit_quorum_queue not valid for this exchange type"
+    );
+}
+
+#[test]
 fn arguments_and_binding_keys_of_a_hash_exchange_are_checked() {
     let mut client = client("x-consistent-hash", &[], &[]);
     client.declare("q");
