@@ -24,7 +24,7 @@ pub(crate) fn same_field<T: PartialEq + fmt::Display>(
     ))
 }
 
-/// Compares one argument.
+/// Compares one argument. Of two that are there the values count, whatever their types.
 pub(crate) fn same_argument(
     name: &str,
     resource: &impl fmt::Display,
@@ -34,12 +34,9 @@ pub(crate) fn same_argument(
     match (received.get(name), current.get(name)) {
         (None, None) => Ok(()),
         (Some(received), Some(current)) if is_same(received, current) => Ok(()),
-        (Some(received), Some(current)) if class(received) == class(current) => Err(inequivalent(
-            name,
-            resource,
-            &format_args!("'{}'", Shown(received)),
-            &format_args!("'{}'", Shown(current)),
-        )),
+        (Some(received), Some(current)) => {
+            Err(inequivalent(name, resource, &Quoted(received), &Quoted(current)))
+        }
         (received, current) => Err(inequivalent(name, resource, &Typed(received), &Typed(current))),
     }
 }
@@ -55,22 +52,41 @@ fn inequivalent(
     ))
 }
 
-/// Integers of any width are of one class.
-fn class(value: &Value) -> &'static str {
-    if value.as_integer().is_some() {
-        "integer"
-    } else {
-        value.type_name()
-    }
-}
-
+/// Whether two values are the same to RabbitMQ, which keeps their types beside them.
 fn is_same(a: &Value, b: &Value) -> bool {
-    match (a.as_integer(), b.as_integer()) {
-        (Some(a), Some(b)) => a == b,
+    if let (Some(a), Some(b)) = (number(a), number(b)) {
+        return a == b;
+    }
+    match (a, b) {
+        (Value::Str(a) | Value::Bytes(a), Value::Str(b) | Value::Bytes(b)) => a == b,
+        (Value::F32(narrow), Value::F64(wide)) | (Value::F64(wide), Value::F32(narrow)) => {
+            f64::from(*narrow).to_bits() == wide.to_bits()
+        }
         _ => a == b,
     }
 }
 
+/// Integers of any width and timestamps are the same numbers.
+fn number(value: &Value) -> Option<i128> {
+    match value {
+        Value::Timestamp(seconds) => Some(i128::from(*seconds)),
+        _ => value.as_integer().map(i128::from),
+    }
+}
+
+/// A value of which the other side has one as well.
+struct Quoted<'a>(&'a Value);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Value::Void => formatter.write_str("none"),
+            value => write!(formatter, "'{}'", Shown(value)),
+        }
+    }
+}
+
+/// A value, or the lack of one, where the other side has it otherwise.
 struct Typed<'a>(Option<&'a Value>);
 
 impl fmt::Display for Typed<'_> {
@@ -110,6 +126,7 @@ impl fmt::Display for Shown<'_> {
 #[cfg(test)]
 mod tests {
     use logpond_routing::{Arguments, Value};
+    use rstest::rstest;
 
     use super::{same_argument, same_field};
 
@@ -139,9 +156,32 @@ mod tests {
         );
     }
 
-    #[test]
-    fn integers_of_different_width_are_the_same() {
-        let (narrow, wide) = (arguments(Value::U8(5)), arguments(Value::I64(5)));
-        assert_eq!(same_argument("x-max-length", &"q", &narrow, &wide), Ok(()));
+    #[rstest]
+    #[case(Value::U8(5), Value::I64(5))]
+    #[case(Value::Timestamp(5), Value::I32(5))]
+    #[case(Value::str("x"), Value::Bytes(Box::from(*b"x")))]
+    #[case(Value::F32(0.5), Value::F64(0.5))]
+    #[case(Value::Void, Value::Void)]
+    fn values_are_compared_without_their_types(#[case] received: Value, #[case] current: Value) {
+        let (received, current) = (arguments(received), arguments(current));
+        assert_eq!(same_argument("x-max-length", &"q", &received, &current), Ok(()));
+    }
+
+    #[rstest]
+    #[case(Value::I32(1), Value::U8(2), "received '1' but current is '2'")]
+    #[case(Value::str("1"), Value::I32(1), "received '1' but current is '1'")]
+    #[case(Value::Bool(true), Value::str("yes"), "received 'true' but current is 'yes'")]
+    #[case(Value::Void, Value::I32(1), "received none but current is '1'")]
+    fn of_two_values_the_text_names_no_types(
+        #[case] received: Value,
+        #[case] current: Value,
+        #[case] text: &str,
+    ) {
+        let (received, current) = (arguments(received), arguments(current));
+        let error = same_argument("x-max-length", &"q", &received, &current).unwrap_err();
+        assert_eq!(
+            error.text,
+            format!("PRECONDITION_FAILED - inequivalent arg 'x-max-length' for q: {text}")
+        );
     }
 }
