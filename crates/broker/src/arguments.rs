@@ -9,29 +9,51 @@ use std::fmt;
 
 use logpond_routing::{Arguments, Value};
 
-use crate::equivalence::same_argument;
+use crate::equivalence::{Shown, same_argument, same_field};
 use crate::errors::{AmqpError, Answer, precondition_failed};
 use crate::properties::MILLISECONDS_MAX;
 use crate::queue::QueueKind;
 
-/// The arguments that a second declaration must repeat.
-const COMPARED: &[&str] = &[
+/// Which kind of queue is declared.
+const QUEUE_TYPE: &str = "x-queue-type";
+
+/// What a second declaration of a classic queue must repeat, in the order in which RabbitMQ compares.
+const COMPARED_CLASSIC: &[&str] = &[
     "x-expires",
     "x-message-ttl",
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
-    "x-dead-letter-strategy",
     "x-max-length",
     "x-max-length-bytes",
     "x-max-priority",
     "x-overflow",
     "x-queue-mode",
+    "x-queue-version",
     "x-single-active-consumer",
-    "x-delivery-limit",
-    "x-consumer-timeout",
-    "x-consumer-disconnected-timeout",
-    "x-quorum-initial-group-size",
+    QUEUE_TYPE,
+    "x-queue-master-locator",
     "x-queue-leader-locator",
+];
+
+/// What a second declaration of a quorum queue must repeat, in the order in which RabbitMQ compares.
+const COMPARED_QUORUM: &[&str] = &[
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
+    "x-expires",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-in-memory-length",
+    "x-max-in-memory-bytes",
+    "x-overflow",
+    "x-single-active-consumer",
+    QUEUE_TYPE,
+    "x-quorum-initial-group-size",
+    "x-delivery-limit",
+    "x-message-ttl",
+    "x-queue-leader-locator",
+    "x-consumer-disconnected-timeout",
+    "x-consumer-timeout",
 ];
 
 /// Arguments of consumers.
@@ -117,7 +139,7 @@ const QUORUM_ONLY: &[&str] = &[
 /// # Errors
 /// 406 for a kind that does not exist, 540 for one that comes later.
 pub(crate) fn queue_kind(resource: &impl fmt::Display, arguments: &Arguments) -> Answer<QueueKind> {
-    let Some(value) = arguments.get("x-queue-type") else {
+    let Some(value) = arguments.get(QUEUE_TYPE) else {
         return Ok(QueueKind::Classic);
     };
     match value.as_str_bytes() {
@@ -126,9 +148,9 @@ pub(crate) fn queue_kind(resource: &impl fmt::Display, arguments: &Arguments) ->
         Some(b"stream") => Err(AmqpError::not_implemented("x-queue-type=stream")),
         Some(other) => {
             let problem = format!("\"unsupported queue type '{}'\"", String::from_utf8_lossy(other));
-            Err(invalid("x-queue-type", resource, &problem))
+            Err(invalid(QUEUE_TYPE, resource, &problem))
         }
-        None => Err(invalid("x-queue-type", resource, &wrong_type("longstr", value))),
+        None => Err(invalid(QUEUE_TYPE, resource, &wrong_type("longstr", value))),
     }
 }
 
@@ -213,14 +235,34 @@ pub(crate) fn check_consumer(
     })
 }
 
-/// Compares the arguments of a declaration with those of the queue that exists.
+/// Compares the arguments of a declaration with those of the queue that exists, as far as its kind knows them.
 ///
 /// # Errors
 /// 406 that names the first difference.
-pub(crate) fn same(resource: &impl fmt::Display, received: &Arguments, current: &Arguments) -> Answer<()> {
-    COMPARED
-        .iter()
-        .try_for_each(|name| same_argument(name, resource, received, current))
+pub(crate) fn same(
+    resource: &impl fmt::Display,
+    kind: QueueKind,
+    received: &Arguments,
+    current: &Arguments,
+) -> Answer<()> {
+    let compared = match kind {
+        QueueKind::Classic => COMPARED_CLASSIC,
+        QueueKind::Quorum => COMPARED_QUORUM,
+    };
+    compared.iter().try_for_each(|&name| match name {
+        QUEUE_TYPE => same_kind(resource, received, kind),
+        name => same_argument(name, resource, received, current),
+    })
+}
+
+/// Who names no kind asks for the default, and who names none that exists asks for another one.
+fn same_kind(resource: &impl fmt::Display, received: &Arguments, current: QueueKind) -> Answer<()> {
+    if queue_kind(resource, received).is_ok_and(|kind| kind == current) {
+        return Ok(());
+    }
+    let named = received.get(QUEUE_TYPE).map(|value| Shown(value).to_string());
+    let named = named.unwrap_or_else(|| QueueKind::Classic.as_str().to_owned());
+    same_field(QUEUE_TYPE, resource, &named, &current.as_str().to_owned())
 }
 
 impl Check {

@@ -77,7 +77,6 @@ impl<D: Disk> Broker<D> {
         };
         authorise(&name)?;
         let resource = Resource::queue(&name, &vhost.name);
-        let kind = arguments::queue_kind(&resource, request.arguments)?;
         let owner = if request.exclusive { asking } else { None };
         let _administration = self.administer();
         if let Some(id) = vhost.topology().queue(&name) {
@@ -85,11 +84,12 @@ impl<D: Disk> Broker<D> {
             let (shard, state) = guard.parts();
             let queue = state.queues.get(&id).ok_or_else(|| not_found(resource))?;
             check_owner(queue, owner, Strictness::Strict)?;
-            check_same(&resource, request, kind, &queue.spec)?;
+            check_same(&resource, request, &queue.spec)?;
             let answer = declared(queue, shard.counts(id));
             state.used(id, now);
             return Ok(answer);
         }
+        let kind = arguments::queue_kind(&resource, request.arguments)?;
         check_kind(&resource, request, kind)?;
         if let Some(limit) = vhost.limits().max_queues
             && u64::try_from(vhost.topology().routes.queue_count()).is_ok_and(|count| count >= limit)
@@ -327,12 +327,7 @@ fn check_owner(queue: &Queue, asking: Option<SessionKey>, strictness: Strictness
     ))
 }
 
-fn check_same(
-    resource: &Resource<'_>,
-    request: &QueueDeclare<'_>,
-    kind: QueueKind,
-    current: &QueueSpec,
-) -> Answer<()> {
+fn check_same(resource: &Resource<'_>, request: &QueueDeclare<'_>, current: &QueueSpec) -> Answer<()> {
     same_field("durable", resource, &request.durable, &current.durable)?;
     same_field(
         "auto_delete",
@@ -340,8 +335,7 @@ fn check_same(
         &request.auto_delete,
         &current.auto_delete,
     )?;
-    same_field("x-queue-type", resource, &kind.as_str(), &current.kind.as_str())?;
-    arguments::same(resource, request.arguments, &current.arguments)
+    arguments::same(resource, current.kind, request.arguments, &current.arguments)
 }
 
 /// A quorum queue is made to stay.

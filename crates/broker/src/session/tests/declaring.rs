@@ -1,5 +1,7 @@
 //! Declaring, binding, deleting: what is refused, and in which words.
 
+use rstest::rstest;
+
 use super::*;
 
 #[test]
@@ -32,6 +34,61 @@ fn a_different_declaration_is_refused_by_its_first_difference() {
         refusal(client.exchange("x", "topic", true)).1,
         "406 PRECONDITION_FAILED - inequivalent arg 'type' for exchange 'x' in vhost '/': \
          received 'topic' but current is 'fanout'"
+    );
+}
+
+#[rstest]
+#[case("classic", "x-queue-version", &Value::I32(2))]
+#[case("classic", "x-queue-mode", &Value::str("lazy"))]
+#[case("classic", "x-queue-master-locator", &Value::str("min-masters"))]
+#[case("classic", "x-queue-leader-locator", &Value::str("balanced"))]
+#[case("quorum", "x-max-in-memory-length", &Value::I32(2))]
+#[case("quorum", "x-max-in-memory-bytes", &Value::I32(2))]
+#[case("quorum", "x-quorum-initial-group-size", &Value::I32(1))]
+fn a_declaration_repeats_every_argument_that_its_kind_of_queue_knows(
+    #[case] kind: &str,
+    #[case] name: &str,
+    #[case] value: &Value,
+) {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    let kind = ("x-queue-type", Value::str(kind));
+    let with = [kind.clone(), (name, value.clone())];
+    client.declare_with("q", &with).unwrap();
+    client.declare_with("q", &with).unwrap();
+    let (scope, text) = refusal(client.declare_with("q", &[kind]));
+    let told = format!(
+        "406 PRECONDITION_FAILED - inequivalent arg '{name}' for queue 'q' in vhost '/': received none but"
+    );
+    assert!(scope == Scope::Channel && text.starts_with(&told), "{text}");
+}
+
+#[rstest]
+#[case(None, "quorum", "classic")]
+#[case(Some(Value::str("quorum")), "classic", "quorum")]
+#[case(Some(Value::str("stream")), "classic", "stream")]
+#[case(Some(Value::str("what")), "quorum", "what")]
+#[case(Some(Value::I32(5)), "classic", "5")]
+fn a_queue_that_exists_is_not_declared_as_one_of_another_kind(
+    #[case] kind: Option<Value>,
+    #[case] current: &str,
+    #[case] received: &str,
+) {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client
+        .declare_with("q", &[("x-queue-type", Value::str(current))])
+        .unwrap();
+    let arguments: Vec<_> = kind.map(|kind| ("x-queue-type", kind)).into_iter().collect();
+    assert_eq!(
+        refusal(client.declare_with("q", &arguments)),
+        (
+            Scope::Channel,
+            format!(
+                "406 PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': \
+                 received '{received}' but current is '{current}'"
+            )
+        )
     );
 }
 
