@@ -70,14 +70,17 @@ enum Check {
     Milliseconds,
     MillisecondsPositive,
     Priority,
+    Positive,
     Integer,
+    Version,
     Text,
     Overflow,
     Strategy,
+    Locator,
     Flag,
 }
 
-/// The known arguments and their checks. All of them change what happens to messages.
+/// The arguments that are checked, where the kind of queue knows them, in RabbitMQ's order.
 const KNOWN: &[(&str, Check)] = &[
     ("x-expires", Check::MillisecondsPositive),
     ("x-message-ttl", Check::Milliseconds),
@@ -86,14 +89,26 @@ const KNOWN: &[(&str, Check)] = &[
     ("x-dead-letter-strategy", Check::Strategy),
     ("x-max-length", Check::NotNegative),
     ("x-max-length-bytes", Check::NotNegative),
+    ("x-max-in-memory-length", Check::NotNegative),
+    ("x-max-in-memory-bytes", Check::NotNegative),
     ("x-max-priority", Check::Priority),
     ("x-overflow", Check::Overflow),
+    ("x-queue-version", Check::Version),
     ("x-single-active-consumer", Check::Flag),
     ("x-delivery-limit", Check::Integer),
-    ("x-consumer-disconnected-timeout", Check::NotNegative),
     ("x-consumer-timeout", Check::NotNegative),
-    ("x-max-age", Check::Text),
-    ("x-stream-max-segment-size-bytes", Check::NotNegative),
+    ("x-consumer-disconnected-timeout", Check::NotNegative),
+    ("x-quorum-initial-group-size", Check::Positive),
+    ("x-queue-leader-locator", Check::Locator),
+];
+
+/// Where the leader of a queue may be asked to be. There is one place.
+const LOCATORS: &[&str] = &[
+    "client-local",
+    "balanced",
+    "random",
+    "least-leaders",
+    "min-masters",
 ];
 
 /// Those whose feature does not exist yet. (`x-consumer-disconnected-timeout` asks for nothing where there is one node.)
@@ -143,6 +158,8 @@ pub(crate) fn queue_kind(resource: &impl fmt::Display, arguments: &Arguments) ->
         return Ok(QueueKind::Classic);
     };
     match value.as_str_bytes() {
+        // As if it were not there.
+        Some(b"" | b"undefined") => Ok(QueueKind::Classic),
         Some(b"classic") => Ok(QueueKind::Classic),
         Some(b"quorum") => Ok(QueueKind::Quorum),
         Some(b"stream") => Err(AmqpError::not_implemented("x-queue-type=stream")),
@@ -150,7 +167,7 @@ pub(crate) fn queue_kind(resource: &impl fmt::Display, arguments: &Arguments) ->
             let problem = format!("\"unsupported queue type '{}'\"", String::from_utf8_lossy(other));
             Err(invalid(QUEUE_TYPE, resource, &problem))
         }
-        None => Err(invalid(QUEUE_TYPE, resource, &wrong_type("longstr", value))),
+        None => Err(invalid(QUEUE_TYPE, resource, &unacceptable(value))),
     }
 }
 
@@ -159,7 +176,11 @@ pub(crate) fn queue_kind(resource: &impl fmt::Display, arguments: &Arguments) ->
 /// # Errors
 /// 406 for invalid values, 540 for arguments whose feature does not exist yet.
 pub(crate) fn check(resource: &impl fmt::Display, kind: QueueKind, arguments: &Arguments) -> Answer<()> {
-    for (name, check) in KNOWN {
+    let others = match kind {
+        QueueKind::Classic => QUORUM_ONLY,
+        QueueKind::Quorum => CLASSIC_ONLY,
+    };
+    for (name, check) in KNOWN.iter().filter(|(name, _)| !others.contains(name)) {
         if let Some(value) = arguments.get(name)
             && let Err(problem) = check.accepts(value)
         {
@@ -175,10 +196,6 @@ pub(crate) fn check(resource: &impl fmt::Display, kind: QueueKind, arguments: &A
             "routing_key_but_no_dlx_defined",
         ));
     }
-    let others = match kind {
-        QueueKind::Classic => QUORUM_ONLY,
-        QueueKind::Quorum => CLASSIC_ONLY,
-    };
     if let Some(name) = others
         .iter()
         .chain(STREAMS_ONLY)
@@ -279,12 +296,13 @@ impl Check {
                 "invalid_overflow",
             ),
             Self::Strategy => one_of(value, &["at-most-once", "at-least-once"], "invalid_dlx_strategy"),
+            Self::Locator => one_of(value, LOCATORS, "invalid_queue_locator_arg"),
             _ => self.accepts_number(value.as_integer().ok_or_else(|| wrong_type("integer", value))?),
         }
     }
 
     fn accepts_number(self, number: i64) -> Result<(), String> {
-        let positive = matches!(self, Self::MillisecondsPositive);
+        let positive = matches!(self, Self::MillisecondsPositive | Self::Positive);
         let milliseconds = matches!(self, Self::Milliseconds | Self::MillisecondsPositive);
         if number < 0 && !matches!(self, Self::Integer) {
             return Err(format!("{{value_negative,{number}}}"));
@@ -294,6 +312,9 @@ impl Check {
         }
         if milliseconds && i128::from(number) > MILLISECONDS_MAX {
             return Err(format!("{{value_too_big,{number}}}"));
+        }
+        if matches!(self, Self::Version) && number != 2 {
+            return Err(format!("\"unsupported queue version '{number}'\""));
         }
         if matches!(self, Self::Priority) && number > 255 {
             return Err(format!("{{max_value_exceeded,{number}}}"));
@@ -361,8 +382,13 @@ mod tests {
     )]
     #[case("x-max-length", Value::Bool(true), "\"expected integer, got bool\"")]
     #[case("x-dead-letter-exchange", Value::I32(1), "{unacceptable_type,signedint}")]
-    #[case("x-dead-letter-strategy", Value::str("often"), "invalid_dlx_strategy")]
     #[case("x-overflow", Value::Bool(true), "{unacceptable_type,bool}")]
+    #[case("x-queue-version", Value::I32(1), "\"unsupported queue version '1'\"")]
+    #[case("x-queue-version", Value::I32(-2), "{value_negative,-2}")]
+    #[case("x-queue-version", Value::str("2"), "\"expected integer, got longstr\"")]
+    #[case("x-queue-leader-locator", Value::str("moon"), "invalid_queue_locator_arg")]
+    #[case("x-queue-leader-locator", Value::I32(1), "{unacceptable_type,signedint}")]
+    #[case("x-queue-type", Value::I32(1), "{unacceptable_type,signedint}")]
     fn an_invalid_value_is_refused_in_rabbitmqs_words(
         #[case] name: &str,
         #[case] value: Value,
@@ -374,6 +400,45 @@ mod tests {
             format!("PRECONDITION_FAILED - invalid arg '{name}' for {QUEUE}: {problem}")
         );
         assert_eq!(error.scope, Scope::Channel);
+    }
+
+    #[rstest]
+    #[case("x-dead-letter-strategy", Value::str("often"), "invalid_dlx_strategy")]
+    #[case("x-quorum-initial-group-size", Value::I32(0), "{value_zero,0}")]
+    #[case("x-quorum-initial-group-size", Value::I32(-1), "{value_negative,-1}")]
+    #[case(
+        "x-quorum-initial-group-size",
+        Value::str("3"),
+        "\"expected integer, got longstr\""
+    )]
+    #[case("x-max-in-memory-length", Value::I32(-1), "{value_negative,-1}")]
+    #[case("x-max-in-memory-bytes", Value::I32(-1), "{value_negative,-1}")]
+    #[case("x-queue-leader-locator", Value::str("moon"), "invalid_queue_locator_arg")]
+    fn an_invalid_value_of_a_quorum_queues_argument_is_refused_in_rabbitmqs_words(
+        #[case] name: &str,
+        #[case] value: Value,
+        #[case] problem: &str,
+    ) {
+        let arguments = [(name, value)].into_iter().collect();
+        let error = check(&QUEUE, QueueKind::Quorum, &arguments).unwrap_err();
+        assert_eq!(
+            error.text,
+            format!("PRECONDITION_FAILED - invalid arg '{name}' for {QUEUE}: {problem}")
+        );
+    }
+
+    #[rstest]
+    #[case(&[], QueueKind::Classic)]
+    #[case(&[("x-queue-type", "")], QueueKind::Classic)]
+    #[case(&[("x-queue-type", "undefined")], QueueKind::Classic)]
+    #[case(&[("x-queue-type", "classic")], QueueKind::Classic)]
+    #[case(&[("x-queue-type", "quorum")], QueueKind::Quorum)]
+    fn who_names_no_kind_of_queue_gets_the_default(
+        #[case] arguments: &[(&str, &str)],
+        #[case] kind: QueueKind,
+    ) {
+        let arguments = arguments.iter().map(|(name, kind)| (*name, Value::str(kind)));
+        assert_eq!(queue_kind(&QUEUE, &arguments.collect()), Ok(kind));
     }
 
     #[rstest]
@@ -394,7 +459,10 @@ mod tests {
     #[case(QueueKind::Classic, "x-delivery-limit", Value::I32(3))]
     #[case(QueueKind::Classic, "x-dead-letter-strategy", Value::str("at-most-once"))]
     #[case(QueueKind::Classic, "x-consumer-timeout", Value::I32(3))]
+    #[case(QueueKind::Classic, "x-consumer-timeout", Value::str("never"))]
     #[case(QueueKind::Classic, "x-max-age", Value::str("1D"))]
+    #[case(QueueKind::Classic, "x-max-age", Value::I32(1))]
+    #[case(QueueKind::Quorum, "x-queue-version", Value::I32(1))]
     #[case(QueueKind::Quorum, "x-max-priority", Value::I32(3))]
     fn an_argument_of_another_kind_of_queue_is_refused(
         #[case] kind: QueueKind,
@@ -449,6 +517,8 @@ mod tests {
     #[case("x-unknown", Value::I32(1))]
     #[case("x-queue-type", Value::str("quorum"))]
     #[case("x-queue-mode", Value::str("lazy"))]
+    #[case("x-queue-version", Value::I32(2))]
+    #[case("x-queue-leader-locator", Value::str("min-masters"))]
     #[case("x-overflow", Value::str("drop-head"))]
     #[case("x-single-active-consumer", Value::Bool(true))]
     #[case("x-overflow", Value::str("reject-publish"))]
