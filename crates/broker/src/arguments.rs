@@ -171,6 +171,21 @@ pub(crate) fn queue_kind(resource: &impl fmt::Display, arguments: &Arguments) ->
     }
 }
 
+/// Checks whether a queue that is declared like this may be without a name of its own.
+///
+/// # Errors
+/// 406 for the kinds of queues that are made to be found again.
+pub(crate) fn check_nameless(arguments: &Arguments) -> Answer<()> {
+    let kind = match arguments.get(QUEUE_TYPE).and_then(Value::as_str_bytes) {
+        Some(b"quorum") => "quorum",
+        Some(b"stream") => "stream",
+        _ => return Ok(()),
+    };
+    Err(precondition_failed(format_args!(
+        "Cannot declare a server-named queue for type rabbit_{kind}_queue"
+    )))
+}
+
 /// Checks what a new queue is declared with.
 ///
 /// # Errors

@@ -71,6 +71,7 @@ impl<D: Disk> Broker<D> {
             )));
         }
         let name: Arc<str> = if name.is_empty() {
+            arguments::check_nameless(request.arguments)?;
             self.unique_name("amq.gen-").into()
         } else {
             name.as_ref().into()

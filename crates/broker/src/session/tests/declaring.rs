@@ -13,6 +13,20 @@ fn a_queue_without_a_name_gets_one() {
     assert_eq!(client.declare_passively("").unwrap().name, b);
 }
 
+#[rstest]
+#[case("quorum")]
+#[case("stream")]
+fn a_queue_that_is_made_to_stay_needs_a_name(#[case] kind: &str) {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    let text =
+        format!("406 PRECONDITION_FAILED - Cannot declare a server-named queue for type rabbit_{kind}_queue");
+    assert_eq!(
+        refusal(client.declare_with("", &[("x-queue-type", Value::str(kind))])),
+        (Scope::Channel, text)
+    );
+}
+
 #[test]
 fn a_different_declaration_is_refused_by_its_first_difference() {
     let broker = broker();
