@@ -325,8 +325,8 @@ impl Check {
         if number == 0 && positive {
             return Err(format!("{{value_zero,{number}}}"));
         }
-        if milliseconds && i128::from(number) > MILLISECONDS_MAX {
-            return Err(format!("{{value_too_big,{number}}}"));
+        if milliseconds && number > MILLISECONDS_MAX {
+            return Err(format!("{{value_too_large,{number}}}"));
         }
         if matches!(self, Self::Version) && number != 2 {
             return Err(format!("\"unsupported queue version '{number}'\""));
@@ -387,6 +387,13 @@ mod tests {
     #[case("x-max-length", Value::str("5"), "\"expected integer, got longstr\"")]
     #[case("x-message-ttl", Value::I32(-1), "{value_negative,-1}")]
     #[case("x-expires", Value::I32(0), "{value_zero,0}")]
+    #[case(
+        "x-message-ttl",
+        Value::I64(315_360_000_001),
+        "{value_too_large,315360000001}"
+    )]
+    #[case("x-expires", Value::I64(315_360_000_001), "{value_too_large,315360000001}")]
+    #[case("x-expires", Value::I32(-1), "{value_negative,-1}")]
     #[case("x-max-priority", Value::I32(256), "{max_value_exceeded,256}")]
     #[case("x-overflow", Value::str("what"), "invalid_overflow")]
     #[case("x-queue-type", Value::str("what"), "\"unsupported queue type 'what'\"")]
@@ -539,7 +546,8 @@ mod tests {
     #[case("x-overflow", Value::str("reject-publish"))]
     #[case("x-max-length", Value::I32(10))]
     #[case("x-max-length-bytes", Value::I32(0))]
-    #[case("x-message-ttl", Value::I64(1000))]
+    #[case("x-message-ttl", Value::I64(315_360_000_000))]
+    #[case("x-expires", Value::I64(315_360_000_000))]
     #[case("x-max-priority", Value::U8(10))]
     fn what_is_served_or_changes_nothing_is_accepted(#[case] name: &str, #[case] value: Value) {
         assert_eq!(checked(name, value), Ok(()));

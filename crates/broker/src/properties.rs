@@ -286,40 +286,40 @@ impl<'a> Cursor<'a> {
 /// The milliseconds of an `expiration` property that is valid.
 pub(crate) fn expiration_ms(expiration: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(expiration).ok()?;
-    u64::try_from(text.parse::<i128>().ok()?).ok()
+    u64::try_from(text.parse::<i64>().ok()?).ok()
 }
 
 /// Why an `expiration` property is refused, in RabbitMQ's words; `None` if it is a valid one.
 pub(crate) fn expiration_problem(expiration: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(expiration);
-    match text.parse::<i128>() {
-        Ok(value) if value < 0 => Some(format!("invalid expiration '{text}': {{value_negative,{value}}}")),
-        Ok(value) if value > MILLISECONDS_MAX => {
-            Some(format!("invalid expiration '{text}': {{value_too_big,{value}}}"))
-        }
-        Ok(_) => None,
-        Err(_) => {
-            let digits = text
-                .trim_start_matches(['+', '-'])
-                .chars()
-                .take_while(char::is_ascii_digit)
-                .count();
-            let problem = if digits > 0 {
-                "{leftover_string,…}"
-            } else {
-                "no_integer"
-            };
-            let rest: String = text.trim_start_matches(['+', '-']).chars().skip(digits).collect();
-            Some(format!(
-                "invalid expiration '{text}': {}",
-                problem.replace('…', &format!("<<\"{rest}\">>"))
-            ))
-        }
+    let problem = number_problem(&text)?;
+    Some(format!("invalid expiration '{text}': {problem}"))
+}
+
+/// What is wrong with a number of milliseconds.
+fn number_problem(text: &str) -> Option<String> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let is_negative = text.starts_with('-');
+    let rest = unsigned.trim_start_matches(|char: char| char.is_ascii_digit());
+    let digits = &unsigned[..unsigned.len() - rest.len()];
+    if digits.is_empty() {
+        return Some("no_integer".to_owned());
+    }
+    if !rest.is_empty() {
+        return Some(format!("{{leftover_string,{rest:?}}}"));
+    }
+    // As a number is printed; there may be more digits than any of our numbers has.
+    let number = digits.trim_start_matches('0');
+    match number.parse::<i64>() {
+        Err(_) if number.is_empty() => None,
+        _ if is_negative => Some(format!("{{value_negative,-{number}}}")),
+        Ok(value) if value <= MILLISECONDS_MAX => None,
+        _ => Some(format!("{{value_too_large,{number}}}")),
     }
 }
 
-/// The longest time that RabbitMQ's timers take: 100 years.
-pub(crate) const MILLISECONDS_MAX: i128 = 100 * 365 * 24 * 3600 * 1000;
+/// The longest time that RabbitMQ takes: ten years.
+pub(crate) const MILLISECONDS_MAX: i64 = 10 * 365 * 24 * 3600 * 1000;
 
 #[cfg(test)]
 mod tests;

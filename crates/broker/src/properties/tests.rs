@@ -1,5 +1,7 @@
 //! Properties, taken apart and put together.
 
+use rstest::rstest;
+
 use super::*;
 
 #[test]
@@ -128,15 +130,30 @@ fn every_truncation_is_malformed_or_shorter_and_none_panics() {
     );
 }
 
-#[test]
-fn a_bad_expiration_is_named_as_rabbitmq_names_it() {
-    assert_eq!(expiration_problem(b"60000"), None);
+#[rstest]
+#[case("abc", "no_integer")]
+#[case("", "no_integer")]
+#[case("-", "no_integer")]
+#[case(" 5", "no_integer")]
+#[case("5 s", "{leftover_string,\" s\"}")]
+#[case("1.5", "{leftover_string,\".5\"}")]
+#[case("-1", "{value_negative,-1}")]
+#[case("-99999999999999999999", "{value_negative,-99999999999999999999}")]
+#[case("315360000001", "{value_too_large,315360000001}")]
+#[case("0099999999999999999999", "{value_too_large,99999999999999999999}")]
+fn a_bad_expiration_is_named_as_rabbitmq_names_it(#[case] text: &str, #[case] problem: &str) {
     assert_eq!(
-        expiration_problem(b"abc").unwrap(),
-        "invalid expiration 'abc': no_integer"
+        expiration_problem(text.as_bytes()).unwrap(),
+        format!("invalid expiration '{text}': {problem}")
     );
-    assert_eq!(
-        expiration_problem(b"-1").unwrap(),
-        "invalid expiration '-1': {value_negative,-1}"
-    );
+}
+
+#[rstest]
+#[case("0", 0)]
+#[case("-0", 0)]
+#[case("+60000", 60_000)]
+#[case("315360000000", 315_360_000_000)]
+fn an_expiration_is_at_most_ten_years(#[case] text: &str, #[case] milliseconds: u64) {
+    assert_eq!(expiration_problem(text.as_bytes()), None);
+    assert_eq!(expiration_ms(text.as_bytes()), Some(milliseconds));
 }
