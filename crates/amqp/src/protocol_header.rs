@@ -3,6 +3,9 @@
 /// What opens a connection of AMQP 0-9-1.
 pub const PROTOCOL_HEADER: [u8; 8] = *b"AMQP\x00\x00\x09\x01";
 
+/// What opens a connection of AMQP 0-9, which is served as one of 0-9-1: as RabbitMQ does.
+const PROTOCOL_HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
+
 /// What a server that speaks SASL first would be asked with; RabbitMQ's answer to what it does not know at all.
 const SASL_HEADER: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
 
@@ -22,7 +25,7 @@ pub struct HeaderMismatch {
 //= amqp-0-9-1 2.2.4 the protocol header
 pub fn parse_protocol_header(buf: &[u8]) -> Result<Option<usize>, HeaderMismatch> {
     let seen = &buf[..buf.len().min(PROTOCOL_HEADER.len())];
-    if seen == PROTOCOL_HEADER {
+    if seen == PROTOCOL_HEADER || seen == PROTOCOL_HEADER_0_9 {
         return Ok(Some(PROTOCOL_HEADER.len()));
     }
     // The first eight octets decide the answer; before them, only a foreign start is certain.
@@ -37,16 +40,10 @@ pub fn parse_protocol_header(buf: &[u8]) -> Result<Option<usize>, HeaderMismatch
     })
 }
 
-/// As RabbitMQ 4: relatives of 0-9-1 are told our version, all others that SASL is where AMQP 1.0 begins.
+/// As RabbitMQ 4: what comes after 0-9 is told our version, all others that SASL is where AMQP 1.0 begins.
 fn answer_to(received: [u8; 8]) -> [u8; 8] {
-    let relative = |version: &[u8]| {
-        matches!(
-            version,
-            [0, 0, 8 | 9, _] | [1, 1, 0, 9] | [1, 1, 8, 0] | [1, 1, 9, 1]
-        )
-    };
     match received.strip_prefix(b"AMQP") {
-        Some(version) if relative(version) => PROTOCOL_HEADER,
+        Some([0, 0, 9..=u8::MAX, _]) => PROTOCOL_HEADER,
         _ => SASL_HEADER,
     }
 }

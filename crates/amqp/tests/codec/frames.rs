@@ -115,9 +115,19 @@ fn the_protocol_header_is_found_octet_by_octet() {
     );
 }
 
+#[test]
+fn the_protocol_header_of_0_9_is_as_good() {
+    assert_eq!(parse_protocol_header(b"AMQP\x01\x01\x00\x09"), Ok(Some(8)));
+}
+
 #[rstest]
 #[case(b"AMQP\x00\x00\x09\x00", b"AMQP\x00\x00\x09\x01")]
-#[case(b"AMQP\x01\x01\x09\x01", b"AMQP\x00\x00\x09\x01")]
+#[case(b"AMQP\x00\x00\x0A\x00", b"AMQP\x00\x00\x09\x01")]
+#[case(b"AMQP\x00\x00\x08\x00", b"AMQP\x03\x01\x00\x00")]
+#[case(b"AMQP\x01\x01\x08\x00", b"AMQP\x03\x01\x00\x00")]
+#[case(b"AMQP\x01\x01\x09\x01", b"AMQP\x03\x01\x00\x00")]
+#[case(b"AMQP\x00\x01\x00\x00", b"AMQP\x03\x01\x00\x00")]
+#[case(b"AMQP\x03\x01\x00\x00", b"AMQP\x03\x01\x00\x00")]
 #[case(b"AMQP\x01\x01\x00\x0A", b"AMQP\x03\x01\x00\x00")]
 #[case(b"GET / HT", b"AMQP\x03\x01\x00\x00")]
 #[case(b"GE", b"AMQP\x03\x01\x00\x00")]

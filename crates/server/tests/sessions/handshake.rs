@@ -81,8 +81,21 @@ async fn everything_may_come_in_one_packet_or_octet_by_octet() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_of_0_9_is_served_like_one_of_0_9_1() {
+    let served = Served::start().await;
+    let mut client = Client::connect(served.address).await;
+    client.write(b"AMQP\x01\x01\x00\x09").await;
+    let received = client.receive().await;
+    let Method::ConnectionStart(start) = received.method() else {
+        panic!("{:?}", received.method())
+    };
+    assert_eq!((start.version_major, start.version_minor), (0, 9));
+}
+
 #[rstest]
 #[case(b"AMQP\x00\x00\x09\x00", b"AMQP\x00\x00\x09\x01")]
+#[case(b"AMQP\x01\x01\x09\x01", b"AMQP\x03\x01\x00\x00")]
 #[case(b"AMQP\x01\x01\x00\x0a", b"AMQP\x03\x01\x00\x00")]
 #[case(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"AMQP\x03\x01\x00\x00")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
