@@ -6,8 +6,8 @@ pub const FRAME_OVERHEAD_BYTES: u32 = 8;
 pub const FRAME_HEADER_BYTES: usize = 7;
 /// The octet that ends every frame.
 pub const FRAME_END: u8 = 0xCE;
-/// Smallest `frame_max` that may be negotiated; the handshake must fit.
-pub const FRAME_BYTES_MIN: u32 = 4096;
+/// Smallest `frame_max` that may be negotiated, as in RabbitMQ 4; the handshake must fit.
+pub const FRAME_BYTES_MIN: u32 = 8192;
 /// The `frame_max` that servers propose unless configured otherwise.
 pub const FRAME_BYTES_DEFAULT: u32 = 131_072;
 /// Longest short string.

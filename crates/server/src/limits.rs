@@ -6,8 +6,8 @@ use std::time::Duration;
 
 /// Largest frame that we accept and announce in `connection.tune`.
 pub const FRAME_BYTES_MAX: u32 = 131_072;
-/// Smallest frame size that a client may ask for in `connection.tune-ok`.
-pub const FRAME_BYTES_MIN: u32 = 4_096;
+/// Smallest frame size that a client may ask for in `connection.tune-ok`, and that may be announced.
+pub const FRAME_BYTES_MIN: u32 = 8_192;
 /// Highest channel number announced in `connection.tune`.
 pub const CHANNEL_MAX: u16 = 2_047;
 /// Heartbeat announced in `connection.tune`, in seconds.
@@ -65,6 +65,8 @@ pub const DRAIN_TIME: Duration = Duration::from_secs(4);
 
 // An incomplete message kept raw plus one whole frame must always fit, or reading would stall.
 const _: () = assert!(RAW_MESSAGE_BYTES_MAX + 131_072 + 8 < READ_BUFFER_BYTES);
+// A whole frame of a peer that has not logged in must fit into what it may make us hold.
+const _: () = assert!(8_192 + 8 < UNAUTHENTICATED_BYTES_MAX && FRAME_BYTES_MIN == 8_192);
 // What a slow reader leaves in its buffer stays within what it may have there.
 const _: () = assert!(POLL_PENDING_BYTES_MAX + POLL_BYTES_MAX <= WRITE_BUFFER_BYTES);
 // The refusal and the answer to it must fit into the stop.

@@ -48,7 +48,7 @@ fn an_unknown_key_is_refused_with_file_line_and_key(
 #[case("data = 5\n")]
 #[case("data = \n")]
 #[case("listen = ['nonsense']\n")]
-#[case("[limits]\nframe_bytes_max = 100\n")]
+#[case("[limits]\nframe_bytes_max = 8191\n")]
 #[case("[limits]\nconsumer_timeout_ms = 0\n")]
 #[case("[store]\nwrite_mode = 'fast'\n")]
 fn a_value_of_the_wrong_kind_is_refused(#[case] text: &str) {

@@ -1,7 +1,7 @@
 //! From the protocol header to `connection.open-ok`, sans-I/O.
 //!
 //! Invariants:
-//! - Frames of a peer that has not logged in are at most `UNAUTHENTICATED_BYTES_MAX` long, and nothing of them is kept
+//! - Frames of a peer that has not logged in are at most `FRAME_BYTES_MIN` long, and nothing of them is kept
 //!   but names.
 //! - Nothing is opened for a peer whose login failed.
 //!
@@ -21,7 +21,7 @@ use super::sasl::{Credentials, Mechanism};
 use super::server_properties;
 use crate::blocking::blocking;
 use crate::engine::ServerSession;
-use crate::limits::{FRAME_BYTES_MIN, UNAUTHENTICATED_BYTES_MAX};
+use crate::limits::FRAME_BYTES_MIN;
 use crate::server::Shared;
 use crate::tls::login_name;
 
@@ -144,9 +144,9 @@ impl Handshake {
             at = taken;
             self.start(out);
         }
-        let payload_max = u32::try_from(UNAUTHENTICATED_BYTES_MAX).expect("it is small") - FRAME_BYTES_MIN;
         loop {
-            let frame = parse_frame(&bytes[at..], payload_max)
+            // Nothing is agreed yet, so no frame is longer than the shortest that could be.
+            let frame = parse_frame(&bytes[at..], FRAME_BYTES_MIN)
                 .map_err(|error| HandshakeError::Silent(error.to_string()))?;
             let Some((frame, taken)) = frame else {
                 return Ok((at, None));
@@ -351,7 +351,7 @@ fn negotiated(field: &str, least: u32, most: u32, value: u32) -> Result<(), Refu
         let text = format!(
             "negotiated {field} = {value}{detail} is {side} than the {bound} allowed value ({limit})"
         );
-        Err(Refusal::new(ReplyCode::NOT_ALLOWED, text).by(method::connection::TuneOk::ID))
+        Err(Refusal::new(ReplyCode::NOT_ALLOWED, text).by(method::connection::Tune::ID))
     };
     if value != 0 && value < least {
         return refuse("lower", "minimum", least);
@@ -370,8 +370,8 @@ mod tests {
 
     #[rstest]
     #[case(
-        4095,
-        "negotiated frame_max = 4095 is lower than the minimum allowed value (4096)"
+        8191,
+        "negotiated frame_max = 8191 is lower than the minimum allowed value (8192)"
     )]
     #[case(
         131_073,
@@ -382,13 +382,13 @@ mod tests {
         "negotiated frame_max = 0 is higher than the maximum allowed value (131072)"
     )]
     fn a_frame_size_outside_the_bounds_is_refused(#[case] value: u32, #[case] text: &str) {
-        let refusal = negotiated("frame_max", 4096, 131_072, value).unwrap_err();
+        let refusal = negotiated("frame_max", FRAME_BYTES_MIN, 131_072, value).unwrap_err();
         assert_eq!(refusal.text, format!("NOT_ALLOWED - {text}"));
     }
 
     #[test]
     fn a_client_may_ask_for_less() {
-        negotiated("frame_max", 4096, 131_072, 4096).unwrap();
+        negotiated("frame_max", FRAME_BYTES_MIN, 131_072, 8192).unwrap();
         negotiated("channel_max", 0, 2047, 1).unwrap();
     }
 }

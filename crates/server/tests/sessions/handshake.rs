@@ -57,7 +57,7 @@ async fn everything_may_come_in_one_packet_or_octet_by_octet() {
         }),
         Method::ConnectionTuneOk(logpond_amqp::method::connection::TuneOk {
             channel_max: 10,
-            frame_max: 4096,
+            frame_max: 8192,
             heartbeat: 0,
         }),
         Method::ConnectionOpen(logpond_amqp::method::connection::Open {
@@ -149,13 +149,18 @@ async fn an_unknown_mechanism_and_an_unknown_vhost_are_named() {
 )]
 #[case(
     2047,
-    4095,
-    "negotiated frame_max = 4095 is lower than the minimum allowed value (4096)"
+    4096,
+    "negotiated frame_max = 4096 is lower than the minimum allowed value (8192)"
 )]
 #[case(
     2047,
     131_073,
     "negotiated frame_max = 131073 is higher than the maximum allowed value (131072)"
+)]
+#[case(
+    2047,
+    0,
+    "negotiated frame_max = 0 is higher than the maximum allowed value (131072)"
 )]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tuning_outside_the_bounds_is_refused(#[case] channels: u16, #[case] frame: u32, #[case] text: &str) {
