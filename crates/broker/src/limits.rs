@@ -1,5 +1,7 @@
 //! What the broker refuses to grow beyond.
 
+/// Channels with lower numbers are found by their number, others by a search.
+pub const CHANNELS_INDEXED: usize = 2_048;
 /// Messages that wait in one session's outbox. As many again may be in the hands of its `poll`.
 pub const OUTBOX_MESSAGES_MAX: usize = 4096;
 /// Bytes of the messages that wait in one session's outbox (one larger message is still taken).

@@ -8,8 +8,11 @@ use std::time::Duration;
 pub const FRAME_BYTES_MAX: u32 = 131_072;
 /// Smallest frame size that a client may ask for in `connection.tune-ok`, and that may be announced.
 pub const FRAME_BYTES_MIN: u32 = 8_192;
-/// Highest channel number announced in `connection.tune`.
+/// Channels that a client may have open, announced in `connection.tune`.
 pub const CHANNEL_MAX: u16 = 2_047;
+/// Channels with lower numbers are found by their number, others by a search: they are rare, and
+/// one of them makes no large table.
+pub const CHANNELS_INDEXED: usize = 2_048;
 /// Heartbeat announced in `connection.tune`, in seconds.
 pub const HEARTBEAT_SECONDS: u16 = 60;
 /// What a peer that has not logged in may make us hold.
@@ -65,6 +68,8 @@ pub const DRAIN_TIME: Duration = Duration::from_secs(4);
 
 // An incomplete message kept raw plus one whole frame must always fit, or reading would stall.
 const _: () = assert!(RAW_MESSAGE_BYTES_MAX + 131_072 + 8 < READ_BUFFER_BYTES);
+// What is announced is indexed.
+const _: () = assert!(CHANNELS_INDEXED == 2_047 + 1 && CHANNEL_MAX == 2_047);
 // A whole frame of a peer that has not logged in must fit into what it may make us hold.
 const _: () = assert!(8_192 + 8 < UNAUTHENTICATED_BYTES_MAX && FRAME_BYTES_MIN == 8_192);
 // What a slow reader leaves in its buffer stays within what it may have there.

@@ -1,5 +1,6 @@
 //! A channel: its mode, its consumers, and what it owes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -10,6 +11,7 @@ use super::transaction::Transaction;
 use crate::command::ChannelId;
 use crate::confirms::Confirms;
 use crate::consumer::ConsumerKey;
+use crate::limits::CHANNELS_INDEXED;
 use crate::unacked::Unacked;
 
 /// How publishes of a channel are answered.
@@ -58,44 +60,98 @@ impl Channel {
     }
 }
 
-/// The open channels of a session, by number.
+/// The open channels of a session. A high number makes no large table.
 #[derive(Default)]
 pub(super) struct Channels {
-    slots: Vec<Option<Box<Channel>>>,
+    /// Those with numbers below [`CHANNELS_INDEXED`], by number.
+    near: Vec<Option<Box<Channel>>>,
+    far: BTreeMap<u16, Box<Channel>>,
 }
 
 impl Channels {
     pub(super) fn get(&self, id: ChannelId) -> Option<&Channel> {
-        self.slots.get(usize::from(id.get()))?.as_deref()
+        match place(id) {
+            Place::Near(at) => self.near.get(at)?.as_deref(),
+            Place::Far(number) => self.far.get(&number).map(|channel| &**channel),
+        }
     }
 
     pub(super) fn get_mut(&mut self, id: ChannelId) -> Option<&mut Channel> {
-        self.slots.get_mut(usize::from(id.get()))?.as_deref_mut()
+        match place(id) {
+            Place::Near(at) => self.near.get_mut(at)?.as_deref_mut(),
+            Place::Far(number) => self.far.get_mut(&number).map(|channel| &mut **channel),
+        }
     }
 
     /// Opens a channel; false if it is open.
     pub(super) fn open(&mut self, id: ChannelId) -> bool {
-        let at = usize::from(id.get());
-        if self.slots.len() <= at {
-            self.slots.resize_with(at + 1, || None);
+        if self.get(id).is_some() {
+            return false;
         }
-        let is_new = self.slots[at].is_none();
-        if is_new {
-            self.slots[at] = Some(Box::default());
+        match place(id) {
+            Place::Near(at) => {
+                if self.near.len() <= at {
+                    self.near.resize_with(at + 1, || None);
+                }
+                self.near[at] = Some(Box::default());
+            }
+            Place::Far(number) => {
+                self.far.insert(number, Box::default());
+            }
         }
-        is_new
+        true
     }
 
     pub(super) fn remove(&mut self, id: ChannelId) -> Option<Box<Channel>> {
-        self.slots.get_mut(usize::from(id.get()))?.take()
+        match place(id) {
+            Place::Near(at) => self.near.get_mut(at)?.take(),
+            Place::Far(number) => self.far.remove(&number),
+        }
     }
 
     /// The open channels' numbers.
     pub(super) fn ids(&self) -> Vec<ChannelId> {
-        (0..=u16::MAX)
-            .zip(&self.slots)
+        let near = (0..=u16::MAX)
+            .zip(&self.near)
             .filter(|(_, slot)| slot.is_some())
-            .map(|(number, _)| ChannelId::new(number))
-            .collect()
+            .map(|(number, _)| number);
+        near.chain(self.far.keys().copied()).map(ChannelId::new).collect()
+    }
+}
+
+/// Where a channel is kept.
+enum Place {
+    Near(usize),
+    Far(u16),
+}
+
+#[inline]
+fn place(id: ChannelId) -> Place {
+    let at = usize::from(id.get());
+    if at < CHANNELS_INDEXED {
+        Place::Near(at)
+    } else {
+        Place::Far(id.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_high_number_makes_no_large_table() {
+        let numbers = [1, 2_047, 2_048, u16::MAX].map(ChannelId::new);
+        let mut channels = Channels::default();
+        for id in numbers {
+            assert!(channels.open(id) && !channels.open(id));
+        }
+        assert_eq!(channels.ids(), numbers);
+        assert!(channels.near.len() <= CHANNELS_INDEXED);
+        for id in numbers {
+            assert!(channels.get_mut(id).is_some() && channels.remove(id).is_some());
+            assert!(channels.get(id).is_none() && channels.remove(id).is_none());
+        }
+        assert!(channels.far.is_empty());
     }
 }

@@ -74,7 +74,7 @@ pub enum LogFormat {
 pub struct Limits {
     /// Largest body of a message.
     pub message_bytes_max: Option<u64>,
-    /// Highest channel number, announced to clients.
+    /// Channels that a client may have open, announced to it.
     pub channel_max: Option<u16>,
     /// Largest frame, announced to clients.
     pub frame_bytes_max: Option<u32>,

@@ -66,16 +66,16 @@ impl Link {
     }
 
     fn method_on_absent(&mut self, channel: ChannelId, method: &Method<'_>) -> Result<(), Refusal> {
+        let (count, limit) = (self.channels.count(), self.tuning.channel_max);
+        if count >= usize::from(limit) {
+            let text = format_args!(
+                "number of channels opened ({count}) has reached the negotiated channel_max ({limit})"
+            );
+            return Err(Refusal::new(ReplyCode::NOT_ALLOWED, text));
+        }
         let Method::ChannelOpen(_) = method else {
             return Err(not_open());
         };
-        if channel.get() > self.tuning.channel_max {
-            let text = format!(
-                "channel number {channel} is above the negotiated channel_max ({})",
-                self.tuning.channel_max
-            );
-            return Err(Refusal::new(ReplyCode::CHANNEL_ERROR, text).by(method::channel::Open::ID));
-        }
         let Some(session) = &mut self.session else {
             return Ok(());
         };

@@ -73,7 +73,6 @@ fn joined(parts: &[Vec<u8>]) -> Vec<u8> {
 #[case::channel_that_is_not_open(504, frame(1, 2, &[0, 60, 0, 10, 0, 0, 0, 0, 0, 1, 0]))]
 #[case::content_on_a_channel_that_is_not_open(504, frame(3, 2, b"x"))]
 #[case::channel_opened_twice(504, frame(1, 1, &[0, 20, 0, 10, 0]))]
-#[case::channel_above_the_limit(504, frame(1, 3_000, &[0, 20, 0, 10, 0]))]
 #[case::tune_ok_again(503, frame(1, 0, &[0, 10, 0, 31, 0, 0, 0, 0, 0, 0, 0, 0]))]
 #[case::channel_method_on_channel_zero(503, frame(1, 0, &[0, 20, 0, 10, 0]))]
 #[case::what_only_servers_send(503, frame(1, 1, &[0, 60, 0, 72, 0]))]

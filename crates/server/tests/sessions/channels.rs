@@ -21,6 +21,33 @@ async fn a_missing_exchange_closes_the_channel_and_the_connection_lives() {
     client.declare(ONE, "q").await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn channels_are_counted_and_may_have_any_number() {
+    let served = Served::start().await;
+    let mut client = Client::connect(served.address).await;
+    client.greet("PLAIN", b"\0guest\0guest").await;
+    client.tune(2, FRAME_MAX, 0).await;
+    client.open_vhost("/").await;
+    assert!(matches!(
+        client.receive().await.method(),
+        Method::ConnectionOpenOk(_)
+    ));
+    let (high, highest) = (ChannelId::new(3_000), ChannelId::new(u16::MAX));
+    client.open_another(high).await;
+    client.open_another(highest).await;
+    client.declare(highest, "q").await;
+    client.publish(highest, "", "q", &[7; 10_000]).await;
+    assert_eq!(client.get(high, "q").await.map(|body| body.len()), Some(10_000));
+    client.publish(high, "nowhere", "k", b"x").await;
+    assert_eq!(client.channel_closed(high).await.0, 404);
+    client.open_another(ONE).await;
+    client
+        .send(TWO, &Method::ChannelOpen(method::channel::Open))
+        .await;
+    let text = "NOT_ALLOWED - number of channels opened (2) has reached the negotiated channel_max (2)";
+    assert_eq!(client.connection_closed().await, (530, text.to_owned()));
+}
+
 #[rstest]
 #[case::publish(Method::BasicPublish(method::basic::Publish { exchange: short("nowhere"), routing_key: short("k"), mandatory: false, immediate: false }))]
 #[case::ack(Method::BasicAck(method::basic::Ack { delivery_tag: 9, multiple: false }))]
