@@ -32,8 +32,11 @@ impl<'a> ContentHeader<'a> {
         let too_short = |_| ContentError::TooShort { len: payload.len() };
         let mut cursor = Cursor::new(payload);
         let class = cursor.short().map_err(too_short)?;
-        let _weight = cursor.short().map_err(too_short)?;
+        let weight = cursor.short().map_err(too_short)?;
         let body_size = cursor.long_long().map_err(too_short)?;
+        if weight != 0 {
+            return Err(ContentError::Weighed { weight });
+        }
         if class != basic::CLASS {
             return Err(ContentError::WrongClass { class });
         }

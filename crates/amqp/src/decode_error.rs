@@ -130,10 +130,22 @@ pub enum ContentError {
         len: usize,
     },
     /// Content of a class that carries none.
-    #[error("a content header of class {class}")]
+    #[error(
+        "expected content header for class {}, got one for class {class} instead",
+        method::basic::CLASS
+    )]
     WrongClass {
         /// The class that it names.
         class: u16,
+    },
+    /// The weight, which nobody uses, is not zero.
+    #[error(
+        "expected content header for class {}, got non content header frame instead",
+        method::basic::CLASS
+    )]
+    Weighed {
+        /// The weight that it names.
+        weight: u16,
     },
     /// The property flags go on into a second word, and no property has a flag there.
     #[error("property flags {flags:#06x} announce properties that do not exist")]
@@ -151,7 +163,7 @@ impl ContentError {
     pub fn reply_code(&self) -> ReplyCode {
         match self {
             Self::TooShort { .. } => ReplyCode::FRAME_ERROR,
-            Self::WrongClass { .. } => ReplyCode::UNEXPECTED_FRAME,
+            Self::WrongClass { .. } | Self::Weighed { .. } => ReplyCode::UNEXPECTED_FRAME,
             Self::UnknownFlags { .. } | Self::Malformed(_) => ReplyCode::SYNTAX_ERROR,
         }
     }

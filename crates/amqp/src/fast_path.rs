@@ -61,10 +61,11 @@ pub fn parse_publish(buf: &[u8], frame_max: u32) -> Option<(Publish<'_>, usize)>
     let channel = method.0.channel;
     let header = frame_of(&buf[method.1..], frame_max, FrameKind::Header)?;
     let mut taken = method.1 + header.1;
-    let (&[class_high, class_low, _, _, s0, s1, s2, s3, s4, s5, s6, s7], raw_properties) =
+    let (&[class_high, class_low, w0, w1, s0, s1, s2, s3, s4, s5, s6, s7], raw_properties) =
         header.0.payload.split_first_chunk::<12>()?;
     let sound = header.0.channel == channel
         && u16::from_be_bytes([class_high, class_low]) == basic::CLASS
+        && [w0, w1] == [0, 0]
         && raw_properties.len() >= 2;
     if !sound {
         return None;

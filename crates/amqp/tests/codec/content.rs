@@ -75,6 +75,19 @@ fn content_of_another_class_is_unexpected() {
     let error = ContentHeader::parse(&[0, 50, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap_err();
     assert_eq!(error, ContentError::WrongClass { class: 50 });
     assert_eq!(error.reply_code(), ReplyCode::UNEXPECTED_FRAME);
+    assert_eq!(
+        error.to_string(),
+        "expected content header for class 60, got one for class 50 instead"
+    );
+}
+
+#[rstest]
+#[case::of_its_class(60)]
+#[case::of_another_class(50)]
+fn a_content_header_with_a_weight_is_unexpected(#[case] class: u8) {
+    let error = ContentHeader::parse(&[0, class, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap_err();
+    assert_eq!(error, ContentError::Weighed { weight: 7 });
+    assert_eq!(error.reply_code(), ReplyCode::UNEXPECTED_FRAME);
 }
 
 #[test]

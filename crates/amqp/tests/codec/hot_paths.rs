@@ -41,6 +41,15 @@ fn hello(body: &[u8]) -> Publish<'_> {
     }
 }
 
+/// The weight stands behind the class of the header frame, which follows the method's.
+#[test]
+fn a_publish_with_a_weight_is_left_to_the_general_path() {
+    let mut bytes = publish_bytes(&hello(b"x"), 0);
+    let (_, method) = logpond_amqp::parse_frame(&bytes, 0).unwrap().unwrap();
+    bytes[method + 7 + 3] = 1;
+    assert_eq!(parse_publish(&bytes, 0), None);
+}
+
 proptest! {
     #[test]
     fn a_whole_publish_is_recognised(

@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - Memory grows with the bytes that arrived, never with the size that a header claims.
-//! - A body never exceeds the size that its header announced.
+//! - A body never exceeds the size that its header announced, and no header announces more than [`MESSAGE_BYTES_CEILING`].
 
 use logpond_amqp::{
     ContentError, ContentHeader, Frame, FrameKind, HotProperties, Method, ReplyCode, method, parse_frame,
@@ -10,6 +10,7 @@ use logpond_amqp::{
 use logpond_broker::{Body, ChannelId, Publish};
 
 use super::refusal::Refusal;
+use crate::limits::MESSAGE_BYTES_CEILING;
 
 /// First octet of the property flags that says that there is a headers table.
 const HEADERS_FLAG: u8 = 0x20;
@@ -17,19 +18,20 @@ const HEADERS_FLAG: u8 = 0x20;
 /// What the bytes from a `basic.publish` on amount to.
 pub(super) enum Scan<'b> {
     /// The whole message: its frames take so many bytes, the body is in `parts`.
-    Whole {
-        publish: Publish<'b>,
-        body_size: u64,
-        taken: usize,
-    },
+    Whole { publish: Publish<'b>, taken: usize },
     /// Nothing is wrong so far, and more has to come.
     Partial,
-    /// Not a publish that is continued at once: to be taken frame by frame.
+    /// Not a publish that is continued at once, or one of a size that is refused: to be taken frame by frame.
     Other,
 }
 
-/// Looks for a whole publish with a body in any number of frames; `parts` gets them.
-pub(super) fn scan<'b>(buf: &'b [u8], payload_max: u32, parts: &mut Vec<&'b [u8]>) -> Scan<'b> {
+/// Looks for a whole publish with a body of at most so many bytes in any number of frames; `parts` gets them.
+pub(super) fn scan<'b>(
+    buf: &'b [u8],
+    payload_max: u32,
+    body_bytes_max: u64,
+    parts: &mut Vec<&'b [u8]>,
+) -> Scan<'b> {
     let mut taken = 0;
     let mut next = |kind: FrameKind| match parse_frame(&buf[taken..], payload_max) {
         Ok(Some((frame, len))) if frame.kind == kind => {
@@ -54,7 +56,8 @@ pub(super) fn scan<'b>(buf: &'b [u8], payload_max: u32, parts: &mut Vec<&'b [u8]
     let Ok(header) = ContentHeader::parse(frame.payload) else {
         return Scan::Other;
     };
-    if frame.channel != channel {
+    // Whoever announces too much hears of it before the rest has come.
+    if frame.channel != channel || header.body_size > body_bytes_max {
         return Scan::Other;
     }
     let mut missing = header.body_size;
@@ -80,11 +83,7 @@ pub(super) fn scan<'b>(buf: &'b [u8], payload_max: u32, parts: &mut Vec<&'b [u8]
         properties: header.raw_properties,
         body: Body::Whole(&[]),
     };
-    Scan::Whole {
-        publish,
-        body_size: header.body_size,
-        taken: end,
-    }
+    Scan::Whole { publish, taken: end }
 }
 
 /// Checks what is inside the headers table; the broker checks the rest of the list.
@@ -142,20 +141,21 @@ impl Assembly {
             .is_some_and(|header| header.body_size == len_of(&self.body))
     }
 
-    /// What has to come, in RabbitMQ's words.
-    pub fn expected(&self) -> &'static str {
-        match self.header {
+    /// Something else came than what has to, in RabbitMQ's words.
+    pub fn interrupted(&self) -> Refusal {
+        by_publish(unexpected(match self.header {
             None => "expected content header for class 60, got non content header frame instead",
             Some(_) => "expected content body, got non content body frame instead",
-        }
+        }))
     }
 
     /// Takes the content header; the size of the body that it announces.
     pub fn take_header(&mut self, frame: &Frame<'_>) -> Result<u64, Refusal> {
         if self.header.is_some() {
-            return Err(unexpected(self.expected()));
+            return Err(self.interrupted());
         }
         let header = ContentHeader::parse(frame.payload)?;
+        check_announced(header.body_size)?;
         check_headers(header.raw_properties)?;
         self.header = Some(Header {
             properties: header.raw_properties.into(),
@@ -167,11 +167,12 @@ impl Assembly {
     /// Takes a piece of the body.
     pub fn take_body(&mut self, frame: &Frame<'_>) -> Result<(), Refusal> {
         let Some(header) = &self.header else {
-            return Err(unexpected(self.expected()));
+            return Err(self.interrupted());
         };
         let missing = header.body_size - len_of(&self.body);
         if len_of(frame.payload) > missing {
-            return Err(unexpected("content body exceeds the size in its content header"));
+            let text = "content body frame exceeds remaining content size";
+            return Err(by_publish(Refusal::new(ReplyCode::FRAME_ERROR, text)));
         }
         self.body.extend_from_slice(frame.payload);
         Ok(())
@@ -190,6 +191,20 @@ impl Assembly {
             body: Body::Whole(&self.body),
         }
     }
+}
+
+/// RabbitMQ's bound for any message. What is configured lies within it, and closes no more than the channel.
+fn check_announced(body_size: u64) -> Result<(), Refusal> {
+    if body_size <= MESSAGE_BYTES_CEILING {
+        return Ok(());
+    }
+    let text =
+        format_args!("content body size {body_size} exceeds maximum allowed size {MESSAGE_BYTES_CEILING}");
+    Err(by_publish(Refusal::new(ReplyCode::FRAME_ERROR, text)))
+}
+
+fn by_publish(refusal: Refusal) -> Refusal {
+    refusal.by(method::basic::Publish::ID)
 }
 
 pub(super) fn unexpected(text: &str) -> Refusal {

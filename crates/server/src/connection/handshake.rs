@@ -152,10 +152,11 @@ impl Handshake {
                 return Ok((at, None));
             };
             at += taken;
-            if frame.kind == FrameKind::Heartbeat {
+            let is_of_connection = frame.channel == ChannelId::CONNECTION;
+            if frame.kind == FrameKind::Heartbeat && is_of_connection {
                 continue;
             }
-            if frame.kind != FrameKind::Method || frame.channel != ChannelId::CONNECTION {
+            if frame.kind != FrameKind::Method || !is_of_connection {
                 return Err(HandshakeError::Silent(
                     "a frame that is no method of channel 0".to_owned(),
                 ));

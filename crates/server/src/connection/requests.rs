@@ -37,14 +37,10 @@ impl Link {
                 method::connection::UpdateSecretOk.encode(ChannelId::CONNECTION, &mut self.out);
                 Ok(())
             }
-            // Answers to what we never ask, or that came too late to matter.
-            Method::ConnectionCloseOk(_) | Method::ConnectionBlocked(_) | Method::ConnectionUnblocked(_) => {
-                Ok(())
+            _ => {
+                let text = "unexpected method in connection state running";
+                Err(Refusal::new(ReplyCode::CHANNEL_ERROR, text).by(method.id()))
             }
-            _ => Err(Refusal::new(
-                ReplyCode::COMMAND_INVALID,
-                "unimplemented method on channel 0",
-            )),
         }
     }
 

@@ -66,15 +66,15 @@ fn joined(parts: &[Vec<u8>]) -> Vec<u8> {
 #[case::method_instead_of_header(505, joined(&[publish_method(ONE, "", "q"), frame(1, 1, &[0, 60, 0, 10, 0, 0, 0, 0, 0, 1, 0])]))]
 #[case::body_instead_of_header(505, joined(&[publish_method(ONE, "", "q"), frame(3, 1, b"x")]))]
 #[case::second_header(505, joined(&[publish_method(ONE, "", "q"), header(5), header(5)]))]
-#[case::more_body_than_announced(505, joined(&[publish_method(ONE, "", "q"), header(2), frame(3, 1, b"xyz")]))]
+#[case::more_body_than_announced(501, joined(&[publish_method(ONE, "", "q"), header(2), frame(3, 1, b"xyz")]))]
 #[case::header_of_another_class(505, joined(&[publish_method(ONE, "", "q"), frame(2, 1, &[0, 50, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])]))]
 #[case::short_header(501, joined(&[publish_method(ONE, "", "q"), frame(2, 1, &[0, 60, 0, 0])]))]
 #[case::broken_headers_table(502, joined(&[publish_method(ONE, "", "q"), frame(2, 1, &[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 3, 1, b'k', b'Q'])]))]
 #[case::channel_that_is_not_open(504, frame(1, 2, &[0, 60, 0, 10, 0, 0, 0, 0, 0, 1, 0]))]
 #[case::content_on_a_channel_that_is_not_open(504, frame(3, 2, b"x"))]
 #[case::channel_opened_twice(504, frame(1, 1, &[0, 20, 0, 10, 0]))]
-#[case::tune_ok_again(503, frame(1, 0, &[0, 10, 0, 31, 0, 0, 0, 0, 0, 0, 0, 0]))]
-#[case::channel_method_on_channel_zero(503, frame(1, 0, &[0, 20, 0, 10, 0]))]
+#[case::tune_ok_again(504, frame(1, 0, &[0, 10, 0, 31, 0, 0, 0, 0, 0, 0, 0, 0]))]
+#[case::channel_method_on_channel_zero(504, frame(1, 0, &[0, 20, 0, 10, 0]))]
 #[case::what_only_servers_send(503, frame(1, 1, &[0, 60, 0, 72, 0]))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_bytes_end_the_connection_with_a_code_and_the_server_lives(
@@ -90,6 +90,61 @@ async fn broken_bytes_end_the_connection_with_a_code_and_the_server_lives(
 
     let mut other = Client::open_channel(served.address).await;
     other.declare(ONE, "still-here").await;
+}
+
+/// A method of channel 0 that a running connection does not expect.
+fn not_now(payload: &[u8]) -> (Vec<u8>, &'static str) {
+    (
+        frame(1, 0, payload),
+        "504 CHANNEL_ERROR - unexpected method in connection state running",
+    )
+}
+
+/// What comes behind a publish, of which the queue's name is all that counts.
+fn published(parts: &[Vec<u8>]) -> Vec<u8> {
+    [publish_method(ONE, "", "q"), parts.concat()].concat()
+}
+
+#[rstest]
+#[case::open_again(not_now(&[0, 10, 0, 40, 1, b'/', 0, 0]))]
+#[case::tune_ok_again(not_now(&[0, 10, 0, 31, 0, 0, 0, 0, 0, 0, 0, 0]))]
+#[case::close_ok_without_close(not_now(&[0, 10, 0, 51]))]
+#[case::blocked(not_now(&[0, 10, 0, 60, 0]))]
+#[case::channel_open(not_now(&[0, 20, 0, 10, 0]))]
+#[case::heartbeat_on_a_channel((frame(8, 1, b""), "505 UNEXPECTED_FRAME - type 8, all octets = <<>>"))]
+#[case::more_body_than_announced((
+    published(&[header(2), frame(3, 1, b"xyz")]),
+    "501 FRAME_ERROR - content body frame exceeds remaining content size"
+))]
+#[case::more_body_than_any_server_takes((
+    published(&[header(536_870_913)]),
+    "501 FRAME_ERROR - content body size 536870913 exceeds maximum allowed size 536870912"
+))]
+#[case::header_of_another_class((
+    published(&[frame(2, 1, &[0, 50, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])]),
+    "505 UNEXPECTED_FRAME - expected content header for class 60, got one for class 50 instead"
+))]
+#[case::header_with_a_weight((
+    published(&[frame(2, 1, &[0, 60, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]), frame(3, 1, b"x")]),
+    "505 UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead"
+))]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_at_the_wrong_time_is_refused_in_rabbitmqs_words(#[case] input: (Vec<u8>, &str)) {
+    let (bytes, expected) = input;
+    let served = Served::start().await;
+    let mut client = Client::open_channel(served.address).await;
+    client.write(&bytes).await;
+    let (code, text) = client.connection_closed().await;
+    assert_eq!(format!("{code} {text}"), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_size_above_the_configured_one_is_refused_before_any_of_the_body_came() {
+    let served = Served::start().await;
+    let mut client = Client::open_channel(served.address).await;
+    client.write(&published(&[header(536_870_912)])).await;
+    let text = "PRECONDITION_FAILED - message size 536870912 is larger than configured max size 16777216";
+    assert_eq!(client.channel_closed(ONE).await, (406, text.to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -97,12 +97,9 @@ impl Link {
         };
         if is_publish(&frame) && self.channels.is_open(frame.channel) {
             let mark = batch.parts.len();
-            match scan(bytes, payload_max, &mut batch.parts) {
-                Scan::Whole {
-                    publish,
-                    body_size,
-                    taken,
-                } if body_size <= self.shared.message_bytes_max => {
+            let body_bytes_max = self.shared.message_bytes_max;
+            match scan(bytes, payload_max, body_bytes_max, &mut batch.parts) {
+                Scan::Whole { publish, taken } => {
                     check_headers(publish.properties)?;
                     let body = Body::Parts(mark..batch.parts.len());
                     batch.push(Command::Publish(Publish { body, ..publish }));
@@ -145,10 +142,18 @@ impl Link {
 
     fn frame<'b>(&mut self, frame: Frame<'b>, batch: &mut Batch<'b>) -> Result<(), Refusal> {
         match frame.kind {
-            FrameKind::Heartbeat => Ok(()),
+            FrameKind::Heartbeat => self.heartbeat_frame(frame.channel),
             FrameKind::Method => self.method_frame(&frame, batch),
             FrameKind::Header | FrameKind::Body => self.content_frame(&frame, batch),
         }
+    }
+
+    /// A heartbeat is of the connection, and of no channel.
+    fn heartbeat_frame(&self, channel: ChannelId) -> Result<(), Refusal> {
+        if channel == ChannelId::CONNECTION || self.life == Life::Closing {
+            return Ok(());
+        }
+        Err(unexpected("type 8, all octets = <<>>"))
     }
 
     fn method_frame<'b>(&mut self, frame: &Frame<'b>, batch: &mut Batch<'b>) -> Result<(), Refusal> {
@@ -161,7 +166,7 @@ impl Link {
             return self.connection_method(&method);
         }
         if let Slot::Assembling(assembly) = self.channels.get(frame.channel) {
-            return Err(unexpected(assembly.expected()));
+            return Err(assembly.interrupted());
         }
         if self.channels.is_open(frame.channel)
             && let Some(command) = hot(frame.channel, &method)
