@@ -39,9 +39,22 @@ pub const OFFLINE_CODES: &str = "Exit codes: 0 sound, 1 failed, 2 wrong usage, 3
 /// Prints what went wrong, and chooses the code.
 pub fn code_of(outcome: anyhow::Result<ExitCode>) -> ExitCode {
     outcome.unwrap_or_else(|error| {
-        eprintln!("logpond: {error:#}");
+        eprintln!("logpond: {}", told(&error));
         ExitCode::from(number(&error))
     })
+}
+
+/// An error and its causes. Most of ours name their cause themselves, since logs print no more than that; others leave it to
+/// whoever prints them.
+fn told(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .fold(String::new(), |told, cause| match told.as_str() {
+            "" => cause,
+            said if said.contains(&cause) => told,
+            said => format!("{said}: {cause}"),
+        })
 }
 
 /// The code of a publisher whose broker did not take every message.
@@ -86,4 +99,47 @@ fn is_held(error: &StartError) -> bool {
         return false;
     };
     matches!(open, OpenError::Locked(LockError::Held { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use anyhow::Context;
+    use logpond_server::StartError;
+    use logpond_store::OpenError;
+
+    use super::*;
+
+    fn no_space() -> io::Error {
+        io::Error::from_raw_os_error(28)
+    }
+
+    #[test]
+    fn a_cause_that_an_error_names_is_told_once() {
+        let open = OpenError::Io {
+            what: "writing",
+            file: "META".to_owned(),
+            source: no_space(),
+        };
+        let error = StartError::Open(logpond_server::OpenError::Store(open));
+        assert_eq!(
+            told(&error.into()),
+            "writing META: No space left on device (os error 28)"
+        );
+    }
+
+    #[test]
+    fn a_cause_that_an_error_leaves_out_is_told_behind_it() {
+        let error = ClientError::Broken(no_space());
+        assert_eq!(
+            told(&error.into()),
+            "the connection broke: No space left on device (os error 28)"
+        );
+        let error = Err::<(), _>(no_space()).context("cannot read it").unwrap_err();
+        assert_eq!(
+            told(&error),
+            "cannot read it: No space left on device (os error 28)"
+        );
+    }
 }

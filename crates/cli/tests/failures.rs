@@ -1,0 +1,61 @@
+//! What the process says when it cannot do what was asked, run as people run it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+/// Runs the broker in a directory of its own, where it fails: its code and its last words.
+fn serve(dir: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    failed(dir, "serve", &[&["--listen", "127.0.0.1:0"], arguments].concat())
+}
+
+fn failed(dir: &Path, command: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_logpond"));
+    process.current_dir(dir).env_remove("RUST_LOG");
+    let output = process.arg(command).args(arguments).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let last = said.lines().last().unwrap_or_default().to_owned();
+    (output.status.code(), last)
+}
+
+#[test]
+fn a_file_that_cannot_be_had_is_told_with_its_cause_once() {
+    let tls = ["--set", "tls.certificate=none", "--set", "tls.key=none"];
+    let cases: [(i32, &[&str]); 4] = [
+        (2, &["--config", "none.toml"]),
+        (1, &["--definitions", "none.json"]),
+        (1, &["--data", "file/data"]),
+        (1, &tls),
+    ];
+    for (code, arguments) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let (found, said) = serve(dir.path(), arguments);
+        assert_eq!(found, Some(code), "{said}");
+        assert_eq!(said.matches("os error").count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_told_with_its_cause_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let (code, said) = failed(dir.path(), "serve", &["--listen", &address.to_string()]);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        said,
+        format!("logpond: cannot listen on {address}: Address already in use (os error 98)")
+    );
+}
+
+#[test]
+fn a_broker_that_does_not_answer_is_told_with_its_cause_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("amqp://{free}");
+    let (code, said) = failed(dir.path(), "consume", &["--url", &url, "--queue", "q"]);
+    assert_eq!(code, Some(5), "{said}");
+    assert_eq!(said.matches("os error").count(), 1, "{said}");
+}
