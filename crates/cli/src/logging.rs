@@ -1,13 +1,18 @@
 //! Structured logs on stderr: a line for people, or JSON for machines.
 
-use anyhow::Context;
-use logpond_server::config::{LogFormat, Settings};
+use logpond_server::config::{ConfigError, LogFormat, Settings};
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging as the settings say; `RUST_LOG` wins over them.
 pub fn start(settings: &Settings) -> anyhow::Result<()> {
-    let directives = std::env::var("RUST_LOG").unwrap_or_else(|_| settings.log_level.clone());
-    let filter = EnvFilter::try_new(&directives).with_context(|| format!("`log.level`: {directives}"))?;
+    let (key, directives) = match std::env::var("RUST_LOG") {
+        Ok(directives) => ("RUST_LOG", directives),
+        Err(_) => ("log.level", settings.log_level.clone()),
+    };
+    let filter = EnvFilter::try_new(&directives).map_err(|error| ConfigError::Value {
+        key: key.to_owned(),
+        message: format!("{directives}: {error}"),
+    })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

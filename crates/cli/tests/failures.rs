@@ -59,3 +59,11 @@ fn a_broker_that_does_not_answer_is_told_with_its_cause_once() {
     assert_eq!(code, Some(5), "{said}");
     assert_eq!(said.matches("os error").count(), 1, "{said}");
 }
+
+#[test]
+fn a_log_level_that_means_nothing_is_a_bad_setting() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, said) = serve(dir.path(), &["--set", "log.level=bogus=xx"]);
+    assert_eq!(code, Some(2));
+    assert!(said.starts_with("logpond: `log.level`: bogus=xx: "), "{said}");
+}
