@@ -15,7 +15,7 @@ use crate::properties::MILLISECONDS_MAX;
 use crate::queue::QueueKind;
 
 /// Which kind of queue is declared.
-const QUEUE_TYPE: &str = "x-queue-type";
+pub(crate) const QUEUE_TYPE: &str = "x-queue-type";
 
 /// What a second declaration of a classic queue must repeat, in the order in which RabbitMQ compares.
 const COMPARED_CLASSIC: &[&str] = &[

@@ -20,6 +20,8 @@ pub(crate) const BINDING: u8 = b'b';
 
 /// First byte of the key of a virtual host's limits.
 pub(crate) const VHOST_LIMITS: u8 = b'l';
+/// First byte of the key of a virtual host's default kind of queue.
+pub(crate) const VHOST_QUEUE_KIND: u8 = b'k';
 /// First byte of a policy's key.
 pub(crate) const POLICY: u8 = b'y';
 /// First byte of the key of a queue of delayed messages.
@@ -36,6 +38,13 @@ pub(crate) struct VhostEntry {
 pub(crate) struct VhostLimitsEntry {
     pub vhost: String,
     pub limits: VhostLimits,
+}
+
+/// The kind of queues that are declared without one in a virtual host.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct VhostQueueKindEntry {
+    pub vhost: String,
+    pub kind: QueueKind,
 }
 
 /// A durable exchange.
@@ -85,6 +94,11 @@ pub(crate) fn vhost_key(name: &str) -> Vec<u8> {
 /// Key of a virtual host's limits.
 pub(crate) fn vhost_limits_key(name: &str) -> Vec<u8> {
     key(VHOST_LIMITS, &[name.as_bytes()])
+}
+
+/// Key of a virtual host's default kind of queue.
+pub(crate) fn vhost_queue_kind_key(name: &str) -> Vec<u8> {
+    key(VHOST_QUEUE_KIND, &[name.as_bytes()])
 }
 
 /// Key of an exchange.

@@ -23,6 +23,15 @@ pub(crate) enum QueueKind {
 }
 
 impl QueueKind {
+    /// The one that `x-queue-type` names so.
+    pub(crate) fn of(name: &[u8]) -> Option<Self> {
+        match name {
+            b"classic" => Some(Self::Classic),
+            b"quorum" => Some(Self::Quorum),
+            _ => None,
+        }
+    }
+
     /// As in `x-queue-type`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

@@ -18,7 +18,7 @@ use crate::auth::{Accounts, FirstUser};
 use crate::delay::{DelayEntry, DelayQueue};
 use crate::entries::{
     BINDING, BindingEntry, DELAY, EXCHANGE, ExchangeEntry, POLICY, QUEUE, QueueEntry, VHOST, VHOST_LIMITS,
-    VhostEntry, VhostLimitsEntry, delay_key, vhost_key,
+    VHOST_QUEUE_KIND, VhostEntry, VhostLimitsEntry, VhostQueueKindEntry, delay_key, vhost_key,
 };
 use crate::options::BrokerOptions;
 use crate::policy::{self, Policy};
@@ -113,6 +113,9 @@ pub(crate) fn start<D: Disk>(disk: &D, options: &BrokerOptions) -> Result<Starte
     for entry in entries.limits {
         restored.vhost(&entry.vhost).set_limits(entry.limits);
     }
+    for entry in entries.queue_kinds {
+        restored.vhost(&entry.vhost).set_default_kind(entry.kind);
+    }
     for policy in entries.policies {
         restored
             .vhost(&policy.vhost)
@@ -168,6 +171,7 @@ struct Entries {
     bindings: Vec<BindingEntry>,
     policies: Vec<Policy>,
     limits: Vec<VhostLimitsEntry>,
+    queue_kinds: Vec<VhostQueueKindEntry>,
 }
 
 impl Entries {
@@ -180,6 +184,7 @@ impl Entries {
                 Some(&QUEUE) => entries.queues.extend(decode::<D, _>(key, value, warnings)),
                 Some(&DELAY) => entries.delays.extend(decode::<D, _>(key, value, warnings)),
                 Some(&VHOST_LIMITS) => entries.limits.extend(decode::<D, _>(key, value, warnings)),
+                Some(&VHOST_QUEUE_KIND) => entries.queue_kinds.extend(decode::<D, _>(key, value, warnings)),
                 Some(&POLICY) => entries.policies.extend(decode::<D, _>(key, value, warnings)),
                 Some(&BINDING) => entries.bindings.extend(decode::<D, _>(key, value, warnings)),
                 // Users, permissions and what later versions add have readers of their own.
@@ -210,9 +215,10 @@ struct Restored {
 }
 
 impl Restored {
-    fn add_vhost(&mut self, name: &str) {
+    fn add_vhost(&mut self, name: &str) -> Arc<Vhost> {
         let vhost = Arc::new(Vhost::new(name, self.seed));
-        self.vhosts.insert(Arc::clone(&vhost.name), vhost);
+        self.vhosts.insert(Arc::clone(&vhost.name), Arc::clone(&vhost));
+        vhost
     }
 
     /// The virtual host of an entry. A lost one is made again, rather than losing what it held.
@@ -221,7 +227,7 @@ impl Restored {
             self.warnings.push(format!(
                 "virtual host '{name}' is missing in the catalog, but has entries"
             ));
-            self.add_vhost(name);
+            return self.add_vhost(name);
         }
         Arc::clone(&self.vhosts[name])
     }

@@ -13,6 +13,7 @@ use logpond_store::QueueId;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Policies;
+use crate::queue::QueueKind;
 
 /// One state of a virtual host's topology.
 #[derive(Clone, Debug)]
@@ -53,6 +54,7 @@ pub(crate) struct Vhost {
     topology: ArcSwap<Topology>,
     policies: ArcSwap<Policies>,
     limits: ArcSwap<VhostLimits>,
+    default_kind: ArcSwap<QueueKind>,
 }
 
 impl Vhost {
@@ -67,6 +69,7 @@ impl Vhost {
             topology: ArcSwap::from_pointee(topology),
             policies: ArcSwap::default(),
             limits: ArcSwap::default(),
+            default_kind: ArcSwap::from_pointee(QueueKind::Classic),
         }
     }
 
@@ -78,6 +81,16 @@ impl Vhost {
     /// How much it may have.
     pub(crate) fn limits(&self) -> VhostLimits {
         **self.limits.load()
+    }
+
+    /// The kind of queues that are declared without one.
+    pub(crate) fn default_kind(&self) -> QueueKind {
+        **self.default_kind.load()
+    }
+
+    /// Sets the kind of queues that are declared without one.
+    pub(crate) fn set_default_kind(&self, kind: QueueKind) {
+        self.default_kind.store(Arc::new(kind));
     }
 
     /// Sets how much it may have.

@@ -15,9 +15,13 @@ use crate::broker::Broker;
 use crate::command::{ExchangeDeclare, QueueDeclare};
 use crate::definitions::{
     BindingDefinition, Definitions, DefinitionsError, DestinationName, ExchangeDefinition, QueueDefinition,
+    VhostDefinition,
 };
-use crate::entries::{VhostEntry, VhostLimitsEntry, vhost_key, vhost_limits_key};
-use crate::errors::{AmqpError, Answer, not_found, storage_failed};
+use crate::entries::{
+    VhostEntry, VhostLimitsEntry, VhostQueueKindEntry, vhost_key, vhost_limits_key, vhost_queue_kind_key,
+};
+use crate::errors::{AmqpError, Answer, not_found, precondition_failed, storage_failed};
+use crate::queue::QueueKind;
 use crate::resource::Resource;
 use crate::topology::{Vhost, VhostLimits};
 
@@ -77,10 +81,7 @@ impl<D: Disk> Broker<D> {
             ignored: definitions.ignored.iter().map(ToString::to_string).collect(),
         };
         for vhost in &definitions.vhosts {
-            refused(
-                &format!("vhost '{}'", vhost.name),
-                self.declare_vhost(&vhost.name),
-            )?;
+            refused(&format!("vhost '{}'", vhost.name), self.import_vhost(vhost))?;
         }
         self.import_accounts(&definitions)?;
         for (vhost, limits) in &definitions.vhost_limits {
@@ -106,6 +107,35 @@ impl<D: Disk> Broker<D> {
             refused(&format!("binding from {source}"), self.import_binding(binding))?;
         }
         Ok(summary)
+    }
+
+    fn import_vhost(&self, definition: &VhostDefinition) -> Answer<()> {
+        self.declare_vhost(&definition.name)?;
+        let Some(named) = &definition.default_queue_type else {
+            return Ok(());
+        };
+        let kind = QueueKind::of(named.as_bytes()).ok_or_else(|| match named.as_str() {
+            "stream" => AmqpError::not_implemented("default_queue_type=stream"),
+            _ => precondition_failed(format_args!("invalid default_queue_type '{named}'")),
+        })?;
+        self.set_default_queue_type(&definition.name, kind)
+    }
+
+    /// Sets the kind of queues that are declared without one in a virtual host.
+    fn set_default_queue_type(&self, name: &str, kind: QueueKind) -> Answer<()> {
+        let vhost = self.known_vhost(name)?;
+        let _administration = self.administer();
+        if vhost.default_kind() == kind {
+            return Ok(());
+        }
+        let entry = VhostQueueKindEntry {
+            vhost: name.to_owned(),
+            kind,
+        };
+        let key = vhost_queue_kind_key(name);
+        self.store.catalog().put(&key, &entry).map_err(storage_failed)?;
+        vhost.set_default_kind(kind);
+        Ok(())
     }
 
     /// Creates a virtual host, unless it exists.

@@ -71,3 +71,49 @@ fn a_refused_item_is_named() {
         "queue 'q' in vhost '/': NOT_IMPLEMENTED - x-delayed-retry-min"
     );
 }
+
+#[test]
+fn a_virtual_host_says_which_kind_queues_are_that_name_none() {
+    let document = DOCUMENT
+        .replace(
+            r#"{"name": "work"}"#,
+            r#"{"name": "work", "default_queue_type": "quorum"}"#,
+        )
+        .replace("^$", ".*");
+    let disk = SimDisk::new(9);
+    let broker = open(&disk);
+    broker.import_definitions(document.as_bytes(), NOW).unwrap();
+    sync(&broker);
+    let survivor = disk.after_kill();
+    drop(broker);
+    let broker = open(&survivor);
+    let mut client = app(&broker);
+    client.declare_with("replicated", &[]).unwrap();
+    let quorum = [("x-queue-type", Value::str("quorum"))];
+    client.declare_with("replicated", &quorum).unwrap();
+    client.declare_with("replicated", &[]).unwrap();
+    // What the document lists has the kind that it says there.
+    assert!(
+        refusal(client.declare_with("q", &quorum))
+            .1
+            .contains("but current is 'classic'")
+    );
+    client.reopen();
+    for (durable, exclusive) in [(false, false), (true, true)] {
+        // Of these there are no quorum queues.
+        let name = format!("{durable} {exclusive}");
+        client.declare_as(&name, durable, exclusive, false).unwrap();
+    }
+}
+
+#[test]
+fn a_virtual_host_of_streams_is_refused() {
+    let document = DOCUMENT.replace(
+        r#"{"name": "work"}"#,
+        r#"{"name": "work", "default_queue_type": "stream"}"#,
+    );
+    let error = open(&SimDisk::new(9))
+        .import_definitions(document.as_bytes(), NOW)
+        .unwrap_err();
+    assert!(error.to_string().contains("default_queue_type=stream"), "{error}");
+}
