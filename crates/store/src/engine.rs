@@ -355,6 +355,9 @@ mod commit_tests;
 mod descriptor_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
+mod full_disk_start_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
 mod full_disk_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]

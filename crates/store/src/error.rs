@@ -120,6 +120,16 @@ pub enum OpenError {
         /// The checkpoint's file, relative to the data directory.
         checkpoint: String,
     },
+    /// A start goes on in a segment of its own, and there is neither a spare one nor room on the disk. Make room for that
+    /// much, and open again: nothing was left behind.
+    #[error("a start needs {needed} bytes for a segment of the journal, and the disk has no room: {source}")]
+    DiskFull {
+        /// Bytes of the segment.
+        needed: u64,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
     /// The disk said no.
     #[error("{what} {file}: {source}")]
     Io {

@@ -28,8 +28,8 @@ pub struct Options {
     /// file that was written before takes about two thirds of the time of one to a new file. Recycled segments need no such thing, and a
     /// file system that writes everything to a new place (btrfs, ZFS, bcachefs, F2FS) gets none.
     pub prewrite_segments: bool,
-    /// Spare segments kept back for a full disk, so that acknowledgements and whatever makes room go on there. Made when the
-    /// log first goes on to another segment.
+    /// Spare segments kept back for a full disk, so that acknowledgements and whatever makes room go on there, and a start finds
+    /// the segment that it needs. Made when the log first goes on to another segment. With none, a full disk may refuse to be opened.
     pub reserve_segments: usize,
     /// Segments may take twice the bytes that live in them, and this much more, before survivors are evacuated.
     pub evacuation_slack_bytes: u64,

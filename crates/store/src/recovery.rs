@@ -5,6 +5,7 @@
 //! - A block at the end that nothing proves to have been synced is written again before it is applied;
 //!   only then does the header of the new segment cut off the old copy.
 //! - Opening twice equals opening once: what a start cuts, the next start sees as cut.
+//! - A start that finds no room for its segment has changed nothing but the epoch.
 //!
 //! Elsewhere: which blocks are valid and where the log ends (`scan`), the index from a checkpoint (`restore`).
 
@@ -13,13 +14,14 @@ mod damage;
 mod directory;
 mod ending;
 mod footers;
+mod new_segment;
 mod restore;
 mod scan;
 
 use crate::builder::{BlockBuilder, Place};
 use crate::checkpoint::{self, CheckpointSegment};
 use crate::checksum::Salt;
-use crate::disk::{Disk, DiskFile, FileKind, Now};
+use crate::disk::{Disk, DiskFile, Now};
 use crate::error::{OpenError, PoisonCause};
 use crate::footer::Draft;
 use crate::format::block::HEADER_LEN;
@@ -40,6 +42,7 @@ use crate::state::{DamagedIndex, Gap, State};
 use crate::tail::{Tail, TailStart};
 pub(crate) use directory::{Directory, Found, identity};
 use ending::{Ending, Tailing};
+use new_segment::NewSegment;
 use roaring::RoaringTreemap;
 use scan::Scan;
 use std::sync::Arc;
@@ -156,10 +159,16 @@ fn start_epoch<D: Disk>(
     let number = directory.next_number;
     let path = segment_path(number);
     let mut spares = directory.usable_spares(disk)?;
-    let spare = spares.last().copied();
+    // From here on it grows before it is used up.
+    state
+        .pages
+        .ensure_slab()
+        .map_err(OpenError::io("growing the index in", INDEX_DIR))?;
     let bytes = options.segment_bytes.max(needed_bytes(&tailing));
-    let spare = spare.filter(|_| bytes == options.segment_bytes);
-    let file = open_new_segment(disk, &path, spare, bytes)?;
+    let spare = spares.last().copied().filter(|_| bytes == options.segment_bytes);
+    let new = NewSegment { path: &path, bytes };
+    let (file, origin) = new.open(disk, spare, directory.free_at(cut, tailing.is_some()))?;
+    let taken = origin.number();
     let mut start = TailStart::<D> {
         file: Arc::new(SegmentFile::new(number, cut, identity.epoch, bytes, file)),
         end: cut.plus(SEGMENT_HEADER_BYTES),
@@ -218,13 +227,11 @@ fn start_epoch<D: Disk>(
     if let Some(segment) = state.segments.newest_mut() {
         segment.end = start.end;
     }
-    let retired = directory.retire(disk, cut, number)?;
+    let retired = directory.retire(disk, cut, number, taken)?;
     remove_unfinished(disk, &unfinished)?;
     footers::remove_strays(disk, directory, cut, &mut state);
     let nameless = settle_state(&mut state, clean, doubtful, report);
-    if bytes == options.segment_bytes {
-        spares.pop();
-    }
+    spares.retain(|spare| Some(*spare) != taken);
     spares.extend(retired);
     let chores = Chores {
         store: identity.store,
@@ -262,11 +269,6 @@ fn start_epoch<D: Disk>(
         pool,
     );
     state.touched.clear();
-    // From here on it grows before it is used up.
-    state
-        .pages
-        .ensure_slab()
-        .map_err(OpenError::io("growing the index in", INDEX_DIR))?;
     let mut shard = Shard::new(options.clone(), state, tail, chores, next_cold);
     for id in nameless {
         shard.write_state_again(id);
@@ -292,29 +294,6 @@ fn needed_bytes(tailing: &Option<Tailing>) -> u64 {
         let payload = byte_count(tailing.payload.len()) + BLOCK_HEADER_BYTES;
         SEGMENT_HEADER_BYTES + payload.next_multiple_of(ALIGNMENT)
     })
-}
-
-fn open_new_segment<D: Disk>(
-    disk: &D,
-    path: &str,
-    spare: Option<SegmentNumber>,
-    bytes: u64,
-) -> Result<D::File, OpenError> {
-    if let Some(spare) = spare {
-        let spare_path = crate::segments::spare_path(spare);
-        disk.rename(&spare_path, path)
-            .map_err(OpenError::io("renaming", spare_path))?;
-    } else {
-        disk.create(path, FileKind::Journal)
-            .map_err(OpenError::io("creating", path))?;
-    }
-    let file = disk
-        .open(path, FileKind::Journal)
-        .map_err(OpenError::io("opening", path))?;
-    file.allocate(bytes).map_err(OpenError::io("allocating", path))?;
-    disk.sync_dir(JOURNAL_DIR)
-        .map_err(OpenError::io("syncing", JOURNAL_DIR))?;
-    Ok(file)
 }
 
 /// A block with the same records as the one that stands at the end of the log.

@@ -83,6 +83,8 @@ pub(crate) struct Tail<D: Disk> {
     writing_fate: Option<(BlockNumber, Fate)>,
     /// Index pages that applying the block under way may take.
     writing_pages: usize,
+    /// What the block under way takes in the log.
+    writing_bytes: u64,
     held_open: bool,
     file: Arc<SegmentFile<D::File>>,
     next: Option<NextSegment<D>>,
@@ -129,6 +131,7 @@ impl<D: Disk> Tail<D> {
             writes_alone: 0,
             writing_fate: None,
             writing_pages: 0,
+            writing_bytes: 0,
             held_open: false,
             file: start.file,
             next: None,
@@ -263,6 +266,25 @@ impl<D: Disk> Tail<D> {
 
     pub(crate) fn has_room(&self) -> bool {
         self.accepted_bytes() < WAITING_BYTES_MAX
+    }
+
+    /// How many segments behind the current one all takes that is accepted, with a block of `more` bytes behind it.
+    pub(crate) fn segments_wanted(&self, more: u64) -> usize {
+        let used = self.filled_bytes() + self.writing_bytes;
+        let mut left = self.file.file_bytes.saturating_sub(used);
+        if self.accepted_bytes() + more <= left {
+            return 0;
+        }
+        let accepted = self.waiting.iter().chain([&self.building]).map(logged_bytes);
+        let mut wanted = 0;
+        for bytes in accepted.chain([more]) {
+            if bytes > left {
+                wanted += 1;
+                left = self.block_bytes_max();
+            }
+            left = left.saturating_sub(bytes);
+        }
+        wanted
     }
 
     /// Index pages that applying all that is accepted and not yet applied may take at most.
@@ -475,6 +497,7 @@ impl<D: Disk> Tail<D> {
         self.writing = true;
         self.writes_alone = self.writes_alone.saturating_add(1);
         self.writing_pages = block.pages();
+        self.writing_bytes = logged_bytes(block);
         self.writing_fate = Some((block.number(), block.fate()));
     }
 
@@ -482,6 +505,7 @@ impl<D: Disk> Tail<D> {
         assert!(self.writing, "only a write that was handed out can return");
         self.writing = false;
         self.writing_pages = 0;
+        self.writing_bytes = 0;
         self.writing_fate = None;
     }
 
@@ -505,5 +529,13 @@ impl<D: Disk> Tail<D> {
         self.last_write_ms = now.mono_ms;
         self.durable = Durable::up_to(block.header.number);
         self.durable
+    }
+}
+
+/// What a block takes in the log.
+fn logged_bytes(block: &BlockBuilder) -> u64 {
+    match block.fate() {
+        Fate::Unlogged => 0,
+        _ => block.disk_len(),
     }
 }

@@ -8,18 +8,18 @@ use crate::segments::JOURNAL_DIR;
 use crate::shard::{Done, Job, NewMessage};
 use crate::{AckReason, LeaseOutcome, QueueId, Seq, Sources};
 
-const fn large_for(queues: &[QueueId]) -> NewMessage<'_> {
+pub(super) const fn large_for(queues: &[QueueId]) -> NewMessage<'_> {
     message_for(queues, &[&[7; 6000]])
 }
 
-fn publish(engine: &Engine<SimDisk>, queue: QueueId) {
+pub(super) fn publish(engine: &Engine<SimDisk>, queue: QueueId) {
     let queues = [queue];
     engine.lock().shard().publish(&large_for(&queues)).unwrap();
     engine.commit(1);
 }
 
 /// A store on a disk that has room for a few segments more.
-fn on_a_small_disk(room_bytes: u64) -> (SimDisk, Engine<SimDisk>, QueueId) {
+pub(super) fn on_a_small_disk(room_bytes: u64) -> (SimDisk, Engine<SimDisk>, QueueId) {
     let disk = SimDisk::new(1);
     let options = Options {
         checkpoint_ms: 10,
@@ -34,7 +34,7 @@ fn on_a_small_disk(room_bytes: u64) -> (SimDisk, Engine<SimDisk>, QueueId) {
 }
 
 /// Publishes up to `count` messages; how many.
-fn publish_while_there_is_room(
+pub(super) fn publish_while_there_is_room(
     engine: &Engine<SimDisk>,
     disk: &SimDisk,
     queue: QueueId,
@@ -50,7 +50,7 @@ fn publish_while_there_is_room(
     count
 }
 
-fn acknowledge(engine: &Engine<SimDisk>, disk: &SimDisk, queue: QueueId, first: u64, count: u64) {
+pub(super) fn acknowledge(engine: &Engine<SimDisk>, disk: &SimDisk, queue: QueueId, first: u64, count: u64) {
     let (mut leases, mut sources) = (Vec::new(), Sources::default());
     for _ in 0..count {
         let leased = engine

@@ -43,7 +43,8 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             store: meta.meta().store,
             epoch: last.next(),
             begun: Epoch::new(meta.meta().begun),
-            closed: (meta.meta().shutdown == Shutdown::Clean).then_some(last),
+            // A start that found no room may have raised the epoch since.
+            closed: (meta.meta().shutdown == Shutdown::Clean).then_some(Epoch::new(meta.meta().begun)),
         };
         let raised = Meta {
             store: identity.store,
@@ -56,7 +57,12 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             Catalog::open(disk.clone(), identity.store, CatalogOptions::default()).map_err(catalog_error)?;
         report.catalog = found;
         report.epoch = identity.epoch.get();
-        let opened = recovery::open_shard(&disk, &options, identity, now, &mut report)?;
+        let opened =
+            recovery::open_shard(&disk, &options, identity, now, &mut report).inspect_err(|error| {
+                if matches!(error, OpenError::DiskFull { .. }) && identity.closed.is_some() {
+                    leave_clean(&mut meta, raised);
+                }
+            })?;
         // From now on a segment of this epoch without a sound header is damaged, and no remains of this start.
         let begun = Meta {
             begun: identity.epoch.get(),
@@ -153,8 +159,11 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
     pub(super) fn chore_until_clean(&self) {
         let before = self.lock().shard.chores.clean_checkpoints;
         while self.lock().shard.poisoned().is_none() && self.lock().shard.chores.clean_checkpoints == before {
-            if self.chore(CheckpointWish::Clean) != Did::Done {
-                return;
+            match self.chore(CheckpointWish::Clean) {
+                Did::Done => {}
+                // The reserve is there for this, too.
+                Did::Failed if self.lock().shard.is_to_release() => {}
+                Did::Failed | Did::Nothing => return,
             }
         }
     }
@@ -189,6 +198,17 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         };
         meta.write(clean)
             .map_err(|error| PoisonCause::new("marking the store clean", META_NAME, error))
+    }
+}
+
+/// A start that found no room has written nothing of the log: it ends as it was stopped.
+fn leave_clean<D: Disk>(meta: &mut MetaFile<D>, raised: Meta) {
+    let clean = Meta {
+        shutdown: Shutdown::Clean,
+        ..raised
+    };
+    if let Err(error) = meta.write(clean) {
+        tracing::warn!(%error, "the next start takes the store for one that was not stopped in order");
     }
 }
 

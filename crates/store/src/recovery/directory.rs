@@ -232,13 +232,29 @@ impl Directory {
         Ok(usable)
     }
 
+    /// Files with a segment's name that are free before the log goes on at `cut`: nothing of it lies in them, and no checkpoint
+    /// says that something does. Without one that begins at the cut, which is empty, the next start cuts there again; but if a
+    /// block is still to be written again (`has_tail`), it may be the one that lies in it.
+    pub(super) fn free_at(&self, cut: Lsn, has_tail: bool) -> impl Iterator<Item = SegmentNumber> {
+        let is_free = move |found: &&Found| {
+            let is_empty = found.first_lsn > cut || found.first_lsn == cut && !has_tail;
+            is_empty && !found.is_known()
+        };
+        let beyond = self.segments.iter().filter(is_free);
+        self.remains
+            .iter()
+            .copied()
+            .chain(beyond.map(|found| found.number))
+    }
+
     /// Makes spares of all files that are no part of the log, now that it ends at `cut` and goes on in
-    /// segment `current`. Returns the numbers of those that can be used again.
+    /// segment `current`, whose file may have been the one of `taken`. Returns the numbers of those that can be used again.
     pub(super) fn retire<D: Disk>(
         &self,
         disk: &D,
         cut: Lsn,
         current: SegmentNumber,
+        taken: Option<SegmentNumber>,
     ) -> Result<Vec<SegmentNumber>, OpenError> {
         let beyond = self
             .segments
@@ -246,6 +262,7 @@ impl Directory {
             .filter(|found| found.first_lsn >= cut)
             .map(|found| found.number);
         let mut numbers: Vec<SegmentNumber> = self.remains.iter().copied().chain(beyond).collect();
+        numbers.retain(|number| Some(*number) != taken);
         for number in &numbers {
             assert!(*number != current, "the new segment is no remains");
             let path = segment_path(*number);

@@ -7,6 +7,9 @@
 //!   reserve; when anything else finds no room, a segment of the reserve is given back to the disk for it.
 //! - The index gets its next slab before the last one is used up, and takes no message that might need a page of one that is
 //!   not there yet: applying a block does not meet the full disk.
+//! - What is published never waits for a segment of the reserve: no more is taken than what the log has at hand beside it. What
+//!   was taken stands before the acknowledgements that are to make room, and could not be passed by.
+//! - Of what is kept back one segment is left, prepared or spare: the next start needs it.
 //! - Whoever was told that there is no room is told by a block when there is: one that is on its way anyway, or one of its own.
 //!
 //! The reserve is spare segments. It is made once the log has rolled: a store of a few messages keeps nothing back.
@@ -121,11 +124,23 @@ impl<D: Disk> Shard<D> {
     fn room(&self) -> Room {
         if self.chores.is_full || !self.tail.has_room() || !self.has_pages() || !self.has_memory() {
             Room::None
+        } else if !self.log_has_room() {
+            Room::None
         } else if self.holders.are_full() {
             Room::ToMove
         } else {
             Room::ToPublish
         }
+    }
+
+    /// Whether what is accepted, and a block more, goes into the segments that are at hand beside the reserve.
+    fn log_has_room(&self) -> bool {
+        if self.options.reserve_segments == 0 {
+            return true;
+        }
+        let wanted = self.tail.segments_wanted(self.options.block_bytes_soft);
+        let spares = self.chores.spares.len().saturating_sub(self.reserve_len());
+        wanted <= spares + usize::from(self.tail.has_next_segment())
     }
 
     /// Whether somebody was told since the last applied block that there is no room, and there is now.
@@ -169,7 +184,21 @@ impl<D: Disk> Shard<D> {
             return None;
         }
         self.chores.needs_room = false;
+        if !self.has_more_than_a_start_needs() {
+            return None;
+        }
         Some(Release::of(self.chores.spares.pop()?.number))
+    }
+
+    /// Whether a spare can be given away, and the next start still finds a file for its segment.
+    fn has_more_than_a_start_needs(&self) -> bool {
+        let kept = usize::from(self.options.reserve_segments > 0);
+        self.chores.spares.len() + usize::from(self.tail.has_next_segment()) > kept
+    }
+
+    /// Whether the next chore is to make room for one that found none.
+    pub(crate) fn is_to_release(&self) -> bool {
+        self.chores.needs_room && !self.chores.spares.is_empty() && self.has_more_than_a_start_needs()
     }
 
     pub(super) fn reserve_job(&mut self, now: Now) -> Option<Reserve> {

@@ -24,6 +24,7 @@ pub(super) fn try_open(
 pub(super) fn check_refusal(error: &OpenError) -> Result<(), String> {
     match error {
         OpenError::Io { file, .. } if !file.is_empty() => Ok(()),
+        OpenError::DiskFull { .. } => Ok(()),
         other => Err(format!("a start on a failing disk ended with: {other:?}")),
     }
 }
