@@ -57,7 +57,11 @@ impl<D: Disk> Store<D> {
         let mut guard = self.engine().lock();
         let shard = guard.shard();
         if !shard.has_room() {
-            return Err(TryCommitError::Full(batch));
+            return Err(if shard.chores.is_full {
+                TryCommitError::DiskFull(batch)
+            } else {
+                TryCommitError::Full(batch)
+            });
         }
         let taken = self.take(shard, &mut batch);
         drop(guard);
@@ -76,7 +80,7 @@ impl<D: Disk> Store<D> {
             batch = match self.try_commit(batch) {
                 Ok(ticket) => return ticket.await,
                 Err(TryCommitError::Commit(error)) => return Err(error),
-                Err(TryCommitError::Full(batch)) => batch,
+                Err(TryCommitError::Full(batch) | TryCommitError::DiskFull(batch)) => batch,
             };
             let next = self.engine().lock().shard().durable().end().next();
             Ticket::new(self, next).await?;

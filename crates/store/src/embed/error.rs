@@ -88,6 +88,10 @@ pub enum TryCommitError<D: Disk = RealDisk> {
     /// As much waits for the disk as memory is meant to hold. The batch comes back: try again later.
     #[error("the disk is behind; the batch was not taken")]
     Full(Batch<D>),
+    /// The disk is full. The batch comes back: it is taken once something was acknowledged, purged or deleted, or the disk has
+    /// room again.
+    #[error("the disk is full; the batch was not taken")]
+    DiskFull(Batch<D>),
     /// It would not have been taken at another time either.
     #[error(transparent)]
     Commit(#[from] CommitError),

@@ -24,6 +24,7 @@ mod options;
 mod park;
 mod queue;
 mod read_only;
+mod register;
 mod store;
 mod ticket;
 
@@ -55,6 +56,9 @@ mod model_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod options_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod register_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod retention_tests;

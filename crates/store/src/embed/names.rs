@@ -106,14 +106,13 @@ impl Names {
         self.by_name.values()
     }
 
-    /// Makes a queue; durable on return.
+    /// Makes a queue; durable on return. Whoever calls this has claimed its name.
     pub(super) fn make<D: Disk>(
-        &mut self,
         engine: &Engine<D, Hub>,
         name: &str,
         options: QueueOptions,
         now: Now,
-    ) -> Result<Arc<Named>, QueueError> {
+    ) -> Result<Named, QueueError> {
         if name.is_empty() || name.len() > QUEUE_NAME_BYTES_MAX {
             let (len, limit) = (name.len(), QUEUE_NAME_BYTES_MAX);
             return Err(QueueError::Name { len, limit });
@@ -126,19 +125,19 @@ impl Names {
         write(&mut engine.catalog(), &named)?;
         let made = create(engine, &named).and_then(|()| configure(engine, &named, now));
         made.map_err(|error| QueueError::refused(named.id, error))?;
-        Ok(self.insert(named))
+        Ok(named)
     }
 
-    /// Deletes a queue; durable on return.
-    pub(super) fn remove<D: Disk>(
-        &mut self,
-        engine: &Engine<D, Hub>,
-        named: &Named,
-    ) -> Result<(), QueueError> {
+    /// Deletes a queue from the journal; durable on return. Its name goes next, and its definition last.
+    pub(super) fn delete<D: Disk>(engine: &Engine<D, Hub>, named: &Named) -> Result<(), QueueError> {
         let deleted = engine.lock().shard().delete_queue(named.id);
         let block = deleted.map_err(|error| QueueError::refused(named.id, error))?;
         engine.wait_durable(block).map_err(QueueError::Poisoned)?;
-        self.by_name.remove(&named.name);
+        Ok(())
+    }
+
+    /// Deletes the definition of a queue that is gone; durable on return.
+    pub(super) fn undefine<D: Disk>(engine: &Engine<D, Hub>, named: &Named) -> Result<(), QueueError> {
         let mut guard = engine.lock();
         let hub = guard.parts().1;
         hub.notify(named.id);
@@ -151,7 +150,11 @@ impl Names {
         Ok(())
     }
 
-    fn insert(&mut self, named: Named) -> Arc<Named> {
+    pub(super) fn remove(&mut self, name: &str) {
+        self.by_name.remove(name);
+    }
+
+    pub(super) fn insert(&mut self, named: Named) -> Arc<Named> {
         let named = Arc::new(named);
         self.by_name.insert(named.name.clone(), Arc::clone(&named));
         named

@@ -3,6 +3,7 @@
 use super::fetched::SharedBytes;
 use super::hub::Hub;
 use super::names::{Named, Names};
+use super::register::Register;
 use super::{CommitError, Queue, QueueError, QueueOptions};
 use crate::attempts::Return;
 use crate::disk::{Disk, Now, RealDisk, WriteMode};
@@ -29,7 +30,7 @@ pub struct Store<D: Disk = RealDisk> {
 struct Shared<D: Disk> {
     engine: Engine<D, Hub>,
     disk: D,
-    names: Mutex<Names>,
+    register: Register,
     readers: Mutex<Vec<Reader<D>>>,
     shared_bytes: SharedBytes,
     segment_bytes: u64,
@@ -101,7 +102,7 @@ impl<D: Disk> Store<D> {
         let shared = Shared {
             engine,
             disk,
-            names: Mutex::new(names),
+            register: Register::new(names),
             readers: Mutex::new(Vec::new()),
             shared_bytes: SharedBytes::default(),
             segment_bytes,
@@ -112,13 +113,14 @@ impl<D: Disk> Store<D> {
         Ok((store, report))
     }
 
-    /// The queue of this name; makes it if there is none. Durable on return.
+    /// The queue of this name; makes it if there is none. Durable on return. Who looks meanwhile does not see it yet.
     ///
     /// # Errors
     /// When it exists with other options, the name is empty or too long, or it could not be written.
     pub fn queue(&self, name: &str, options: QueueOptions) -> Result<Queue<D>, QueueError> {
-        let mut names = self.names();
-        let named = match names.get(name) {
+        let claim = self.shared.register.claim(name);
+        let known = self.names().get(name).map(Arc::clone);
+        let named = match known {
             Some(named) if named.options != options => {
                 return Err(QueueError::OptionsConflict {
                     name: name.to_owned(),
@@ -126,9 +128,13 @@ impl<D: Disk> Store<D> {
                     asked: Box::new(options),
                 });
             }
-            Some(named) => Arc::clone(named),
-            None => names.make(self.engine(), name, options, self.now())?,
+            Some(named) => named,
+            None => {
+                let made = Names::make(self.engine(), name, options, self.now())?;
+                self.names().insert(made)
+            }
         };
+        drop(claim);
         Ok(Queue::new(self, &named))
     }
 
@@ -146,11 +152,19 @@ impl<D: Disk> Store<D> {
     }
 
     pub(super) fn delete_queue(&self, named: &Arc<Named>) -> Result<(), QueueError> {
-        let mut names = self.names();
-        if names.get(&named.name).is_none_or(|known| known.id != named.id) {
+        let claim = self.shared.register.claim(&named.name);
+        let is_known = self
+            .names()
+            .get(&named.name)
+            .is_some_and(|known| known.id == named.id);
+        if !is_known {
             return Err(QueueError::UnknownQueue(named.id));
         }
-        names.remove(self.engine(), named)
+        Names::delete(self.engine(), named)?;
+        self.names().remove(&named.name);
+        let undefined = Names::undefine(self.engine(), named);
+        drop(claim);
+        undefined
     }
 
     /// What the store has and has done.
@@ -248,7 +262,7 @@ impl<D: Disk> Store<D> {
     }
 
     fn names(&self) -> std::sync::MutexGuard<'_, Names> {
-        self.shared.names.lock().expect("no holder of this lock panics")
+        self.shared.register.names()
     }
 }
 

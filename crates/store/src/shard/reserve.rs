@@ -122,9 +122,8 @@ impl<D: Disk> Shard<D> {
     }
 
     fn room(&self) -> Room {
-        if self.chores.is_full || !self.tail.has_room() || !self.has_pages() || !self.has_memory() {
-            Room::None
-        } else if !self.log_has_room() {
+        let has_room = self.tail.has_room() && self.has_pages() && self.has_memory() && self.log_has_room();
+        if self.chores.is_full || !has_room {
             Room::None
         } else if self.holders.are_full() {
             Room::ToMove
