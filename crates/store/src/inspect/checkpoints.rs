@@ -8,9 +8,14 @@ use crate::format::byte_count;
 use crate::frame;
 use crate::ids::Lsn;
 
+/// How many checkpoints a store retains, with the index pages that they refer to.
+pub(super) const RETAINED: usize = 2;
+
 /// What stands in the directory of shard 0, newest first.
 #[derive(Default)]
 pub(super) struct Checkpoints {
+    /// Where each of them was taken, sound or not.
+    pub listed: Vec<Lsn>,
     pub sound: Vec<Checkpoint>,
     pub findings: Vec<Finding>,
 }
@@ -18,8 +23,11 @@ pub(super) struct Checkpoints {
 impl Checkpoints {
     /// Reads all checkpoints. One that a running store replaced meanwhile is left out.
     pub(super) fn read<D: Disk>(disk: &D, store: u128) -> Result<Self, InspectError> {
-        let mut checkpoints = Self::default();
-        for lsn in list(disk)? {
+        let mut checkpoints = Self {
+            listed: list(disk)?,
+            ..Self::default()
+        };
+        for lsn in checkpoints.listed.clone() {
             let path = path_of(lsn);
             let Some(bytes) = contents(disk, &path)? else {
                 continue;
@@ -41,6 +49,11 @@ impl Checkpoints {
         }
         Ok(checkpoints)
     }
+}
+
+/// Whether a running store still retains what the checkpoint that was taken at `lsn` refers to.
+pub(super) fn is_retained<D: Disk>(disk: &D, lsn: Lsn) -> Result<bool, InspectError> {
+    Ok(list(disk)?.iter().take(RETAINED).any(|kept| *kept == lsn))
 }
 
 /// The path of the checkpoint that was taken at `lsn`.

@@ -9,6 +9,7 @@ use super::finding::{Finding, Part, VerifyReport};
 use super::ledger::Ledger;
 use super::progress::{Progress, Stage};
 use super::site::Site;
+use super::standing::is_still_there;
 use super::window::Window;
 use crate::checkpoint::{Checkpoint, CheckpointQueue, NO_PAGE, set_of};
 use crate::disk::{Disk, DiskFile, FileKind};
@@ -23,6 +24,7 @@ use crate::report::LostEntries;
 use crate::segments::segment_path;
 use hashbrown::HashMap;
 use roaring::RoaringTreemap;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// Bytes of the log that are read at once around an entry.
@@ -42,6 +44,15 @@ pub(super) struct IndexCheck {
     pub astray: Vec<LostEntries>,
     /// Entries of which the index says nothing, for their page is damaged.
     pub unknown: Vec<(QueueId, Range<u64>)>,
+    /// Segments that entries lead to, and that were recycled after they were listed: these entries are dead by now.
+    pub gone: BTreeSet<SegmentNumber>,
+}
+
+impl IndexCheck {
+    /// Whether anything leads elsewhere than to its message.
+    pub(super) fn is_astray(&self) -> bool {
+        !(self.findings.is_empty() && self.lost.is_empty() && self.astray.is_empty() && self.gone.is_empty())
+    }
 }
 
 /// Compares the index of `checkpoint` with the log.
@@ -95,6 +106,8 @@ enum Leads {
     ToItsMessage,
     /// To nothing intact, at this offset of this file; both are the index's words.
     Nowhere(String, u64),
+    /// To a segment that was recycled meanwhile.
+    Gone(SegmentNumber),
 }
 
 impl<D: Disk> IndexWalk<'_, D> {
@@ -122,7 +135,8 @@ impl<D: Disk> IndexWalk<'_, D> {
             self.found.findings.push(finding);
         }
         if !is_sound {
-            self.found.unknown.push((id, first..first + ENTRIES));
+            let end = (first + ENTRIES).min(queue.visible_end);
+            self.found.unknown.push((id, first..end));
             return Ok(());
         }
         self.found.pages += 1;
@@ -135,6 +149,7 @@ impl<D: Disk> IndexWalk<'_, D> {
             }
             match self.follow(id, Seq::new(seq), &entry)? {
                 Leads::ToItsMessage => self.found.entries += 1,
+                Leads::Gone(number) => drop(self.found.gone.insert(number)),
                 Leads::Nowhere(file, at) => {
                     let place = (path.as_str(), offset + page::entry_offset(slot));
                     self.astray(id, Seq::new(seq), place, (file, at));
@@ -164,7 +179,8 @@ impl<D: Disk> IndexWalk<'_, D> {
     }
 
     fn follow(&mut self, queue: QueueId, seq: Seq, entry: &Entry) -> Result<Leads, InspectError> {
-        let Some(found) = self.site.segment_of(entry.lsn) else {
+        let site = self.site;
+        let Some(found) = site.segment_of(entry.lsn) else {
             return Ok(Leads::Nowhere(self.missing_segment(entry.lsn), 0));
         };
         let (number, offset) = (found.number, entry.lsn.get() - found.first_lsn.get());
@@ -184,10 +200,13 @@ impl<D: Disk> IndexWalk<'_, D> {
             }
             _ => false,
         };
-        Ok(if leads {
-            Leads::ToItsMessage
-        } else {
+        if leads {
+            return Ok(Leads::ToItsMessage);
+        }
+        Ok(if is_still_there(&self.site.disk, found)? {
             Leads::Nowhere(segment_path(number), offset)
+        } else {
+            Leads::Gone(number)
         })
     }
 

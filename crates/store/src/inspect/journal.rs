@@ -14,16 +14,17 @@ use super::footers::FooterCheck;
 use super::ledger::Ledger;
 use super::progress::{Progress, Stage};
 use super::site::Site;
+use super::standing::{self, header_page};
 use super::walk::{Block, Gap, Left, Stretch, Walk};
-use crate::disk::{AlignedBuf, Disk, DiskFile};
+use crate::disk::Disk;
+use crate::format::byte_count;
 use crate::format::segment::SegmentHeader;
-use crate::format::{byte_count, memory_offset};
 use crate::ids::{Lsn, SegmentNumber};
 use crate::limits::SEGMENT_HEADER_BYTES;
 use crate::meta::Shutdown;
 use crate::recovery::Found;
 use crate::report::TornRange;
-use crate::segments::{open_file, segment_path};
+use crate::segments::segment_path;
 
 /// What a checkpoint says of the log: everything below was synced, and the last header there had this checksum.
 #[derive(Clone, Copy)]
@@ -457,12 +458,7 @@ impl<D: Disk> Check<'_, D> {
 
     /// Whether the segment was not recycled while it was being read.
     pub(super) fn is_still_there(&self, found: &Found) -> Result<bool, InspectError> {
-        let Some(page) = header_page(&self.site.disk, found.number)? else {
-            return Ok(false);
-        };
-        Ok(found.header_damaged
-            || SegmentHeader::decode(&page, found.number)
-                .is_ok_and(|header| header.first_lsn == found.first_lsn))
+        standing::is_still_there(&self.site.disk, found)
     }
 
     pub(super) fn recycled(&mut self, number: SegmentNumber) {
@@ -476,18 +472,4 @@ impl<D: Disk> Check<'_, D> {
             why: WhyUnjudged::Recycled,
         });
     }
-}
-
-/// The first page of a segment; `None` when the file is gone.
-fn header_page<D: Disk>(disk: &D, number: SegmentNumber) -> Result<Option<AlignedBuf>, InspectError> {
-    let path = segment_path(number);
-    let (file, _) = match open_file(disk, &path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(InspectError::io("opening", &path))?,
-    };
-    let mut page = AlignedBuf::zeroed(memory_offset(SEGMENT_HEADER_BYTES));
-    let read = file.read_at(&mut page, 0);
-    let read = read.map_err(InspectError::io("reading", &path))?;
-    page[read..].fill(0);
-    Ok(Some(page))
 }

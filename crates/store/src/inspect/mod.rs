@@ -11,6 +11,7 @@
 mod catalog;
 mod checkpoints;
 mod cold;
+mod comparison;
 mod contents;
 mod describe;
 mod error;
@@ -26,7 +27,9 @@ mod progress;
 mod quarantine;
 mod records;
 mod repair;
+mod sequel;
 mod site;
+mod standing;
 mod verify;
 mod walk;
 mod window;

@@ -11,9 +11,6 @@ use crate::ids::{Lsn, SegmentNumber};
 use crate::limits::SLAB_BYTES;
 use crate::segments::{COLD_DIR, JOURNAL_DIR, JournalName};
 
-/// How many checkpoints a store retains.
-const RETAINED: usize = 2;
-
 pub(crate) struct Moment {
     epoch: u64,
     /// The newest checkpoint that is sound, and the size of the slabs that it speaks of.
@@ -52,9 +49,8 @@ impl Moment {
         if Site::read(disk)?.meta.epoch != self.epoch {
             return Ok(false);
         }
-        let newest = checkpoints::list(disk)?;
         if let Some((lsn, _)) = self.checkpoint
-            && !newest.iter().take(RETAINED).any(|kept| *kept == lsn)
+            && !checkpoints::is_retained(disk, lsn)?
         {
             return Ok(false);
         }

@@ -1,5 +1,6 @@
 //! Whose directory this is, and which segments make up its log: where every look begins.
 
+use super::checkpoints::Checkpoints;
 use super::error::InspectError;
 use super::meta::LOOKS_MAX;
 use crate::catalog::{self, CATALOG_NAME};
@@ -32,6 +33,26 @@ impl<D: Disk> Site<D> {
             salt: Salt::of(meta.store),
             directory,
         })
+    }
+
+    /// The same, with the checkpoints. They are read first: what they speak of is listed, unless it was recycled in between.
+    pub(super) fn read_with_checkpoints(disk: &D) -> Result<(Self, Checkpoints), InspectError> {
+        snapshot::check_finished(disk)?;
+        let meta = known_meta(disk)?;
+        let checkpoints = Checkpoints::read(disk, meta.store)?;
+        let directory = list(disk, &meta)?;
+        let site = Self {
+            disk: disk.clone(),
+            meta,
+            salt: Salt::of(meta.store),
+            directory,
+        };
+        Ok((site, checkpoints))
+    }
+
+    /// The segments as they are listed now.
+    pub(super) fn list_again(&self) -> Result<Directory, InspectError> {
+        list(&self.disk, &self.meta)
     }
 
     /// The segment whose part of the log holds the byte at `lsn`.
@@ -72,6 +93,13 @@ fn list<D: Disk>(disk: &D, meta: &Meta) -> Result<Directory, InspectError> {
                 if source.kind() == std::io::ErrorKind::NotFound && tried < LOOKS_MAX =>
             {
                 tried += 1;
+            }
+            Err(OpenError::Io {
+                what: "opening" | "reading",
+                source,
+                ..
+            }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Err(InspectError::KeepsChanging { tries: tried });
             }
             listed => return Ok(listed?),
         }

@@ -2,27 +2,27 @@
 //!
 //! Invariants:
 //! - A message is called lost only when no intact record holds it and no intact record says that it is dead.
-//! - On a store that runs, a checkpoint is compared with the log only while it is retained.
+//! - On a store that runs, what stood there at the beginning and still stands is judged; what was recycled meanwhile is named, and
+//!   what was written meanwhile is looked at only where the index leads there.
+//!
+//! Elsewhere: the index against the log (`comparison`), what stands no more (`standing`).
 
-use super::checkpoints::{self, Checkpoints};
+use super::comparison::{self, Comparison};
 use super::error::InspectError;
 use super::finding::{Finding, Part, Unjudged, VerifyReport, WhyUnjudged};
-use super::index::{self, IndexCheck};
+use super::index::IndexCheck;
 use super::journal::{self, Synced};
 use super::ledger::{Ledger, runs};
 use super::progress::Progress;
 use super::site::Site;
-use super::{catalog, meta, quarantine};
-use crate::checkpoint::Checkpoint;
+use super::{catalog, meta, quarantine, standing};
 use crate::disk::Disk;
-use crate::ids::{Lsn, QueueId};
+use crate::ids::{Lsn, QueueId, SegmentNumber};
 use crate::meta::Shutdown;
 use crate::report::{LostEntries, TornRange};
+use crate::segments::segment_path;
 use roaring::RoaringTreemap;
-use std::collections::BTreeMap;
-
-/// How often a newer checkpoint may replace the one that is being compared.
-const CHECKPOINTS_TRIED_MAX: u32 = 3;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Looks at every byte that the store in this directory relies on. Writes nothing and takes no lock: the store may run.
 ///
@@ -30,7 +30,7 @@ const CHECKPOINTS_TRIED_MAX: u32 = 3;
 /// When there is no store, a file belongs to another store or version, or the disk refuses. Damage is no error, but in the
 /// report.
 pub fn verify<D: Disk>(disk: &D, progress: &mut impl Progress) -> Result<VerifyReport, InspectError> {
-    let site = Site::read(disk)?;
+    let (site, checkpoints) = Site::read_with_checkpoints(disk)?;
     let mut report = VerifyReport {
         store: format!("{:032x}", site.meta.store),
         clean: site.meta.shutdown == Shutdown::Clean,
@@ -39,69 +39,48 @@ pub fn verify<D: Disk>(disk: &D, progress: &mut impl Progress) -> Result<VerifyR
     let mut ledger = Ledger::default();
     meta::verify(disk, &mut report)?;
     catalog::verify(disk, &site.meta, &mut report)?;
-    let checkpoints = Checkpoints::read(disk, site.meta.store)?;
     let synced = checkpoints.sound.first().map(|checkpoint| Synced {
         lsn: Lsn::new(checkpoint.lsn),
         crc: checkpoint.previous_crc,
     });
-    let doubtful = journal::verify(&site, synced, &mut report, &mut ledger, progress)?;
-    let known_end = compare(&site, checkpoints, &mut report, &mut ledger, progress)?;
-    settle_doubtful(doubtful, &ledger, &known_end, &mut report);
-    list_lost(&ledger, &known_end, &mut report);
+    let mut doubtful = journal::verify(&site, synced, &mut report, &mut ledger, progress)?;
+    let compared = comparison::compare(&site, checkpoints, &doubtful, &mut report, &mut ledger, progress)?;
+    let mut gone = standing::drop_gone(&site, [&mut report.findings, &mut doubtful])?;
+    match compared {
+        Comparison::Judged { mut found, known_end } => {
+            let files: BTreeSet<String> = gone.iter().map(|number| segment_path(*number)).collect();
+            found.lost.retain(|(.., file, _)| !files.contains(file));
+            gone.append(&mut found.gone);
+            settle(found, &ledger, &mut report);
+            settle_doubtful(doubtful, &ledger, &known_end, &mut report);
+            list_lost(&ledger, &known_end, &mut report);
+        }
+        // Without the index nothing tells what is missing: it may have been recycled.
+        Comparison::NotJudged => report.torn.extend(doubtful.into_iter().map(torn)),
+    }
+    name_recycled(gone, &mut report);
+    join(&mut report);
     quarantine::mark(disk, &mut report.findings)?;
     Ok(report)
 }
 
-/// Compares the newest sound checkpoint with the log. Returns up to which seq the index accounts for each queue.
-fn compare<D: Disk>(
-    site: &Site<D>,
-    first: Checkpoints,
-    report: &mut VerifyReport,
-    ledger: &mut Ledger,
-    progress: &mut impl Progress,
-) -> Result<BTreeMap<QueueId, u64>, InspectError> {
-    let mut checkpoints = first;
-    for _ in 0..CHECKPOINTS_TRIED_MAX {
-        let Some(newest) = checkpoints.sound.first() else {
-            report.findings.append(&mut checkpoints.findings);
-            return Ok(BTreeMap::new());
+/// Says which segments were recycled before they could be judged, each once.
+fn name_recycled(gone: BTreeSet<SegmentNumber>, report: &mut VerifyReport) {
+    for number in gone {
+        let unjudged = Unjudged {
+            file: segment_path(number),
+            why: WhyUnjudged::Recycled,
         };
-        note(newest, ledger);
-        let found = index::check(site, newest, ledger, report, progress)?;
-        let is_retained = checkpoints::list(&site.disk)?.contains(&Lsn::new(newest.lsn));
-        let astray = !found.findings.is_empty() || !found.lost.is_empty();
-        if is_retained || !astray {
-            report.checkpoints = crate::format::byte_count(checkpoints.sound.len());
-            report.checkpoint = Some(Lsn::new(newest.lsn));
-            let known_end = newest
-                .queues
-                .iter()
-                .map(|queue| (QueueId::new(queue.id), queue.visible_end));
-            let known_end = known_end.collect();
-            report.findings.append(&mut checkpoints.findings);
-            settle(found, ledger, report);
-            return Ok(known_end);
+        if !report.unjudged.contains(&unjudged) {
+            report.unjudged.push(unjudged);
         }
-        checkpoints = Checkpoints::read(&site.disk, site.meta.store)?;
     }
-    report.unjudged.push(Unjudged {
-        file: checkpoints::path_of(Lsn::new(0)),
-        why: WhyUnjudged::CheckpointReplaced,
-    });
-    Ok(BTreeMap::new())
 }
 
-/// What the checkpoint knows to be dead is not lost.
-fn note(checkpoint: &Checkpoint, ledger: &mut Ledger) {
-    for id in &checkpoint.tombstones {
-        ledger.forget(QueueId::new(*id));
-    }
-    for queue in &checkpoint.queues {
-        let id = QueueId::new(queue.id);
-        ledger.name(id);
-        ledger.bury(id, 0, queue.floor);
-        let acked = crate::checkpoint::set_of(&queue.acked).unwrap_or_default();
-        ledger.bury_all(id, &acked);
+fn torn(finding: Finding) -> TornRange {
+    TornRange {
+        file: finding.file,
+        offset: finding.offset,
     }
 }
 
@@ -152,13 +131,10 @@ fn settle_doubtful(
         report.findings.extend(doubtful);
         return;
     }
-    report.torn.extend(doubtful.into_iter().map(|finding| TornRange {
-        file: finding.file,
-        offset: finding.offset,
-    }));
+    report.torn.extend(doubtful.into_iter().map(torn));
 }
 
-/// Adds what the index does not account for, and joins entries that follow each other.
+/// Adds what the index does not account for.
 fn list_lost(ledger: &Ledger, known_end: &BTreeMap<QueueId, u64>, report: &mut VerifyReport) {
     if report.findings.iter().any(|finding| finding.part.is_journal()) {
         for queue in ledger.queues() {
@@ -166,6 +142,10 @@ fn list_lost(ledger: &Ledger, known_end: &BTreeMap<QueueId, u64>, report: &mut V
             report.lost.extend(ledger.missing(queue, from, None));
         }
     }
+}
+
+/// Joins entries that follow each other.
+fn join(report: &mut VerifyReport) {
     report.lost = joined(&report.lost);
     report.astray = joined(&report.astray);
     for finding in &mut report.findings {
@@ -186,3 +166,7 @@ fn joined(lost: &[LostEntries]) -> Vec<LostEntries> {
     }
     all
 }
+
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod tests;

@@ -424,3 +424,27 @@ fn what_is_written_behind_the_look_is_no_damage_for_what_follows_it() {
     assert_eq!((report.findings, report.lost), (vec![], vec![]));
     assert!(report.blocks > 10, "{}", report.blocks);
 }
+
+#[test]
+fn a_store_whose_segments_pass_fast_is_sound_at_every_look() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, orders) = filled(dir.path());
+    store.start().unwrap();
+    let looks = std::thread::scope(|scope| {
+        let looker = scope.spawn(|| (0..20).map(|_| look(dir.path())).collect::<Vec<_>>());
+        let mut first = 10;
+        while !looker.is_finished() {
+            publish(&store, &[orders], &[&[7_u8; 3000][..]; 20]);
+            fetch(&store, orders, 20);
+            ack(&store, orders, first, 20);
+            first += 20;
+        }
+        looker.join().unwrap()
+    });
+    for report in looks {
+        assert_eq!((report.findings, report.lost), (vec![], vec![]));
+    }
+    assert!(store.counters().segments_recycled > 0);
+    store.close().unwrap();
+    assert_sound(&look(dir.path()));
+}
