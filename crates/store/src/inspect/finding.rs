@@ -43,7 +43,7 @@ impl Finding {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Part {
-    /// A slot of META. The other one counts, and the next start writes this one anew.
+    /// A slot of META, or both. The other one, or the segments, say the same, and the next start writes it anew.
     MetaSlot,
     /// A frame of the catalog: definitions. The next start keeps the bytes aside and goes on behind them.
     CatalogFrame,

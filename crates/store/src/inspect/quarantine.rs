@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - Nothing is ever removed from here or written over: a repair makes a folder of its own.
-//! - A range counts as set aside while a copy has its name and exactly its bytes.
+//! - A range counts as set aside while a copy has its name and exactly its bytes, and the repair that made it came as far as its
+//!   list, which is written behind all copies. Where nothing stands, nothing was set aside.
 
 use super::error::InspectError;
 use super::finding::Finding;
@@ -17,6 +18,11 @@ pub(super) const QUARANTINE_DIR: &str = "quarantine";
 /// The folder of repair number `nth`.
 pub(super) fn folder(nth: u64) -> String {
     format!("{QUARANTINE_DIR}/{nth:04}")
+}
+
+/// The list of what was damaged and lost. It stands only behind all copies of its repair.
+pub(super) fn list_path(folder: &str) -> String {
+    format!("{folder}/damage.json")
 }
 
 /// The name of the copy of a damaged range: the file with dashes for slashes, offset and length in hex.
@@ -41,11 +47,17 @@ pub(super) fn mark<D: Disk>(disk: &D, findings: &mut [Finding]) -> Result<(), In
     if findings.is_empty() {
         return Ok(());
     }
-    let repairs = repairs(disk)?;
+    let mut complete = Vec::new();
+    for folder in repairs(disk)?.into_iter().map(folder) {
+        if copy(disk, &list_path(&folder))?.is_some() {
+            complete.push(folder);
+        }
+    }
     for finding in findings {
-        for nth in &repairs {
-            let path = format!("{}/{}", folder(*nth), copy_name(finding));
+        for folder in &complete {
+            let path = format!("{folder}/{}", copy_name(finding));
             if let Some(copy) = copy(disk, &path)?
+                && !copy.is_empty()
                 && bytes_of(disk, finding)? == copy
             {
                 finding.set_aside = true;

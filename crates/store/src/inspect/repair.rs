@@ -10,6 +10,7 @@
 
 use super::error::InspectError;
 use super::finding::{Finding, Part, VerifyReport};
+use super::meta;
 use super::progress::Progress;
 use super::quarantine::{self, QUARANTINE_DIR};
 use super::verify::verify;
@@ -80,8 +81,15 @@ pub fn plan<D: Disk>(disk: &D, progress: &mut impl Progress) -> Result<RepairPla
     let nth = quarantine::repairs(disk)?.last().map_or(1, |last| last + 1);
     let folder = quarantine::folder(nth);
     let mut steps = Vec::new();
+    let meta = if meta::any_counts(disk)? {
+        MetaState::Counts
+    } else {
+        MetaState::Lost
+    };
     for finding in report.findings.iter().filter(|finding| !finding.set_aside) {
-        if let Some(why) = why_copied(finding.part) {
+        if let Some(why) = why_copied(finding.part, meta)
+            && !quarantine::bytes_of(disk, finding)?.is_empty()
+        {
             let to = format!("{folder}/{}", quarantine::copy_name(finding));
             let (file, offset, bytes) = (finding.file.clone(), finding.offset, finding.bytes);
             steps.push(Step {
@@ -95,14 +103,7 @@ pub fn plan<D: Disk>(disk: &D, progress: &mut impl Progress) -> Result<RepairPla
             });
         }
     }
-    if report.new_damage() > 0 {
-        let to = format!("{folder}/damage.json");
-        let why = "what is damaged and lost stays documented";
-        steps.push(Step {
-            action: Action::List { to },
-            why,
-        });
-    }
+    let copies = steps.len();
     steps.extend(footers(disk, &report, &folder)?);
     let misleading = [Part::IndexPage, Part::IndexEntry, Part::MissingSegment];
     let is_misled = |finding: &Finding| misleading.contains(&finding.part);
@@ -114,6 +115,12 @@ pub fn plan<D: Disk>(disk: &D, progress: &mut impl Progress) -> Result<RepairPla
             let why = "a damaged checkpoint says nothing; the other one, or the log, says the same";
             steps.push(moved(&finding.file, &folder, why));
         }
+    }
+    if !steps.is_empty() && report.new_damage() > 0 {
+        let to = quarantine::list_path(&folder);
+        let why = "what is damaged and lost stays documented";
+        let action = Action::List { to };
+        steps.insert(copies, Step { action, why });
     }
     Ok(RepairPlan {
         report,
@@ -167,9 +174,20 @@ pub fn repair<D: Disk>(
     Ok(plan)
 }
 
+/// Whether META still says whose directory it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MetaState {
+    /// A slot is sound.
+    Counts,
+    Lost,
+}
+
 /// Why a range is copied; `None` for what is moved as a whole, and for what is not there.
-const fn why_copied(part: Part) -> Option<&'static str> {
+const fn why_copied(part: Part, meta: MetaState) -> Option<&'static str> {
     Some(match part {
+        Part::MetaSlot if matches!(meta, MetaState::Lost) => {
+            "no slot counts: the next start learns from the segments whose directory it is, and writes META anew"
+        }
         Part::MetaSlot => "the other slot counts, and the next start writes this one anew",
         Part::CatalogFrame => "the next start goes on behind it",
         Part::CatalogEnd => "the next start cuts it off",

@@ -6,7 +6,7 @@ use crate::support::{
 };
 use logpond_store::disk::{Disk, RealDisk, WriteMode};
 use logpond_store::inspect::{
-    Finding, Inspector, Part, Progress, RecordKind, Stage, VerifyReport, plan, repair, verify,
+    Finding, Inspector, Part, Progress, RecordKind, RepairPlan, Stage, VerifyReport, plan, repair, verify,
 };
 use logpond_store::{LostEntries, Options, QueueId, Seq, TornRange};
 use std::path::Path;
@@ -447,4 +447,90 @@ fn a_store_whose_segments_pass_fast_is_sound_at_every_look() {
     assert!(store.counters().segments_recycled > 0);
     store.close().unwrap();
     assert_sound(&look(dir.path()));
+}
+
+/// Repairs, as nobody else has the directory.
+fn repaired(dir: &Path) -> RepairPlan {
+    let disk = RealDisk::open(dir, WriteMode::BufferedFdatasync).unwrap();
+    let lock = disk.lock().unwrap();
+    repair(&disk, &lock, &mut ()).unwrap()
+}
+
+#[test]
+fn of_a_meta_that_is_missing_or_empty_there_is_nothing_to_set_aside() {
+    let remove: fn(&Path) = |meta| std::fs::remove_file(meta).unwrap();
+    let empty: fn(&Path) = |meta| std::fs::write(meta, b"").unwrap();
+    for lose in [remove, empty] {
+        let dir = tempfile::tempdir().unwrap();
+        filled(dir.path()).0.close().unwrap();
+        lose(&dir.path().join("META"));
+        for _ in 0..2 {
+            let report = look(dir.path());
+            assert!(!report.is_sound());
+            assert!(
+                report
+                    .findings
+                    .iter()
+                    .all(|finding| finding.part == Part::MetaSlot)
+            );
+            assert_eq!(repaired(dir.path()).steps, []);
+            assert!(!dir.path().join("quarantine").exists());
+        }
+        // The next start writes it anew.
+        let (store, _) = open(dir.path());
+        store.close().unwrap();
+        assert_sound(&look(dir.path()));
+    }
+}
+
+#[test]
+fn a_meta_that_ends_in_a_slot_is_named_and_what_is_left_of_the_slot_is_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).0.close().unwrap();
+    let meta = dir.path().join("META");
+    let bytes = std::fs::read(&meta).unwrap();
+    std::fs::write(&meta, &bytes[..4096 + 40]).unwrap();
+    let found = [("META".to_owned(), 4096, Part::MetaSlot)];
+    assert_eq!(parts(&look(dir.path())), found);
+    std::fs::write(&meta, &bytes[..4096]).unwrap();
+    assert_eq!(parts(&look(dir.path())), found);
+    assert_eq!(repaired(dir.path()).steps, []);
+    std::fs::write(&meta, &bytes[..4096 + 40]).unwrap();
+    repaired(dir.path());
+    let copy = std::fs::read(dir.path().join("quarantine/0001/META.1000+1000")).unwrap();
+    assert_eq!(copy, &bytes[4096..4096 + 40]);
+    let report = look(dir.path());
+    assert!(report.is_sound() && report.findings[0].set_aside, "{report:?}");
+}
+
+#[test]
+fn a_plan_says_that_the_other_slot_counts_only_when_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).0.close().unwrap();
+    let disk = RealDisk::open_read_only(dir.path()).unwrap();
+    let says_so = || {
+        let steps = plan(&disk, &mut ()).unwrap().steps;
+        steps
+            .iter()
+            .filter(|step| step.why.contains("the other slot counts"))
+            .count()
+    };
+    flip(&dir.path().join("META"), 20);
+    assert_eq!(says_so(), 1);
+    flip(&dir.path().join("META"), 4096 + 20);
+    assert_eq!(says_so(), 0);
+}
+
+#[test]
+fn what_an_interrupted_repair_has_copied_is_not_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).0.close().unwrap();
+    flip(&dir.path().join("META"), 20);
+    repaired(dir.path());
+    assert!(look(dir.path()).is_sound());
+    // The list comes after all copies: without it the repair was interrupted.
+    std::fs::remove_file(dir.path().join("quarantine/0001/damage.json")).unwrap();
+    assert!(!look(dir.path()).is_sound());
+    assert_eq!(repaired(dir.path()).folder, "quarantine/0002");
+    assert!(look(dir.path()).is_sound());
 }
