@@ -387,7 +387,7 @@ impl<D: Disk> Shard<D> {
         } else if error.kind() == io::ErrorKind::StorageFull {
             self.note_full_disk(failed.need, now);
         } else if lacks_descriptors(&error) {
-            // Nothing was begun, and others may close some of theirs.
+            // Others may close some of theirs; what was begun is begun anew then, as on a full disk.
             self.chores.retry_at_ms = now.mono_ms + RETRY_MS;
         } else {
             self.poison(&PoisonCause::new(failed.what, failed.file, error));

@@ -189,31 +189,35 @@ impl Queue {
     /// Whether a message that counts so many bytes is refused.
     pub(super) fn refuses(&self, bytes: u64) -> bool {
         self.limits.as_deref().is_some_and(|limits| {
-            let (messages, held_bytes) = self.counted();
+            let (messages, held_bytes) = self.counted(limits);
             limits.when_full == WhenFull::Refuse && limits.are_exceeded_by(messages + 1, held_bytes + bytes)
         })
     }
 
     fn is_overfull(&self) -> bool {
         self.limits.as_deref().is_some_and(|limits| {
-            let (messages, bytes) = self.counted();
+            let (messages, bytes) = self.counted(limits);
             limits.when_full == WhenFull::DropHead && limits.are_exceeded_by(messages, bytes)
         })
     }
 
-    /// Messages and bytes that count against limits: all that is ready, but for what is accepted and awaited.
-    fn counted(&self) -> (u64, u64) {
+    /// Messages and bytes that count against these limits: all that is ready, but for what is accepted and awaited. Where only messages are
+    /// limited nobody asks for the bytes of what is awaited, which are added up one by one.
+    fn counted(&self, limits: &QueueLimits) -> (u64, u64) {
         let (ready, bytes) = (self.counts().ready, self.ready_bytes());
         let accepted = self.next_seq - self.cursor.max(self.visible_end);
         if self.awaited >= accepted {
-            return (ready - accepted, bytes - self.accepted_bytes);
+            return (ready - accepted, bytes.saturating_sub(self.accepted_bytes));
+        }
+        if limits.bytes.is_none() {
+            return (ready - self.awaited, bytes);
         }
         // Of what came before there was a limit the size is not known.
         let known = self.accepted.len();
         let count = |messages: u64| usize::try_from(messages).unwrap_or(usize::MAX);
         let first = known.saturating_sub(count(accepted));
         let awaited = self.accepted.range(first..).take(count(self.awaited));
-        (ready - self.awaited, bytes - awaited.sum::<u64>())
+        (ready - self.awaited, bytes.saturating_sub(awaited.sum()))
     }
 
     /// Takes off what is accepted and not visible yet; `false` when it came before there was a limit, so that its size is
