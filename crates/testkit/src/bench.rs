@@ -10,6 +10,7 @@
 mod amqp;
 mod campaign;
 mod disk_probe;
+mod echo_probe;
 mod figures;
 mod limits;
 mod machine;

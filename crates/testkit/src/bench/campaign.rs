@@ -4,13 +4,13 @@
 //! - All peers have had a row before any has the next, and all rows a round before the next: drift hits all.
 //! - The record is written after every round, so that a run that is broken off is not lost.
 
-use super::disk_probe;
 use super::machine::{Machine, today};
 use super::peer::Peer;
 use super::peers::{self, Found, Places};
 use super::record::{Cell, PeerLine, Record};
 use super::turn::{self, Outcome, TurnOptions};
 use super::workload::{SIZES, Workload};
+use super::{disk_probe, echo_probe};
 use crate::generator::Variety;
 use crate::report::{Finding, Report};
 use anyhow::ensure;
@@ -94,6 +94,7 @@ pub fn run(options: &CampaignOptions) -> anyhow::Result<Report> {
         variety: options.variety,
         machine: Machine::of(&options.work),
         disk: Vec::new(),
+        echo: Vec::new(),
         peers: there.iter().map(|peer| PeerLine::of(peer.as_ref())).collect(),
         missing,
         cells: cells(&rows, &there),
@@ -101,6 +102,7 @@ pub fn run(options: &CampaignOptions) -> anyhow::Result<Report> {
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
         record.disk.push(disk_probe::measure(&options.work)?);
+        record.echo.push(echo_probe::measure(&options.work)?);
         let mut cells = record.cells.iter_mut();
         for &(workload, body_len) in &rows {
             for (peer, cell) in there.iter().zip(&mut cells) {

@@ -61,44 +61,45 @@ impl DiskFigures {
 /// Measures the disk on which a folder lies.
 pub fn measure(folder: &Path) -> anyhow::Result<DiskFigures> {
     let path = folder.join("disk-probe");
-    let result = Probe::open(&path).and_then(|mut probe| probe.run());
+    let result = Probe::open(&path, FILE_MIB).and_then(|mut probe| probe.run());
     // What is left behind is in the way of the brokers, but no reason to lose what was measured.
     let _ = std::fs::remove_file(&path);
     result.context("the disk cannot be measured with O_DIRECT and RWF_DSYNC")
 }
 
-struct Probe {
+/// A part of the disk that is written and read past the page cache.
+pub(super) struct Probe {
     file: OwnedFd,
     memory: AlignedBuf,
 }
 
 impl Probe {
-    fn open(path: &Path) -> anyhow::Result<Self> {
+    /// A new file of so many MiB, never written.
+    pub(super) fn open(path: &Path, mib: u64) -> anyhow::Result<Self> {
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::DIRECT | OFlags::CLOEXEC;
         let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?;
         let mut memory = AlignedBuf::zeroed(MIB);
         // Not zeros: a disk may treat those as nothing.
         memory.fill(0xA5);
-        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, FILE_MIB << 20)?;
+        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, mib << 20)?;
         rustix::fs::fsync(&file)?;
         Ok(Self { file, memory })
     }
 
-    /// Writes the whole file for the first time; bytes per second.
-    fn fill(&mut self) -> anyhow::Result<u64> {
+    /// Writes the whole file of so many MiB; bytes per second.
+    pub(super) fn fill(&mut self, mib: u64) -> anyhow::Result<u64> {
         let start = Instant::now();
-        for at in 0..FILE_MIB {
-            self.write(MIB, at << 20, ReadWriteFlags::DSYNC)?;
+        for at in 0..mib {
+            self.write_synced(MIB, at << 20)?;
         }
-        per_second(u128::from(FILE_MIB << 20), start.elapsed())
+        per_second(u128::from(mib << 20), start.elapsed())
     }
 
     fn run(&mut self) -> anyhow::Result<DiskFigures> {
-        let synced = ReadWriteFlags::DSYNC;
-        let new = self.fill()?;
-        let small = self.repeat(4 << 10, |probe, at| probe.write(4 << 10, at, synced))?;
-        let middle = self.repeat(64 << 10, |probe, at| probe.write(64 << 10, at, synced))?;
-        let large = self.repeat(MIB, |probe, at| probe.write(MIB, at, synced))?;
+        let new = self.fill(FILE_MIB)?;
+        let small = self.repeat(4 << 10, |probe, at| probe.write_synced(4 << 10, at))?;
+        let middle = self.repeat(64 << 10, |probe, at| probe.write_synced(64 << 10, at))?;
+        let large = self.repeat(MIB, |probe, at| probe.write_synced(MIB, at))?;
         let read = self.repeat(MIB, Self::read)?;
         Ok(DiskFigures {
             write_new_1mib_bytes_per_second: new,
@@ -134,9 +135,10 @@ impl Probe {
         })
     }
 
-    fn write(&mut self, len: usize, at: u64, flags: ReadWriteFlags) -> anyhow::Result<()> {
+    /// Writes `len` bytes, at most a MiB, at an offset of the file, and has them synced.
+    pub(super) fn write_synced(&mut self, len: usize, at: u64) -> anyhow::Result<()> {
         let bytes = [IoSlice::new(&self.memory[..len])];
-        let written = rustix::io::pwritev2(&self.file, &bytes, at, flags)?;
+        let written = rustix::io::pwritev2(&self.file, &bytes, at, ReadWriteFlags::DSYNC)?;
         anyhow::ensure!(written == len, "a short write");
         Ok(())
     }

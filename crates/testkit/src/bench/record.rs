@@ -5,6 +5,7 @@
 mod markdown;
 
 use super::disk_probe::DiskFigures;
+use super::echo_probe::EchoFigures;
 use super::figures::{Figures, median};
 use super::machine::Machine;
 use super::peer::{Missing, Peer};
@@ -29,6 +30,8 @@ pub struct Record {
     pub machine: Machine,
     /// The disk, once in each round.
     pub disk: Vec<DiskFigures>,
+    /// The least that a confirmed message takes, once in each round.
+    pub echo: Vec<EchoFigures>,
     /// Who was measured.
     pub peers: Vec<PeerLine>,
     /// Who was not.

@@ -4,6 +4,7 @@
 
 use super::{Cell, Medians, Record};
 use crate::bench::disk_probe::DiskFigures;
+use crate::bench::echo_probe::EchoFigures;
 use crate::bench::workload::Workload;
 use crate::generator::Variety;
 use std::fmt::Write;
@@ -32,6 +33,7 @@ fn write_document(out: &mut String, record: &Record) -> std::fmt::Result {
         }
     )?;
     write_disk(out, &DiskFigures::median(&record.disk))?;
+    write_echo(out, &EchoFigures::median(&record.echo))?;
     write_peers(out, record)?;
     let mut cells = record.cells.as_slice();
     while let Some(first) = cells.first() {
@@ -74,6 +76,28 @@ fn write_disk(out: &mut String, disk: &DiskFigures) -> std::fmt::Result {
         "| 1 MiB read, in sequence | {} |\n",
         bytes_per_second(disk.read_1mib_bytes_per_second)
     )
+}
+
+fn write_echo(out: &mut String, echo: &EchoFigures) -> std::fmt::Result {
+    writeln!(out, "## The least that a confirmed message takes\n")?;
+    writeln!(
+        out,
+        "| a request over a loopback connection and its answer, each thread asleep until it has something to do | |\n|---|---|"
+    )?;
+    let written = "written with RWF_DSYNC before the answer";
+    for (what, latency) in [
+        ("128 bytes, nothing written".to_owned(), echo.unwritten),
+        (format!("128 bytes, 4 KiB {written}"), echo.synced_4kib),
+        (
+            format!("128 bytes, 4 KiB {written}, to blocks that were never written"),
+            echo.synced_new_4kib,
+        ),
+        (format!("64 KiB, 64 KiB {written}"), echo.synced_64kib),
+    ] {
+        let (p50, p99) = (duration(latency.p50_ns), duration(latency.p99_ns));
+        writeln!(out, "| {what} | p50 {p50}, p99 {p99} |")?;
+    }
+    writeln!(out)
 }
 
 fn write_peers(out: &mut String, record: &Record) -> std::fmt::Result {

@@ -2,6 +2,7 @@
 
 use super::{Cell, Record};
 use crate::bench::disk_probe::DiskFigures;
+use crate::bench::echo_probe::{EchoFigures, Latency};
 use crate::bench::figures::Figures;
 use crate::bench::machine::Machine;
 use crate::bench::peer::Missing;
@@ -27,6 +28,7 @@ fn record(cells: Vec<Cell>) -> Record {
         variety: Variety::Varied,
         machine: Machine::of(Path::new("/")),
         disk: vec![DiskFigures::default()],
+        echo: vec![EchoFigures::default()],
         peers: vec![],
         missing: vec![Missing {
             name: "elsewhere",
@@ -57,6 +59,18 @@ fn what_the_disk_does_with_new_blocks_stands_beside_what_it_does_with_old_ones()
         text.contains("never written (a log that grows) | 1.25 GB/s |"),
         "{text}"
     );
+}
+
+#[test]
+fn the_least_that_a_confirmed_message_takes_stands_beside_the_disk() {
+    let mut record = record(vec![]);
+    record.echo[0].synced_4kib = Latency {
+        p50_ns: 170_000,
+        p99_ns: 260_000,
+    };
+    let text = super::markdown::document(&record);
+    let line = "4 KiB written with RWF_DSYNC before the answer | p50 170 µs, p99 260 µs |";
+    assert!(text.contains(line), "{text}");
 }
 
 #[test]
