@@ -13,10 +13,13 @@ fn serve(dir: &Path, arguments: &[&str]) -> (Option<i32>, String) {
 fn failed(dir: &Path, command: &str, arguments: &[&str]) -> (Option<i32>, String) {
     let mut process = Command::new(env!("CARGO_BIN_EXE_logpond"));
     process.current_dir(dir).env_remove("RUST_LOG");
-    let output = process.arg(command).args(arguments).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    let last = said.lines().last().unwrap_or_default().to_owned();
-    (output.status.code(), last)
+    let (code, said) = output(process.arg(command).args(arguments));
+    (code, said.lines().last().unwrap_or_default().to_owned())
+}
+
+fn output(process: &mut Command) -> (Option<i32>, String) {
+    let output = process.output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
 #[test]
@@ -66,4 +69,31 @@ fn a_log_level_that_means_nothing_is_a_bad_setting() {
     let (code, said) = serve(dir.path(), &["--set", "log.level=bogus=xx"]);
     assert_eq!(code, Some(2));
     assert!(said.starts_with("logpond: `log.level`: bogus=xx: "), "{said}");
+}
+
+#[test]
+fn a_start_without_the_catalog_names_the_file_and_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    // What ends each start once the store is open.
+    std::fs::write(dir.path().join("wrong.json"), "no definitions").unwrap();
+    let start = || {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_logpond"));
+        process
+            .current_dir(dir.path())
+            .env_remove("RUST_LOG")
+            .arg("serve");
+        let (code, said) = output(process.args(["--listen", "127.0.0.1:0", "--definitions", "wrong.json"]));
+        assert_eq!(code, Some(1), "{said}");
+        said
+    };
+    assert!(!start().contains("catalog.log"));
+    std::fs::remove_file(dir.path().join("logpond-data/catalog.log")).unwrap();
+    let said = start();
+    let line = said.lines().find(|line| line.contains("catalog.log"));
+    let line = line.unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        line.contains("ERROR") && line.contains("put the file back"),
+        "{line}"
+    );
+    assert!(!start().contains("catalog.log"), "it has one again");
 }

@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use crate::codec::{self, CodecError};
 use crate::disk::{Disk, DiskFile};
 use crate::frame::{self, Seal};
+use crate::meta::Meta;
 
 pub use changes::Changes;
 use changes::{Change, Entry};
@@ -307,6 +308,12 @@ fn opening(error: impl Into<Rewrite>) -> CatalogOpenError {
         path: CATALOG_NAME.to_owned(),
         source: error.into().source,
     }
+}
+
+/// Whether a store of which META says this has a catalog. The first start makes one, durably, before its first segment, and says
+/// only then that this start was begun; none without the file has come so far.
+pub(crate) const fn is_expected(meta: &Meta) -> bool {
+    meta.begun > 0
 }
 
 /// What the bytes of a catalog file say, and what is wrong with them. Changes nothing.

@@ -6,6 +6,9 @@
 pub struct CatalogReport {
     /// There was no file; an empty one was started.
     pub created: bool,
+    /// There was none although the store had one: all definitions are gone. So the queues that the journal knows
+    /// ([`RecoveryReport::queues`](crate::RecoveryReport::queues)) are there without any.
+    pub missing: bool,
     /// Intact frames.
     pub frames: u64,
     /// Live entries.
@@ -20,7 +23,7 @@ impl CatalogReport {
     /// Whether every byte was as written.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.torn.is_none() && self.damaged.is_empty()
+        !self.missing && self.torn.is_none() && self.damaged.is_empty()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::follower::Follower;
 use crate::ids::Epoch;
 use crate::index::pages::INDEX_DIR;
 use crate::meta::{META_NAME, Meta, MetaError, MetaFile, Shutdown};
-use crate::options::Options;
+use crate::options::{DamagePolicy, Options};
 use crate::reader::Ahead;
 use crate::recovery::{self, Identity};
 use crate::report::RecoveryReport;
@@ -38,6 +38,10 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
         make_directories(&disk)?;
         empty_spill(&disk).map_err(OpenError::io("emptying", SPILL_DIR))?;
         let mut meta = open_meta(&disk, &mut report)?;
+        let had_catalog = catalog::is_expected(&meta.meta());
+        if options.damage == DamagePolicy::Refuse {
+            refuse_damaged_catalog(&disk, &meta.meta())?;
+        }
         let last = Epoch::new(meta.meta().epoch);
         let identity = Identity {
             store: meta.meta().store,
@@ -56,6 +60,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
         let (catalog, found) =
             Catalog::open(disk.clone(), identity.store, CatalogOptions::default()).map_err(catalog_error)?;
         report.catalog = found;
+        report.catalog.missing = report.catalog.created && had_catalog;
         report.epoch = identity.epoch.get();
         let opened =
             recovery::open_shard(&disk, &options, identity, now, &mut report).inspect_err(|error| {
@@ -287,6 +292,29 @@ fn open_meta<D: Disk>(disk: &D, report: &mut RecoveryReport) -> Result<MetaFile<
         }
     };
     MetaFile::create(disk, meta).map_err(OpenError::io("writing", META_NAME))
+}
+
+/// Damage of the catalog ends a start that shall refuse it, before anything was written.
+fn refuse_damaged_catalog<D: Disk>(disk: &D, meta: &Meta) -> Result<(), OpenError> {
+    let reading = OpenError::io("reading", catalog::CATALOG_NAME);
+    let name = catalog::CATALOG_NAME;
+    let Some((_, bytes)) = catalog::read_file(disk).map_err(reading)? else {
+        if !catalog::is_expected(meta) {
+            return Ok(());
+        }
+        return Err(OpenError::Damaged(format!(
+            "{name} is missing, and with it all definitions: put the file back, or open without `Refuse` to go on with an empty one"
+        )));
+    };
+    let (_, found) = catalog::examine(&bytes, meta.store).map_err(catalog_error)?;
+    match &found.damaged[..] {
+        [] => Ok(()),
+        [first, ..] => Err(OpenError::Damaged(format!(
+            "{} damaged ranges in {name}, the first at byte {}; open without `Refuse` to go on with what is intact",
+            found.damaged.len(),
+            first.offset,
+        ))),
+    }
 }
 
 fn catalog_error(error: catalog::CatalogOpenError) -> OpenError {

@@ -1,4 +1,4 @@
-//! The catalog: its frames, and the zeros behind them.
+//! The catalog: that it is there, its frames, and the zeros behind them.
 
 use super::error::InspectError;
 use super::finding::{Finding, Part, Unjudged, VerifyReport, WhyUnjudged};
@@ -12,6 +12,10 @@ use crate::report::TornRange;
 /// Looks at the whole file. A running store may be writing to it: only what two looks agree on counts.
 pub(super) fn verify<D: Disk>(disk: &D, meta: &Meta, report: &mut VerifyReport) -> Result<(), InspectError> {
     let Some(mut last) = look(disk, meta.store)? else {
+        if catalog::is_expected(meta) {
+            let finding = Finding::new(CATALOG_NAME, 0, 0, Part::MissingCatalog);
+            report.findings.push(finding);
+        }
         return Ok(());
     };
     for _ in 0..LOOKS_MAX {

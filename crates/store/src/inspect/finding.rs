@@ -49,6 +49,8 @@ pub enum Part {
     CatalogFrame,
     /// Bytes behind the last frame of the catalog that must be zero. The next start cuts them.
     CatalogEnd,
+    /// The catalog as a whole: it is not there, though the store had one. The next start goes on with an empty one.
+    MissingCatalog,
     /// A segment's header. Its blocks say the same.
     SegmentHeader,
     /// A page of a block whose header is unreadable. Intact records in it are kept.

@@ -260,11 +260,18 @@ impl<D: Disk> Inspector<D> {
     /// The live entries of the catalog.
     ///
     /// # Errors
-    /// When the file is that of another store or version, or the disk refuses.
+    /// When the file is missing, is that of another store or version, or the disk refuses.
     pub fn catalog(&self) -> Result<Vec<CatalogEntryInfo>, InspectError> {
         let read = catalog::read_file(&self.site.disk);
         let Some((_, bytes)) = read.map_err(InspectError::io("reading", CATALOG_NAME))? else {
-            return Ok(Vec::new());
+            return if catalog::is_expected(&self.site.meta) {
+                let what = format!(
+                    "{CATALOG_NAME} is missing, and with it all definitions; `verify` tells the same"
+                );
+                Err(InspectError::missing(what))
+            } else {
+                Ok(Vec::new())
+            };
         };
         let examined = catalog::examine(&bytes, self.site.meta.store);
         let (live, _) = examined.map_err(|error| OpenError::Format {

@@ -194,9 +194,12 @@ const fn why_copied(part: Part, meta: MetaState) -> Option<&'static str> {
         Part::SegmentHeader => "its blocks, or a checkpoint, say the same",
         Part::Block | Part::Record => "the segment stays: what is intact in it and behind it is read",
         Part::Padding => "no message stands there",
-        Part::Footer | Part::MissingSegment | Part::Checkpoint | Part::IndexPage | Part::IndexEntry => {
-            return None;
-        }
+        Part::MissingCatalog
+        | Part::Footer
+        | Part::MissingSegment
+        | Part::Checkpoint
+        | Part::IndexPage
+        | Part::IndexEntry => return None,
     })
 }
 

@@ -36,11 +36,13 @@ pub(super) fn open(disk: &SimDisk, settings: &Settings) -> Result<(OpenStore, Re
 
 /// A crash must never look like damage.
 pub(super) fn check_report(report: &RecoveryReport) -> Result<(), String> {
-    if report.quarantined.is_empty() && report.lost.is_empty() && report.catalog.damaged.is_empty() {
+    let catalog = &report.catalog;
+    let has_catalog = catalog.damaged.is_empty() && !catalog.missing;
+    if report.quarantined.is_empty() && report.lost.is_empty() && has_catalog {
         return Ok(());
     }
     Err(format!(
-        "a crash was reported as damage: {:?} {:?}",
+        "a crash was reported as damage: {:?} {:?} {catalog:?}",
         report.quarantined, report.lost
     ))
 }
