@@ -25,6 +25,8 @@ const ENDED: u8 = 6;
 const NOT_TAKEN: u8 = 7;
 /// Something in the data directory is damaged.
 const DAMAGED: u8 = 7;
+/// No damage was found in the data directory, but not all of it could be judged.
+const NOT_JUDGED: u8 = 9;
 /// Fewer messages than asked for.
 const TOO_FEW: u8 = 8;
 
@@ -34,7 +36,7 @@ or the connection broke, 7 a message was refused or came back, 8 fewer messages 
 
 /// The codes of the tools that look at a data directory, for their help.
 pub const OFFLINE_CODES: &str = "Exit codes: 0 sound, 1 failed, 2 wrong usage, 3 another process uses the data directory \
-(repair only), 7 something is damaged.";
+(repair only), 7 something is damaged, 9 no damage was found but not all could be judged.";
 
 /// Prints what went wrong, and chooses the code.
 pub fn code_of(outcome: anyhow::Result<ExitCode>) -> ExitCode {
@@ -65,6 +67,11 @@ pub fn not_taken() -> ExitCode {
 /// The code of a look that found damage.
 pub fn damaged() -> ExitCode {
     ExitCode::from(DAMAGED)
+}
+
+/// The code of a look that found no damage and could not judge everything.
+pub fn not_judged() -> ExitCode {
+    ExitCode::from(NOT_JUDGED)
 }
 
 /// The code of a consumer that got fewer messages than it was asked for.

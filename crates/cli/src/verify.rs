@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use logpond_store::LostEntries;
-use logpond_store::inspect::{Finding, VerifyReport, verify};
+use logpond_store::inspect::{Finding, IndexState, VerifyReport, verify};
 
 use crate::exit;
 use crate::offline::{Bar, Output, Place, print_json, print_table};
@@ -27,12 +27,12 @@ pub fn run(arguments: &VerifyArgs) -> anyhow::Result<ExitCode> {
     Ok(code(&report))
 }
 
-/// 7 when there is damage that no repair has set aside.
+/// 7 when there is damage that no repair has set aside; 9 when there is none, but not all was judged.
 pub fn code(report: &VerifyReport) -> ExitCode {
-    if report.is_sound() {
-        ExitCode::SUCCESS
-    } else {
-        exit::damaged()
+    match (report.is_sound(), report.is_judged()) {
+        (false, _) => exit::damaged(),
+        (true, false) => exit::not_judged(),
+        (true, true) => ExitCode::SUCCESS,
     }
 }
 
@@ -58,6 +58,7 @@ pub fn print(report: &VerifyReport) {
         report.checkpoints,
         report.catalog_frames
     );
+    println!("index {}", told(&report.index));
     if !report.findings.is_empty() {
         print_table(
             ["damaged", "offset", "bytes", "part", "lost", "set aside"],
@@ -73,13 +74,32 @@ pub fn print(report: &VerifyReport) {
         );
     }
     for unjudged in &report.unjudged {
-        println!("not judged: {} ({:?})", unjudged.file, unjudged.why);
+        println!("not judged: {} ({})", unjudged.file, unjudged.why);
     }
-    let (new, all) = (report.new_damage(), report.findings.len());
-    match (new, all) {
-        (_, 0) => println!("sound"),
-        (0, known) => println!("sound but for {known} damaged ranges that a repair has set aside"),
-        (new, _) => println!("{new} damaged ranges"),
+    println!("{}", verdict(report));
+}
+
+/// The last line.
+fn verdict(report: &VerifyReport) -> String {
+    let said = match (report.new_damage(), report.findings.len()) {
+        (0, 0) => "sound".to_owned(),
+        (0, known) => format!("sound but for {known} damaged ranges that a repair has set aside"),
+        (new, _) => format!("{new} damaged ranges"),
+    };
+    if report.is_judged() {
+        said
+    } else {
+        format!("{said}, as far as it was judged: look again, or stop the broker first")
+    }
+}
+
+fn told(index: &IndexState) -> String {
+    match index {
+        IndexState::NoCheckpoint => {
+            "not compared: no checkpoint is sound, so the next start rebuilds it from the log".to_owned()
+        }
+        IndexState::Compared { checkpoint } => format!("compared, as of the checkpoint at lsn {checkpoint}"),
+        IndexState::NotJudged { why } => format!("not judged: {why}"),
     }
 }
 
@@ -99,5 +119,32 @@ fn print_entries(what: &str, entries: &[LostEntries]) {
     for lost in entries {
         let (first, last) = (lost.first.get(), lost.first.get() + lost.count.saturating_sub(1));
         println!("{what} queue {} seq {first} to {last}", lost.queue);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use logpond_store::inspect::{Unjudged, WhyUnjudged};
+
+    use super::*;
+
+    fn report_with(why: WhyUnjudged) -> VerifyReport {
+        VerifyReport {
+            unjudged: vec![Unjudged {
+                file: "shard-00/x".to_owned(),
+                why,
+            }],
+            ..VerifyReport::default()
+        }
+    }
+
+    #[test]
+    fn what_was_not_judged_is_sound_only_as_far_as_it_was() {
+        assert_eq!(verdict(&VerifyReport::default()), "sound");
+        assert_eq!(verdict(&report_with(WhyUnjudged::Recycled)), "sound");
+        for why in [WhyUnjudged::CheckpointReplaced, WhyUnjudged::KeepsChanging] {
+            let said = verdict(&report_with(why));
+            assert!(said.starts_with("sound, as far as it was judged"), "{said}");
+        }
     }
 }

@@ -17,6 +17,12 @@ fn a_sound_directory_is_sound_with_code_0() {
     assert!(text(&told).ends_with("sound\n"), "{}", text(&told));
     let report = json(&logpond(dir.path(), &["verify", "--output", "json"]));
     assert_eq!(report["index_entries"], 30);
+    assert_eq!(report["index"]["state"], "compared");
+    assert!(
+        text(&told).contains("\nindex compared, as of the checkpoint at lsn "),
+        "{}",
+        text(&told)
+    );
     assert_eq!(report["findings"], Value::Array(Vec::new()));
     let repaired = logpond(dir.path(), &["repair"]);
     assert_eq!(repaired.status.code(), Some(0));

@@ -6,7 +6,7 @@
 
 use super::checkpoints::{self, Checkpoints};
 use super::error::InspectError;
-use super::finding::{Finding, Unjudged, VerifyReport, WhyUnjudged};
+use super::finding::{Finding, IndexState, Unjudged, VerifyReport, WhyUnjudged};
 use super::index::{self, IndexCheck};
 use super::ledger::Ledger;
 use super::progress::Progress;
@@ -17,6 +17,7 @@ use crate::checkpoint::Checkpoint;
 use crate::disk::Disk;
 use crate::format::byte_count;
 use crate::ids::{Lsn, QueueId};
+use crate::index::pages::INDEX_DIR;
 use std::collections::BTreeMap;
 
 /// How often the index is compared while a running store goes on.
@@ -69,9 +70,11 @@ pub(super) fn compare<D: Disk>(
         (again, checkpoints) = (Some((site, sequel)), read);
     }
     report.findings.append(&mut checkpoints.findings);
+    let why = WhyUnjudged::CheckpointReplaced;
+    report.index = IndexState::NotJudged { why };
     report.unjudged.push(Unjudged {
-        file: checkpoints::path_of(Lsn::new(0)),
-        why: WhyUnjudged::CheckpointReplaced,
+        file: INDEX_DIR.to_owned(),
+        why,
     });
     Ok(Comparison::NotJudged)
 }
@@ -89,7 +92,8 @@ fn judged(mut checkpoints: Checkpoints, found: IndexCheck, report: &mut VerifyRe
     let mut known_end = BTreeMap::new();
     if let Some(newest) = checkpoints.sound.first() {
         report.checkpoints = byte_count(checkpoints.sound.len());
-        report.checkpoint = Some(Lsn::new(newest.lsn));
+        let checkpoint = Lsn::new(newest.lsn);
+        report.index = IndexState::Compared { checkpoint };
         let end_of = |queue: &crate::checkpoint::CheckpointQueue| (QueueId::new(queue.id), queue.visible_end);
         known_end.extend(newest.queues.iter().map(end_of));
     }

@@ -3,6 +3,7 @@
 use crate::ids::Lsn;
 use crate::report::{LostEntries, TornRange};
 use serde::Serialize;
+use std::fmt;
 
 /// Bytes that are not as they were written, or do not say what the log says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -112,6 +113,35 @@ pub enum WhyUnjudged {
     KeepsChanging,
 }
 
+impl fmt::Display for WhyUnjudged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Recycled => "recycled meanwhile; nothing in it is needed any more",
+            Self::CheckpointReplaced => "newer checkpoints replaced the one that it was compared with",
+            Self::KeepsChanging => "it changed between any two looks",
+        })
+    }
+}
+
+/// What a look can say of the index as a whole.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum IndexState {
+    /// No checkpoint is sound, so there is no index that anything relies on: the next start rebuilds it from the log.
+    #[default]
+    NoCheckpoint,
+    /// The index of this checkpoint, the newest sound one, was compared with the log.
+    Compared {
+        /// Everything below is in it.
+        checkpoint: Lsn,
+    },
+    /// It was not compared to the end: what it would have shown is not among the findings, nor is what was lost with it.
+    NotJudged {
+        /// Why not.
+        why: WhyUnjudged,
+    },
+}
+
 /// Everything that a look at all files of a store found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
@@ -135,8 +165,8 @@ pub struct VerifyReport {
     pub catalog_entries: u64,
     /// Sound checkpoints.
     pub checkpoints: u64,
-    /// The sound checkpoint whose index was compared with the log.
-    pub checkpoint: Option<Lsn>,
+    /// Whether the index was compared with the log.
+    pub index: IndexState,
     /// Index pages that it refers to and that are sound.
     pub index_pages: u64,
     /// Live entries in them that lead to their message.
@@ -159,6 +189,13 @@ impl VerifyReport {
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.findings.iter().all(|finding| finding.set_aside)
+    }
+
+    /// Whether all that is needed was judged: what was recycled meanwhile is not.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        let is_needed = |unjudged: &Unjudged| unjudged.why != WhyUnjudged::Recycled;
+        !self.unjudged.iter().any(is_needed)
     }
 
     /// Damage that no repair has set aside yet.

@@ -39,7 +39,7 @@ pub use contents::{
     QueueInfo, RecordInfo, RecordKind, ReferenceInfo, SegmentDetail, SegmentInfo, SegmentRole, SlotInfo,
 };
 pub use error::InspectError;
-pub use finding::{Finding, Part, Unjudged, VerifyReport, WhyUnjudged};
+pub use finding::{Finding, IndexState, Part, Unjudged, VerifyReport, WhyUnjudged};
 pub use inspector::Inspector;
 pub(crate) use moment::Moment;
 pub use progress::{Progress, Stage};

@@ -6,7 +6,8 @@ use crate::support::{
 };
 use logpond_store::disk::{Disk, RealDisk, WriteMode};
 use logpond_store::inspect::{
-    Finding, Inspector, Part, Progress, RecordKind, RepairPlan, Stage, VerifyReport, plan, repair, verify,
+    Finding, IndexState, Inspector, Part, Progress, RecordKind, RepairPlan, Stage, VerifyReport, plan,
+    repair, verify,
 };
 use logpond_store::{LostEntries, Options, QueueId, Seq, TornRange};
 use std::path::Path;
@@ -31,6 +32,22 @@ fn a_sound_store_is_sound_whether_it_was_stopped_killed_or_runs() {
     );
     assert!(report.index_pages > 0 && report.checkpoints > 0, "{report:?}");
     assert_eq!(report.index_entries, 90);
+}
+
+#[test]
+fn a_look_says_whether_the_index_was_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_with(dir.path(), no_checkpoints());
+    publish(&store, &[queue(&store)], &[b"one"]);
+    let report = look(dir.path());
+    assert_sound(&report);
+    assert_eq!(report.index, IndexState::NoCheckpoint);
+    store.close().unwrap();
+    let report = look(dir.path());
+    assert!(
+        matches!(report.index, IndexState::Compared { .. }) && report.is_judged(),
+        "{report:?}"
+    );
 }
 
 #[test]

@@ -7,7 +7,8 @@ use crate::disk::sim::SimDisk;
 use crate::engine::stepped::{durable_queue, lease, message_for, publish_all};
 use crate::format::record::AckReason;
 use crate::ids::Seq;
-use crate::inspect::Inspector;
+use crate::index::pages::INDEX_DIR;
+use crate::inspect::{IndexState, Inspector};
 use crate::{Engine, Options};
 use watched::Watched;
 
@@ -156,4 +157,22 @@ fn damage_that_stands_is_found_with_what_it_cost_while_the_store_goes_on() {
             "before call {then}"
         );
     }
+}
+
+#[test]
+fn an_index_that_could_not_be_compared_is_told_as_not_judged() {
+    let busy = Busy::new();
+    busy.rot();
+    // Whenever it reads the index, two newer checkpoints come.
+    let looked = busy.look(|_, path| path.starts_with(INDEX_DIR).then_some(Work::Much));
+    let looked = looked.0;
+    let mut report = looked.unwrap();
+    let why = WhyUnjudged::CheckpointReplaced;
+    assert_eq!(report.index, IndexState::NotJudged { why });
+    assert!(!report.is_judged(), "{report:?}");
+    // What was recycled is not needed any more.
+    report
+        .unjudged
+        .retain(|unjudged| unjudged.why == WhyUnjudged::Recycled);
+    assert!(report.is_judged());
 }
