@@ -1,6 +1,7 @@
 //! `logpond inspect`: what stands in the files of a data directory, part by part.
 
 mod place;
+mod segment_name;
 
 use std::process::ExitCode;
 
@@ -11,7 +12,8 @@ use logpond_store::inspect::{Inspector, RecordInfo, RecordKind};
 use crate::exit;
 use crate::offline::{Output, Place, print_json, print_table};
 
-use place::{SegmentName, Spot};
+use place::Spot;
+use segment_name::SegmentName;
 
 /// Look into the files of a data directory. The broker may run meanwhile.
 #[derive(Debug, Args)]
@@ -32,12 +34,13 @@ enum What {
     Segments,
     /// The blocks of a segment.
     Segment {
-        /// Its number; with a `c` before it, that of a cold segment.
+        /// Its number, in decimal or as 0x2b, with a `c` before it that of a cold segment; or its file: 000000000000002b.seg,
+        /// c/0000000000000005.seg, or a path.
         segment: SegmentName,
     },
     /// A block and its records.
     Block {
-        /// Segment and offset, for example 5@8192 or c2@4096.
+        /// Segment and offset, for example 5@8192, c2@4096 or 000000000000002b.seg@8192.
         spot: Spot,
     },
     /// One record.
@@ -63,6 +66,16 @@ enum What {
 /// Shows what was asked for.
 pub fn run(arguments: &InspectArgs) -> anyhow::Result<ExitCode> {
     let disk = arguments.place.disk()?;
+    if let What::Segment { segment }
+    | What::Block {
+        spot: Spot { segment, .. },
+    }
+    | What::Record {
+        spot: Spot { segment, .. },
+    } = &arguments.what
+    {
+        segment.check(&arguments.place.data)?;
+    }
     let view = View {
         inspector: Inspector::new(&disk)?,
         output: arguments.place.output,
@@ -70,9 +83,9 @@ pub fn run(arguments: &InspectArgs) -> anyhow::Result<ExitCode> {
     };
     match &arguments.what {
         What::Segments => view.segments()?,
-        What::Segment { segment } => view.segment(*segment)?,
-        What::Block { spot } => view.block(*spot)?,
-        What::Record { spot } => view.record(*spot)?,
+        What::Segment { segment } => view.segment(segment)?,
+        What::Block { spot } => view.block(spot)?,
+        What::Record { spot } => view.record(spot)?,
         What::Index { page: None } => view.index()?,
         What::Index { page: Some(page) } => view.index_page(*page)?,
         What::Checkpoint => view.checkpoints()?,
@@ -109,7 +122,7 @@ impl View {
         Ok(())
     }
 
-    fn segment(&self, name: SegmentName) -> anyhow::Result<()> {
+    fn segment(&self, name: &SegmentName) -> anyhow::Result<()> {
         let detail = self.inspector.segment(name.number())?;
         if self.output == Output::Json {
             return print_json(&detail);
@@ -142,7 +155,7 @@ impl View {
         self.dump(&detail.segment.file, 0, 4096)
     }
 
-    fn block(&self, spot: Spot) -> anyhow::Result<()> {
+    fn block(&self, spot: &Spot) -> anyhow::Result<()> {
         let (block, records) = self.inspector.block(spot.segment.number(), spot.offset)?;
         if self.output == Output::Json {
             return print_json(&serde_json::json!({ "block": block, "records": records }));
@@ -169,7 +182,7 @@ impl View {
         self.dump(&file, block.offset, block.bytes)
     }
 
-    fn record(&self, spot: Spot) -> anyhow::Result<()> {
+    fn record(&self, spot: &Spot) -> anyhow::Result<()> {
         let (record, bytes) = self.inspector.record(spot.segment.number(), spot.offset)?;
         if self.output == Output::Json {
             return print_json(&record);

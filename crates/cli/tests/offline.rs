@@ -133,8 +133,34 @@ fn a_part_that_does_not_exist_is_an_error_that_says_where_to_look() {
         assert_eq!(told.status.code(), Some(1), "{part:?}: {told:?}");
         assert!(!told.stderr.is_empty());
     }
+    let told = logpond(dir.path(), &["inspect", "segment", "99"]);
+    let said = String::from_utf8(told.stderr).unwrap();
+    assert!(said.contains("which has 1"), "{said}");
     let told = logpond(dir.path(), &["inspect", "block", "nonsense"]);
     assert_eq!(told.status.code(), Some(2));
+}
+
+#[test]
+fn a_segment_is_found_by_its_number_and_by_its_file() {
+    let dir = store();
+    let by_number = logpond(dir.path(), &["inspect", "segment", "1"]);
+    assert_eq!(by_number.status.code(), Some(0), "{by_number:?}");
+    let path = dir.path().join("shard-00/j/0000000000000001.seg");
+    for name in [
+        "0000000000000001.seg",
+        "0000000000000001",
+        "0x1",
+        path.to_str().unwrap(),
+    ] {
+        assert_eq!(
+            logpond(dir.path(), &["inspect", "segment", name]),
+            by_number,
+            "{name}"
+        );
+    }
+    let elsewhere = store();
+    let told = logpond(elsewhere.path(), &["inspect", "segment", path.to_str().unwrap()]);
+    assert_eq!(told.status.code(), Some(1), "{told:?}");
 }
 
 /// A directory with thirty messages in a queue, stopped in order.

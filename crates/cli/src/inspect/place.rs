@@ -1,56 +1,11 @@
-//! How the command line names segments, places in them, and index pages.
+//! How the command line names places in segments, and index pages.
 
-use std::fmt;
 use std::str::FromStr;
 
-use logpond_store::SegmentNumber;
-
-/// Bit that the numbers of cold segments have.
-const COLD_BIT: u64 = 1 << 63;
-
-/// A segment: its number in decimal, with a `c` before it when it is cold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentName(SegmentNumber);
-
-impl SegmentName {
-    /// The name of this segment.
-    pub const fn of(number: SegmentNumber) -> Self {
-        Self(number)
-    }
-
-    /// The segment of this name.
-    pub const fn number(self) -> SegmentNumber {
-        self.0
-    }
-}
-
-impl FromStr for SegmentName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (digits, bit) = match text.strip_prefix('c') {
-            Some(digits) => (digits, COLD_BIT),
-            None => (text, 0),
-        };
-        let number: u64 = digits
-            .parse()
-            .map_err(|_| format!("`{text}` names no segment; 5 is one of the journal, c5 a cold one"))?;
-        Ok(Self(SegmentNumber::new(number | bit)))
-    }
-}
-
-impl fmt::Display for SegmentName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_cold() {
-            write!(f, "c{}", self.0.get() & !COLD_BIT)
-        } else {
-            self.0.fmt(f)
-        }
-    }
-}
+use super::segment_name::SegmentName;
 
 /// A byte of a segment's file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spot {
     /// The segment.
     pub segment: SegmentName,
@@ -62,7 +17,8 @@ impl FromStr for Spot {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('@');
+        // The path of a segment may have an @ in it.
+        let parts = text.rsplit_once('@');
         let (segment, offset) =
             parts.ok_or_else(|| format!("`{text}` is no place; 5@8192 is byte 8192 of segment 5"))?;
         let offset = offset
@@ -100,6 +56,8 @@ impl FromStr for Page {
 
 #[cfg(test)]
 mod tests {
+    use logpond_store::SegmentNumber;
+
     use super::*;
 
     #[test]
@@ -109,6 +67,10 @@ mod tests {
         assert!(spot.segment.number().is_cold());
         let spot: Spot = "7@128".parse().expect("a place");
         assert_eq!((spot.segment.number(), spot.offset), (SegmentNumber::new(7), 128));
+        let spot: Spot = "d@ta/shard-00/c/0000000000000002.seg@4096"
+            .parse()
+            .expect("a place");
+        assert_eq!((spot.segment.to_string(), spot.offset), ("c2".to_owned(), 4096));
         for wrong in ["7", "@7", "7@", "x@7", "7@-1", "c@1"] {
             assert!(wrong.parse::<Spot>().is_err(), "{wrong}");
         }

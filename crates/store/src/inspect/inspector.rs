@@ -11,7 +11,7 @@ use super::error::InspectError;
 use super::site::Site;
 use super::walk::{Block, Left, Stretch, Walk};
 use super::window::range_of;
-use super::{checkpoints, describe, footers};
+use super::{checkpoints, describe, footers, roll};
 use crate::catalog::{self, CATALOG_NAME};
 use crate::checkpoint::{Checkpoint, NO_PAGE, set_of};
 use crate::disk::{Disk, DiskFile, FileKind};
@@ -296,9 +296,9 @@ impl<D: Disk> Inspector<D> {
 
     fn found(&self, number: SegmentNumber) -> Result<&Found, InspectError> {
         self.site.segment(number).ok_or_else(|| {
-            let path = segment_path(number);
+            let (path, listed) = (segment_path(number), roll::told(&self.site.directory));
             InspectError::missing(format!(
-                "{path} is no part of the log; `segments` lists those that are"
+                "{path} is no part of the log, which has {listed}; `segments` lists all files"
             ))
         })
     }

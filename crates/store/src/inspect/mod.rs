@@ -27,6 +27,7 @@ mod progress;
 mod quarantine;
 mod records;
 mod repair;
+mod roll;
 mod sequel;
 mod site;
 mod standing;
