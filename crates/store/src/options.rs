@@ -8,7 +8,7 @@ use crate::units::Layout;
 pub struct Options {
     /// Size of a segment file in bytes; a multiple of 4096, from 64 KiB to 1 GiB.
     pub segment_bytes: u64,
-    /// Size of an index slab in bytes; a multiple of 4096.
+    /// Size of an index slab in bytes; a multiple of 4096. A start with another size than the last rebuilds the index.
     pub slab_bytes: u64,
     /// A block is closed when its records reach this size.
     pub block_bytes_soft: u64,

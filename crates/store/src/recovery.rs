@@ -126,7 +126,10 @@ fn try_open<D: Disk>(
     }
     let mut ending = scan.finish(doubtful);
     ending.clean &= identity.closed.is_some();
-    report.clean = ending.clean;
+    // That is another matter: nothing may be left of an orderly stop but what META says of it, as when the index of its last
+    // checkpoint has slabs of another size.
+    let is_last = |last| directory.segments.iter().all(|found| found.epoch <= last);
+    report.clean = !report.created && identity.closed.is_some_and(is_last);
     start_epoch(disk, options, identity, now, ending, &directory, report)
 }
 

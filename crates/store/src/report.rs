@@ -9,7 +9,9 @@ use serde::Serialize;
 pub struct RecoveryReport {
     /// Whether the directory was new.
     pub created: bool,
-    /// Whether the last owner closed the store properly.
+    /// Whether the last owner stopped the store in order. There may be something to do all the same: the index is rebuilt when its
+    /// last checkpoint is gone or [`Options::slab_bytes`](crate::Options::slab_bytes) is another, and what may have been delivered is
+    /// flagged as redelivered then. False for a new store, which had no owner.
     pub clean: bool,
     /// The slot of META that was damaged, if one was; the other one counted.
     pub meta_slot_damaged: Option<usize>,

@@ -97,7 +97,11 @@ fn the_checkpoint_of_an_earlier_stop_is_not_the_end_of_the_log() {
     let newest = checkpoint::list(&disk).unwrap()[0];
     checkpoint::remove(&disk, newest).unwrap();
     let (engine, report) = open(&disk);
-    assert!(!report.index_rebuilt && !report.clean, "{report:?}");
+    assert!(
+        !report.index_rebuilt && report.records_appended_again == 1,
+        "{report:?}"
+    );
+    assert!(report.clean, "it was stopped in order all the same");
     assert_eq!(lease(&engine, queue, 9), [0, 1]);
 }
 
@@ -157,4 +161,35 @@ fn a_log_that_lost_its_segments_is_refused_and_stays_as_it_is() {
     }
     let (engine, _) = open(&disk);
     assert!(engine.lock().shard().counts(queue).is_none(), "as it was told");
+}
+
+#[test]
+fn a_store_that_was_stopped_in_order_is_told_as_such_whatever_the_options_are_now() {
+    let tiny = Options::tiny;
+    let others: [fn(&mut Options); 4] = [
+        |options| options.segment_bytes *= 2,
+        |options| options.slab_bytes *= 2,
+        |options| options.slab_bytes = 64 << 10,
+        |options| *options = Options::default(),
+    ];
+    for change in others {
+        let disk = SimDisk::new(1);
+        let (engine, report) = open(&disk);
+        assert!(report.created && !report.clean, "nobody had it before");
+        let queue = durable_queue(&engine);
+        publish(&engine, queue);
+        assert_eq!(lease(&engine, queue, 9), [0]);
+        engine.close().unwrap();
+        drop(engine);
+        let mut options = tiny();
+        change(&mut options);
+        let has_other_slabs = options.slab_bytes != tiny().slab_bytes;
+        let (engine, report): (Engine<SimDisk>, _) = Engine::open(disk.clone(), options.clone(), ()).unwrap();
+        assert!(report.clean, "{options:?}");
+        assert_eq!(report.index_rebuilt, has_other_slabs, "{options:?}");
+        assert_eq!(lease(&engine, queue, 9), [0]);
+        drop(engine);
+        let (_engine, report): (Engine<SimDisk>, _) = Engine::open(disk, options, ()).unwrap();
+        assert!(!report.clean, "this one was not stopped");
+    }
 }
