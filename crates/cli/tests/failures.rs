@@ -36,6 +36,7 @@ fn a_file_that_cannot_be_had_is_told_with_its_cause_once() {
         std::fs::write(dir.path().join("file"), "").unwrap();
         let (found, said) = serve(dir.path(), arguments);
         assert_eq!(found, Some(code), "{said}");
+        assert!(!dir.path().join("logpond-data").exists(), "{said}");
         assert_eq!(said.matches("os error").count(), 1, "{said}");
     }
 }
@@ -51,6 +52,7 @@ fn an_address_that_is_taken_is_told_with_its_cause_once() {
         said,
         format!("logpond: cannot listen on {address}: Address already in use (os error 98)")
     );
+    assert!(!dir.path().join("logpond-data").exists());
 }
 
 #[test]

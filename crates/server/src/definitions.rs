@@ -1,4 +1,4 @@
-//! Loading a definitions file at the start.
+//! The definitions file of the start: read before anything is made, loaded once the broker is open.
 
 use std::path::Path;
 
@@ -28,19 +28,31 @@ pub enum DefinitionsError {
     },
 }
 
-/// Loads a file; what exists already stays.
-pub(crate) fn load(broker: &ServerBroker, path: &Path, now: Now) -> Result<(), DefinitionsError> {
-    let name = path.display().to_string();
-    let json = std::fs::read(path).map_err(|source| DefinitionsError::Unreadable {
-        path: name.clone(),
-        source,
-    })?;
-    let imported = broker
-        .import_definitions(&json, now)
-        .map_err(|error| DefinitionsError::Refused {
-            path: name.clone(),
+/// A file of definitions that was read.
+pub(crate) struct Definitions {
+    /// The file.
+    name: String,
+    json: Vec<u8>,
+}
+
+impl Definitions {
+    /// Reads a file.
+    pub(crate) fn read(path: &Path) -> Result<Self, DefinitionsError> {
+        let name = path.display().to_string();
+        match std::fs::read(path) {
+            Ok(json) => Ok(Self { name, json }),
+            Err(source) => Err(DefinitionsError::Unreadable { path: name, source }),
+        }
+    }
+
+    /// Loads them; what exists already stays.
+    pub(crate) fn load(self, broker: &ServerBroker, now: Now) -> Result<(), DefinitionsError> {
+        let imported = broker.import_definitions(&self.json, now);
+        let imported = imported.map_err(|error| DefinitionsError::Refused {
+            path: self.name.clone(),
             message: error.to_string(),
         })?;
-    tracing::info!(file = %name, ?imported, "definitions loaded");
-    Ok(())
+        tracing::info!(file = %self.name, ?imported, "definitions loaded");
+        Ok(())
+    }
 }

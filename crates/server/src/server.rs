@@ -18,10 +18,10 @@ use crate::blocking::blocking;
 use crate::buffers::Buffers;
 use crate::config::Settings;
 use crate::connection::Refusal;
-use crate::definitions::{self, DefinitionsError};
+use crate::definitions::{Definitions, DefinitionsError};
 use crate::engine::{ServerBroker, ServerDisk};
 use crate::limits::{DRAIN_TIME, SHUTDOWN_TIMEOUT, TURNS};
-use crate::listener::{self, ListenError, Security};
+use crate::listener::{self, ListenError, Reserved, Security};
 use crate::recovery_log;
 use crate::signal::Signal;
 use crate::stop::{Phase, Stopper};
@@ -123,11 +123,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the data directory, recovers it, loads definitions, and listens.
+    /// Takes its addresses, opens the data directory, recovers it, loads definitions, and listens. What is wrong with an
+    /// address, a certificate or the file of the definitions shows before there is a data directory.
     ///
     /// # Errors
     /// When one of these is not possible; nothing keeps running then.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let certificates = settings.tls.as_ref().map(Certificates::load).transpose()?;
+        let certificates = certificates.map(Arc::new);
+        let definitions = settings.definitions.as_deref();
+        let definitions = definitions
+            .map(|path| blocking(|| Definitions::read(path)))
+            .transpose()?;
+        let (plain, secure) = reserve(&settings)?;
         let disk = open_disk(&settings)?;
         let (broker, report) = blocking(|| ServerBroker::open(disk.clone(), options(&settings)))?;
         recovery_log::write(&report);
@@ -141,16 +149,10 @@ impl Server {
             cluster_name: cluster_name(),
             settings,
         });
-        if let Some(path) = &shared.settings.definitions {
-            blocking(|| definitions::load(&shared.broker, path, shared.now()))?;
+        if let Some(definitions) = definitions {
+            blocking(|| definitions.load(&shared.broker, shared.now()))?;
         }
-        let certificates = shared.settings.tls.as_ref().map(Certificates::load).transpose()?;
-        let certificates = certificates.map(Arc::new);
-        let plain = listener::bind(&shared.settings.listen).await?;
-        let secure = match &shared.settings.tls {
-            Some(tls) => listener::bind(&tls.listen).await?,
-            None => Vec::new(),
-        };
+        let (plain, secure) = (listener::listen(plain)?, listener::listen(secure)?);
         let (addresses, tls_addresses) = (bound(&plain), bound(&secure));
         let plain = plain.into_iter().map(|listener| (listener, Security::Plain));
         let encrypted = secure.into_iter().zip(certificates.iter().cycle());
@@ -288,6 +290,26 @@ fn bound(listeners: &[TcpListener]) -> Vec<SocketAddr> {
         .iter()
         .filter_map(|listener| listener.local_addr().ok())
         .collect()
+}
+
+/// Takes all addresses, those for encrypted connections last. Who finds them taken by the process that has the directory, too, is
+/// told of that.
+fn reserve(settings: &Settings) -> Result<(Vec<Reserved>, Vec<Reserved>), StartError> {
+    let all = || {
+        let plain = listener::reserve(&settings.listen)?;
+        let secure = settings.tls.as_ref().map(|tls| listener::reserve(&tls.listen));
+        Ok((plain, secure.transpose()?.unwrap_or_default()))
+    };
+    all().map_err(|taken: ListenError| held(settings).unwrap_or(StartError::Listen(taken)))
+}
+
+/// Whether another process has the data directory; makes nothing there.
+fn held(settings: &Settings) -> Option<StartError> {
+    use logpond_broker::Disk;
+    let is_used = settings.data.join("LOCK").exists();
+    let disk = is_used.then(|| open_disk(settings).ok()).flatten()?;
+    let held = blocking(|| disk.lock()).err()?;
+    Some(StartError::Open(OpenError::Store(held.into())))
 }
 
 fn open_disk(settings: &Settings) -> Result<ServerDisk, StartError> {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use logpond_amqp::{FrameKind, Method, method};
+use logpond_server::config::{ConfigFile, Settings};
 use logpond_server::{OpenError, Server, StartError};
 
 use crate::client::{Client, FRAME_MAX, ONE, ZERO, publish, short};
@@ -100,22 +101,25 @@ async fn a_stop_does_not_wait_for_a_client_that_never_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_server_on_the_same_directory_is_refused() {
+async fn a_second_server_on_the_same_directory_is_refused_whether_its_address_is_free_or_not() {
     let served = Served::start().await;
-    let refused = Server::start(settings(&served.directory, ""))
-        .await
-        .err()
-        .unwrap();
-    assert!(
-        matches!(refused, StartError::Open(OpenError::Store(_))),
-        "{refused}"
-    );
-    assert!(
-        refused
-            .to_string()
-            .contains("another process uses this data directory"),
-        "{refused}"
-    );
+    let data = served.directory.path().join("data");
+    for address in ["127.0.0.1:0".to_owned(), served.address.to_string()] {
+        let text = format!("data = {data:?}\nlisten = ['{address}']\n");
+        let config = ConfigFile::parse("test", &text).unwrap();
+        let refused = Server::start(Settings::from_file(config, |_| None).unwrap()).await;
+        let refused = refused.err().unwrap();
+        assert!(
+            matches!(refused, StartError::Open(OpenError::Store(_))),
+            "{refused}"
+        );
+        assert!(
+            refused
+                .to_string()
+                .contains("another process uses this data directory"),
+            "{refused}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
