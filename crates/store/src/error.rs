@@ -32,11 +32,11 @@ pub enum AppendError {
 
 /// Why a store confirms nothing any more. Only reopening clears it.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{what} failed at {file}: {source}")]
+#[error("{}", self.told())]
 pub struct PoisonCause {
     /// What was being done.
     pub what: &'static str,
-    /// The file, relative to the data directory.
+    /// The file, relative to the data directory; empty where none was at fault, as when the store was closed.
     pub file: String,
     /// What the operating system said.
     #[source]
@@ -49,6 +49,15 @@ impl PoisonCause {
             what,
             file: file.into(),
             source: Arc::new(source),
+        }
+    }
+
+    fn told(&self) -> String {
+        let Self { what, file, source } = self;
+        if file.is_empty() {
+            format!("{what}: {source}")
+        } else {
+            format!("{what} failed at {file}: {source}")
         }
     }
 }

@@ -126,8 +126,8 @@ pub use catalog::Catalog;
 pub use disk::{Disk, Now, RealDisk};
 pub use embed::{
     Amount, Batch, Browse, CommitError, Delivery, Entry, EntryState, Fetch, FetchError, From, History,
-    Message, Overflow, Queue, QueueError, QueueOptions, ReadOnlyBrowse, ReadOnlyHistory, ReadOnlyQueue,
-    ReadOnlyStore, Store, StoreStats, Ticket, TryCommitError, ViewError,
+    Message, Overflow, Queue, QueueError, QueueIdentity, QueueOptions, ReadOnlyBrowse, ReadOnlyHistory,
+    ReadOnlyQueue, ReadOnlyStore, Store, StoreStats, Ticket, TryCommitError, ViewError,
 };
 pub use engine::{Counters, Engine, Guard};
 pub use error::{AppendError, OpenError, PoisonCause, ReadError};

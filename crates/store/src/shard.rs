@@ -206,7 +206,7 @@ impl<D: Disk> Shard<D> {
 
 /// What a store answers once an orderly stop has begun.
 pub(crate) fn stopped() -> PoisonCause {
-    PoisonCause::new("using a closed store", "", std::io::Error::other("it was closed"))
+    PoisonCause::new("the store was closed", "", std::io::Error::other("open it again"))
 }
 
 /// The members of a set as ranges, start inclusive, end exclusive.

@@ -93,7 +93,7 @@ impl<D: Disk> Browse<D> {
         let mut guard = self.queue.store().engine().lock();
         let shard = guard.shard();
         let peeked = shard.peek(id, self.next, BROWSE_ENTRIES_MAX, &mut found);
-        peeked.map_err(|error| FetchError::refused(id, error))?;
+        peeked.map_err(|error| FetchError::refused(id, error).named(self.queue.name()))?;
         for lease in found {
             let state = if shard.is_leased(id, lease.seq) {
                 EntryState::Leased
@@ -131,7 +131,8 @@ impl<D: Disk> Browse<D> {
             self.next = lease.seq;
             return None;
         }
-        FetchError::unread(id, lease.seq, error).map(Err)
+        let error = FetchError::unread(id, lease.seq, error)?;
+        Some(Err(error.named(self.queue.name())))
     }
 
     /// Whether the message still lives, at another place: its segment was evacuated since this looked.

@@ -65,7 +65,7 @@ impl<D: Disk> Store<D> {
         }
         let taken = self.take(shard, &mut batch);
         drop(guard);
-        let block = settle(batch, taken)?;
+        let block = settle(batch, taken).map_err(|error| self.with_name(error))?;
         self.engine().commit(usize::MAX);
         Ok(Ticket::new(self, block))
     }
@@ -131,7 +131,7 @@ impl<D: Disk> Store<D> {
             if shard.has_room() || shard.poisoned().is_some() {
                 let taken = self.take(shard, &mut batch);
                 drop(guard);
-                return settle(batch, taken);
+                return settle(batch, taken).map_err(|error| self.with_name(error));
             }
             let next = shard.durable().end().next();
             drop(guard);
@@ -150,7 +150,7 @@ impl<D: Disk> Store<D> {
             return Err(CommitError::TooManyQueues { queues, limit });
         }
         if let Some(unknown) = messages.queues().iter().find(|id| shard.counts(**id).is_none()) {
-            return Err(CommitError::UnknownQueue(*unknown));
+            return Err(CommitError::UnknownQueue((*unknown).into()));
         }
         let (bytes, limit) = (shard.bytes_of(messages), shard.transaction_bytes_max());
         if bytes > limit {
@@ -200,7 +200,7 @@ impl<D: Disk> Store<D> {
             touches
         });
         match ranges.iter().find(|(queue, ..)| shard.counts(*queue).is_none()) {
-            Some((queue, ..)) => Err(CommitError::UnknownQueue(*queue)),
+            Some((queue, ..)) => Err(CommitError::UnknownQueue((*queue).into())),
             None => Ok(ranges),
         }
     }
@@ -273,6 +273,7 @@ fn check_limits<D: Disk>(shard: &Shard<D>, batch: &Batch<D>) -> Result<(), Commi
             .limits(queue)
             .are_exceeded_by(ready.messages + more.messages, ready.bytes + more.bytes)
         {
+            let queue = queue.into();
             return Err(CommitError::QueueFull { queue, ready, more });
         }
     }

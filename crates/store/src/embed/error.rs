@@ -1,6 +1,7 @@
 //! Why an embedder's call did not do what was asked.
 
-use super::{Batch, QueueOptions};
+use super::names::Named;
+use super::{Batch, QueueIdentity, QueueOptions};
 use crate::catalog::CatalogError;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{AppendError, PoisonCause, ReadError};
@@ -30,12 +31,12 @@ pub enum CommitError {
     },
     /// There is no such queue, or it was deleted.
     #[error("queue {0} does not exist")]
-    UnknownQueue(QueueId),
+    UnknownQueue(QueueIdentity),
     /// A queue has reached a limit that it was made with. Consume from it first, or publish less.
     #[error("queue {queue} is full: {ready} are ready, and {more} more are beyond its limits")]
     QueueFull {
         /// The queue.
-        queue: QueueId,
+        queue: QueueIdentity,
         /// What is ready in it.
         ready: Amount,
         /// What the batch would add.
@@ -76,8 +77,21 @@ impl std::convert::From<AppendError> for CommitError {
             // The limits of an embedded queue are checked before.
             AppendError::UnknownQueue(queue)
             | AppendError::QueueExists(queue)
-            | AppendError::QueueFull(queue) => Self::UnknownQueue(queue),
+            | AppendError::QueueFull(queue) => Self::UnknownQueue(queue.into()),
             AppendError::Poisoned(cause) => Self::Poisoned(cause),
+        }
+    }
+}
+
+impl CommitError {
+    /// The queue of this store that it speaks of.
+    pub(super) const fn queue_mut(&mut self) -> Option<&mut QueueIdentity> {
+        match self {
+            Self::UnknownQueue(queue) | Self::QueueFull { queue, .. } => Some(queue),
+            Self::TooLarge { .. }
+            | Self::TooManyQueues { .. }
+            | Self::OtherStore { .. }
+            | Self::Poisoned(_) => None,
         }
     }
 }
@@ -103,13 +117,13 @@ pub enum TryCommitError<D: Disk = RealDisk> {
 pub enum FetchError {
     /// There is no such queue, or it was deleted.
     #[error("queue {0} does not exist")]
-    UnknownQueue(QueueId),
+    UnknownQueue(QueueIdentity),
     /// The bytes of this message on disk do not validate: it is lost. A fetch takes it off the queue, so that the next
     /// one goes on behind it.
     #[error("message {seq} of queue {queue} is damaged in segment {segment} at byte {offset}")]
     Damaged {
         /// The queue.
-        queue: QueueId,
+        queue: QueueIdentity,
         /// The message.
         seq: Seq,
         /// The segment.
@@ -121,7 +135,7 @@ pub enum FetchError {
     #[error("reading message {seq} of queue {queue} from segment {segment} at byte {offset}: {source}")]
     Io {
         /// The queue.
-        queue: QueueId,
+        queue: QueueIdentity,
         /// The message.
         seq: Seq,
         /// The segment.
@@ -137,13 +151,24 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// The same, for whoever knows the queue by its name.
+    pub(super) fn named(mut self, name: &str) -> Self {
+        match &mut self {
+            Self::UnknownQueue(queue) | Self::Damaged { queue, .. } | Self::Io { queue, .. } => {
+                queue.name = Some(name.to_owned());
+            }
+            Self::Poisoned(_) => {}
+        }
+        self
+    }
+
     pub(super) fn refused(queue: QueueId, error: AppendError) -> Self {
         match error {
             AppendError::Poisoned(cause) => Self::Poisoned(cause),
             AppendError::UnknownQueue(_)
             | AppendError::QueueExists(_)
             | AppendError::QueueFull(_)
-            | AppendError::TooLarge { .. } => Self::UnknownQueue(queue),
+            | AppendError::TooLarge { .. } => Self::UnknownQueue(queue.into()),
         }
     }
 
@@ -152,7 +177,7 @@ impl FetchError {
         match error {
             ReadError::Gone => None,
             ReadError::Damaged { segment, offset } => Some(Self::Damaged {
-                queue,
+                queue: queue.into(),
                 seq,
                 segment,
                 offset,
@@ -162,7 +187,7 @@ impl FetchError {
                 offset,
                 source,
             } => Some(Self::Io {
-                queue,
+                queue: queue.into(),
                 seq,
                 segment,
                 offset,
@@ -196,7 +221,7 @@ pub enum QueueError {
     },
     /// It was deleted meanwhile.
     #[error("queue {0} does not exist")]
-    UnknownQueue(QueueId),
+    UnknownQueue(QueueIdentity),
     /// The definition could not be written.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -206,13 +231,17 @@ pub enum QueueError {
 }
 
 impl QueueError {
-    pub(super) fn refused(queue: QueueId, error: AppendError) -> Self {
+    pub(super) fn unknown(named: &Named) -> Self {
+        Self::UnknownQueue(QueueIdentity::new(named.id, &named.name))
+    }
+
+    pub(super) fn refused(named: &Named, error: AppendError) -> Self {
         match error {
             AppendError::Poisoned(cause) => Self::Poisoned(cause),
             AppendError::UnknownQueue(_)
             | AppendError::QueueExists(_)
             | AppendError::QueueFull(_)
-            | AppendError::TooLarge { .. } => Self::UnknownQueue(queue),
+            | AppendError::TooLarge { .. } => Self::unknown(named),
         }
     }
 }

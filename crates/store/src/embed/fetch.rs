@@ -69,7 +69,7 @@ impl<D: Disk> Future for Fetch<D> {
             });
             drop(forgotten);
             match outcome {
-                Err(error) => return Poll::Ready(Err(error)),
+                Err(error) => return Poll::Ready(Err(error.named(this.queue.name()))),
                 Ok(LeaseOutcome::Empty) => return Poll::Pending,
                 Ok(LeaseOutcome::Pending(_)) => {
                     store.engine().commit(0);
@@ -79,7 +79,7 @@ impl<D: Disk> Future for Fetch<D> {
             }
             match store.read(id, notes.notes()) {
                 Ok(none) if none.is_empty() => {}
-                done => return Poll::Ready(done),
+                done => return Poll::Ready(done.map_err(|error| error.named(this.queue.name()))),
             }
         }
     }

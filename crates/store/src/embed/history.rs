@@ -8,7 +8,7 @@
 //!   meanwhile is not passed over.
 //! - Nothing of the queue's state changes.
 
-use super::{Browse, Entry, EntryState, FetchError, From, Queue};
+use super::{Browse, Entry, EntryState, FetchError, From, Queue, QueueIdentity};
 use crate::attempts::Attempts;
 use crate::disk::{Disk, RealDisk};
 use crate::history::{Past, Place, Unread};
@@ -65,7 +65,7 @@ impl<D: Disk> History<D> {
             Some(Fate::Vanished) => return None,
             None => {
                 self.is_done = true;
-                return Some(Err(FetchError::UnknownQueue(id)));
+                return Some(Err(FetchError::UnknownQueue(self.identity())));
             }
         };
         let (lease, sources) = (lease_of(place), Sources::default());
@@ -80,7 +80,10 @@ impl<D: Disk> History<D> {
                 properties: message.properties.to_vec(),
                 body: message.body.to_vec(),
             })),
-            Err(error) => FetchError::unread(id, lease.seq, error).map(Err),
+            Err(error) => {
+                let error = FetchError::unread(id, lease.seq, error)?;
+                Some(Err(error.named(self.queue.name())))
+            }
         }
     }
 
@@ -90,9 +93,13 @@ impl<D: Disk> History<D> {
         self.head.get_or_insert_with(|| living.next())
     }
 
+    fn identity(&self) -> QueueIdentity {
+        QueueIdentity::new(self.queue.id(), self.queue.name())
+    }
+
     fn unread(&self, unread: Unread) -> FetchError {
         FetchError::Io {
-            queue: self.queue.id(),
+            queue: self.identity(),
             seq: Seq::new(self.next),
             segment: unread.segment,
             offset: unread.offset,

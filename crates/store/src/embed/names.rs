@@ -102,6 +102,12 @@ impl Names {
         self.by_name.get(name)
     }
 
+    /// The name of the queue with this id.
+    pub(super) fn name_of(&self, id: QueueId) -> Option<&str> {
+        let named = self.by_name.values().find(|named| named.id == id)?;
+        Some(&named.name)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Named>> {
         self.by_name.values()
     }
@@ -124,14 +130,14 @@ impl Names {
         };
         write(&mut engine.catalog(), &named)?;
         let made = create(engine, &named).and_then(|()| configure(engine, &named, now));
-        made.map_err(|error| QueueError::refused(named.id, error))?;
+        made.map_err(|error| QueueError::refused(&named, error))?;
         Ok(named)
     }
 
     /// Deletes a queue from the journal; durable on return. Its name goes next, and its definition last.
     pub(super) fn delete<D: Disk>(engine: &Engine<D, Hub>, named: &Named) -> Result<(), QueueError> {
         let deleted = engine.lock().shard().delete_queue(named.id);
-        let block = deleted.map_err(|error| QueueError::refused(named.id, error))?;
+        let block = deleted.map_err(|error| QueueError::refused(named, error))?;
         engine.wait_durable(block).map_err(QueueError::Poisoned)?;
         Ok(())
     }

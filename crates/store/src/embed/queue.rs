@@ -52,7 +52,8 @@ impl<D: Disk> Queue<D> {
     /// # Errors
     /// When the first message cannot be read, the queue was deleted, or the store is poisoned or closed.
     pub fn fetch(&self, messages_max: u32) -> Result<Vec<Delivery<D>>, FetchError> {
-        self.store.fetch(self.id(), messages_max)
+        let fetched = self.store.fetch(self.id(), messages_max);
+        fetched.map_err(|error| error.named(self.name()))
     }
 
     /// The same, but waits for the first message, and no longer than `timeout`; then there are none.
@@ -121,7 +122,8 @@ impl<D: Disk> Queue<D> {
     /// When the queue was deleted, or the store is poisoned or closed.
     pub fn purge(&self) -> Result<u64, CommitError> {
         let engine = self.store.engine();
-        let (count, block) = engine.lock().shard().purge(self.id(), self.store.now())?;
+        let purged = engine.lock().shard().purge(self.id(), self.store.now());
+        let (count, block) = purged.map_err(|error| self.store.with_name(error.into()))?;
         engine.commit(0);
         engine.wait_durable(block).map_err(CommitError::Poisoned)?;
         Ok(count)

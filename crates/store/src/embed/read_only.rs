@@ -10,7 +10,7 @@
 //! - A message that is shown has passed its checksums at its place. Where the running store has used the room again
 //!   since, the entry is [`ViewError::Overtaken`].
 
-use super::{Browse, Entry, FetchError, From, History, Queue, QueueOptions, Store};
+use super::{Browse, Entry, FetchError, From, History, Queue, QueueIdentity, QueueOptions, Store};
 use crate::disk::{Disk, FileKind, Overlay, RealDisk};
 use crate::error::OpenError;
 use crate::ids::{QueueId, SegmentNumber, Seq};
@@ -59,7 +59,7 @@ pub enum ViewError {
     )]
     Overtaken {
         /// The queue.
-        queue: QueueId,
+        queue: QueueIdentity,
         /// The message.
         seq: Seq,
     },

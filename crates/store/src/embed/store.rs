@@ -158,7 +158,7 @@ impl<D: Disk> Store<D> {
             .get(&named.name)
             .is_some_and(|known| known.id == named.id);
         if !is_known {
-            return Err(QueueError::UnknownQueue(named.id));
+            return Err(QueueError::unknown(named));
         }
         Names::delete(self.engine(), named)?;
         self.names().remove(&named.name);
@@ -225,6 +225,14 @@ impl<D: Disk> Store<D> {
         }
         self.engine().commit(0);
         Ok(())
+    }
+
+    /// The error with the name of the queue that it speaks of. Not to be called under the lock of the engine.
+    pub(super) fn with_name(&self, mut error: CommitError) -> CommitError {
+        if let Some(queue) = error.queue_mut() {
+            queue.name = self.names().name_of(queue.id).map(str::to_owned);
+        }
+        error
     }
 
     pub(super) fn engine(&self) -> &Engine<D, Hub> {

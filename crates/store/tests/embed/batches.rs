@@ -34,7 +34,7 @@ fn a_delivery_is_done_if_and_only_if_the_rest_of_its_batch_is() {
     refused.ack(from.fetch(1).unwrap().remove(0));
     let error = store.commit(refused).unwrap_err();
     assert!(
-        matches!(error, CommitError::UnknownQueue(id) if id == nowhere),
+        matches!(error, CommitError::UnknownQueue(ref queue) if queue.id == nowhere),
         "{error}"
     );
     assert_eq!(
@@ -192,7 +192,11 @@ fn a_batch_is_refused_as_a_whole_when_its_last_message_is_one_too_many() {
     many.publish(&[free.id(), small.id()], Message::new("three"));
     let error = store.commit(many).unwrap_err();
     assert!(
-        matches!(error, CommitError::QueueFull { queue, .. } if queue == small.id()),
+        matches!(error, CommitError::QueueFull { ref queue, .. } if queue.id == small.id()),
+        "{error}"
+    );
+    assert!(
+        error.to_string().starts_with("queue 'small' is full: "),
         "{error}"
     );
     assert!(small.is_empty() && free.is_empty());

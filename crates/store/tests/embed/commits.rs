@@ -75,6 +75,18 @@ fn a_closed_store_says_so_to_whoever_still_has_a_handle() {
     assert!(matches!(commit, CommitError::Poisoned(_)), "{commit}");
     let fetch = orders.fetch(1).unwrap_err();
     assert!(matches!(fetch, FetchError::Poisoned(_)), "{fetch}");
+    let purge = orders.purge().unwrap_err();
+    let delete = orders.delete().unwrap_err();
+    let why = "the store was closed: open it again";
+    let takes = format!("the store takes nothing any more: {why}");
+    assert_eq!(
+        [commit.to_string(), purge.to_string(), delete.to_string()],
+        [&*takes; 3]
+    );
+    assert_eq!(
+        fetch.to_string(),
+        format!("the store delivers nothing any more: {why}")
+    );
 }
 
 #[test]

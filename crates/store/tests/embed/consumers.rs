@@ -87,9 +87,10 @@ fn who_waits_for_a_queue_hears_of_its_end() {
     deleted.delete().unwrap();
     let error = on_deleted.join().unwrap();
     assert!(
-        matches!(error, FetchError::UnknownQueue(id) if id == deleted.id()),
+        matches!(error, FetchError::UnknownQueue(ref queue) if queue.id == deleted.id()),
         "{error}"
     );
+    assert_eq!(error.to_string(), "queue 'deleted' does not exist");
     store.close().unwrap();
     let error = on_closed.join().unwrap();
     assert!(matches!(error, FetchError::Poisoned(_)), "{error}");

@@ -1,6 +1,6 @@
 //! Queues by name.
 
-use crate::support::{PATIENCE, bodies, held, open, publish, queue};
+use crate::support::{PATIENCE, batch, bodies, held, open, publish, queue};
 use logpond_store::{Batch, Message, QueueError, QueueOptions};
 use std::time::{Duration, Instant};
 
@@ -98,9 +98,12 @@ fn a_deleted_queue_stays_away_and_its_name_is_free_for_a_new_one() {
     assert!(store.find_queue("orders").is_none() && old.is_empty());
     let error = old.delete().unwrap_err();
     assert!(
-        matches!(error, QueueError::UnknownQueue(id) if id == old.id()),
+        matches!(error, QueueError::UnknownQueue(ref queue) if queue.id == old.id()),
         "{error}"
     );
+    assert_eq!(error.to_string(), "queue 'orders' does not exist");
+    let error = store.commit(batch(&old, &["two"])).unwrap_err();
+    assert_eq!(error.to_string(), format!("queue {} does not exist", old.id()));
     drop((old, store));
     let (store, _) = open(dir.path());
     assert!(store.queues().is_empty());
