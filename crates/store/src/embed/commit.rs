@@ -72,6 +72,11 @@ impl<D: Disk> Store<D> {
 
     /// Makes a batch durable without blocking the thread: for any executor, tokio's among them.
     ///
+    /// Nothing is done before the future is first polled. Dropped while the disk is behind, it has done nothing either, and what was
+    /// in the batch goes with it: its deliveries are back in their queues, as when they are dropped. Once the batch was accepted, it
+    /// becomes durable all the same, unless a crash comes first, and nobody is told. Who drops the future, by a timeout or `select!`,
+    /// cannot tell which of these it was; [`Store::try_commit`] and its ticket can.
+    ///
     /// # Errors
     /// As [`Store::commit`].
     pub async fn commit_async(&self, batch: Batch<D>) -> Result<Durable, CommitError> {

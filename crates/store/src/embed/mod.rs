@@ -45,6 +45,9 @@ pub use ticket::Ticket;
 
 #[cfg(test)]
 #[cfg(feature = "sim")]
+mod cancellation_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
 mod crash_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]

@@ -24,7 +24,8 @@ use std::time::Duration;
 pub struct QueueOptions {
     /// Messages that are ready at most; those that consumers hold do not count. `None` is no limit.
     pub messages_max: Option<u64>,
-    /// Bytes of their bodies at most. `None` is no limit.
+    /// Bytes of their bodies at most. Properties do not count, but for what is beyond the first 65,535 bytes of a message's. `None`
+    /// is no limit.
     pub bytes_max: Option<u64>,
     /// What happens to a batch that does not fit.
     pub overflow: Overflow,
@@ -72,7 +73,7 @@ impl QueueOptions {
         }
     }
 
-    /// Bodies of at most so many bytes that are ready.
+    /// Bodies of at most so many bytes that are ready: see [`bytes_max`](Self::bytes_max).
     #[must_use]
     pub const fn with_bytes_max(mut self, bytes_max: u64) -> Self {
         self.bytes_max = Some(bytes_max);

@@ -1,7 +1,7 @@
 //! How long messages live and in which order they go, on the clock of a simulated disk.
 
 use crate::disk::sim::SimDisk;
-use crate::{Batch, Message, Options, Queue, QueueOptions, Store};
+use crate::{Batch, CommitError, Message, Options, Queue, QueueOptions, Store};
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -63,6 +63,27 @@ fn a_message_expires_when_its_own_time_or_that_of_its_queue_has_come() {
     assert_eq!(fetched(&lasting), ["10 min", "for ever"]);
     disk.advance(50_000);
     assert!(fetched(&offers).is_empty());
+}
+
+#[test]
+fn bytes_are_those_of_bodies_and_of_what_properties_have_beyond_65535() {
+    let disk = SimDisk::new(1);
+    let options = Options {
+        segment_bytes: 1 << 20,
+        ..Options::tiny()
+    };
+    let store = Store::open_on(disk, options).unwrap().0;
+    let options = QueueOptions::default().with_bytes_max(10);
+    let orders = store.queue("orders", options).unwrap();
+    let (most, more) = (vec![7; 65_535], vec![7; 65_535 + 6]);
+    commit(&orders, &store, &[Message::new("12345").with_properties(&most)]);
+    let mut batch = Batch::new();
+    batch.publish(&[orders.id()], Message::new("").with_properties(&more));
+    let Err(CommitError::QueueFull { ready, more, .. }) = store.commit(batch) else {
+        panic!("6 more are too many");
+    };
+    assert_eq!((ready.bytes, more.bytes), (5, 6));
+    commit(&orders, &store, &[Message::new("12345")]);
 }
 
 #[test]

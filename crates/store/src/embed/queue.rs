@@ -74,7 +74,8 @@ impl<D: Disk> Queue<D> {
         Fetch::new(self, messages_max)
     }
 
-    /// Messages in it: ready, leased, and accepted. 0 once it was deleted.
+    /// Messages in it: ready, leased, and accepted. One that was acknowledged counts as leased until that is durable, some
+    /// milliseconds later; one that is transient no longer. 0 once it was deleted.
     #[must_use]
     pub fn len(&self) -> u64 {
         let held = self.counts();
@@ -87,7 +88,7 @@ impl<D: Disk> Queue<D> {
         self.len() == 0
     }
 
-    /// How many messages are ready, and how many leased.
+    /// How many messages are ready, and how many leased: see [`Queue::len`] for those that were just acknowledged.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut guard = self.store.engine().lock();
