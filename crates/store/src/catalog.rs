@@ -5,7 +5,7 @@
 //! - `live` is what replaying the frames gives; the file never holds an entry that `live` misses.
 //! - Bytes from `end` on are zero, or the file is poisoned: a cut tail is never written over, but left behind by
 //!   rewriting the file under a new name.
-//! - After a failed write or sync nothing is written until the catalog is reopened.
+//! - After a failed write or sync nothing is written until the catalog is reopened, nor after it was closed.
 //!
 //! Elsewhere: which frames of a file count (`scan`), what was found at opening (`report`), what the values mean (callers).
 
@@ -79,6 +79,8 @@ pub struct Catalog<D: Disk> {
 enum Health {
     Sound,
     Poisoned,
+    /// Somebody else may have the directory by now.
+    Closed,
 }
 
 impl<D: Disk> Catalog<D> {
@@ -201,8 +203,10 @@ impl<D: Disk> Catalog<D> {
 
     /// Applies several changes, all or nothing; durable on return.
     pub fn commit(&mut self, changes: Changes) -> Result<(), CatalogError> {
-        if self.health == Health::Poisoned {
-            return Err(CatalogError::Poisoned);
+        match self.health {
+            Health::Sound => {}
+            Health::Poisoned => return Err(CatalogError::Poisoned),
+            Health::Closed => return Err(CatalogError::Closed),
         }
         if changes.is_empty() {
             return Ok(());
@@ -230,6 +234,11 @@ impl<D: Disk> Catalog<D> {
         }
         self.compact_if_due();
         Ok(())
+    }
+
+    /// From now on nothing is written.
+    pub(crate) const fn close(&mut self) {
+        self.health = Health::Closed;
     }
 
     /// Takes real blocks before the write, so that a full disk is told apart from a failed write.

@@ -72,4 +72,7 @@ pub enum CatalogError {
     /// An earlier write failed. Reopen to recover.
     #[error("an earlier write of the definitions failed; nothing is written until a restart")]
     Poisoned,
+    /// The store was closed, and somebody else may have its directory. Open it again.
+    #[error("the store was closed: open it again")]
+    Closed,
 }

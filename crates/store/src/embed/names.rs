@@ -128,6 +128,9 @@ impl Names {
             name: name.to_owned(),
             options,
         };
+        // Of a store that takes nothing the definition would be all that there is.
+        let alive = engine.lock().shard().check_alive();
+        alive.map_err(|error| QueueError::refused(&named, error))?;
         write(&mut engine.catalog(), &named)?;
         let made = create(engine, &named).and_then(|()| configure(engine, &named, now));
         made.map_err(|error| QueueError::refused(&named, error))?;
@@ -248,7 +251,7 @@ fn unwritable(error: CatalogError) -> OpenError {
         CatalogError::DiskFull { source, .. } | CatalogError::Io { source, .. } => {
             OpenError::io("writing", CATALOG_NAME)(source)
         }
-        CatalogError::Encode(_) | CatalogError::Poisoned => OpenError::Format {
+        CatalogError::Encode(_) | CatalogError::Poisoned | CatalogError::Closed => OpenError::Format {
             file: CATALOG_NAME.to_owned(),
             problem: error.to_string(),
         },

@@ -131,6 +131,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
         inner.lock().shard.give_back_leases();
         inner.chore_until_clean();
         let result = inner.mark_closed();
+        self.catalog().close();
         inner.lock.lock().expect("no holder of this lock panics").take();
         result
     }

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::stepped::{durable_queue, lease, message_for, publish_all};
+use crate::catalog::CatalogError;
 use crate::checkpoint;
 use crate::disk::Disk;
 use crate::disk::sim::SimDisk;
@@ -103,6 +104,18 @@ fn the_checkpoint_of_an_earlier_stop_is_not_the_end_of_the_log() {
     );
     assert!(report.clean, "it was stopped in order all the same");
     assert_eq!(lease(&engine, queue, 9), [0, 1]);
+}
+
+#[test]
+fn the_definitions_of_a_closed_store_are_not_written_any_more() {
+    let disk = SimDisk::new(1);
+    let (engine, _) = open(&disk);
+    engine.catalog().put(b"before", &1_u8).unwrap();
+    engine.close().unwrap();
+    let refused = engine.catalog().put(b"behind", &2_u8);
+    assert!(matches!(refused, Err(CatalogError::Closed)), "{refused:?}");
+    let (engine, _) = open(&disk);
+    assert_eq!(engine.catalog().iter().count(), 1);
 }
 
 #[test]

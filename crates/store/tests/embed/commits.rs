@@ -1,7 +1,7 @@
 //! What is promised when a commit returns, and when the store ends.
 
 use crate::support::{PATIENCE, batch, bodies, held, open, publish, queue};
-use logpond_store::{CommitError, FetchError, OpenError, Options, Store};
+use logpond_store::{CommitError, FetchError, OpenError, Options, QueueOptions, Store};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -77,16 +77,42 @@ fn a_closed_store_says_so_to_whoever_still_has_a_handle() {
     assert!(matches!(fetch, FetchError::Poisoned(_)), "{fetch}");
     let purge = orders.purge().unwrap_err();
     let delete = orders.delete().unwrap_err();
+    let made = store.queue("bills", QueueOptions::default()).unwrap_err();
     let why = "the store was closed: open it again";
     let takes = format!("the store takes nothing any more: {why}");
-    assert_eq!(
-        [commit.to_string(), purge.to_string(), delete.to_string()],
-        [&*takes; 3]
-    );
+    for refused in [
+        commit.to_string(),
+        purge.to_string(),
+        delete.to_string(),
+        made.to_string(),
+    ] {
+        assert_eq!(refused, takes);
+    }
     assert_eq!(
         fetch.to_string(),
         format!("the store delivers nothing any more: {why}")
     );
+}
+
+#[test]
+fn who_still_has_a_handle_on_a_closed_store_writes_nothing_to_one_that_was_opened_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let (closed, _) = open(dir.path());
+    queue(&closed, "orders");
+    closed.close().unwrap();
+    let (store, _) = open(dir.path());
+    queue(&store, "bills");
+    let stray = QueueOptions::at_most(7);
+    closed.queue("stray", stray).unwrap_err();
+    store.close().unwrap();
+    let (store, report) = open(dir.path());
+    assert!(report.catalog.is_clean(), "{:?}", report.catalog);
+    let names: Vec<_> = store
+        .queues()
+        .iter()
+        .map(|queue| queue.name().to_owned())
+        .collect();
+    assert_eq!(names, ["bills", "orders"]);
 }
 
 #[test]
