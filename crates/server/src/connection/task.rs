@@ -178,7 +178,10 @@ impl Task {
                 self.give_way().await;
                 continue;
             }
-            self.give_way().await;
+            if self.has_fed && self.socket.is_readable_now().await {
+                self.give_way().await;
+            }
+            self.has_fed = false;
             self.wait(stop).await?;
         }
     }

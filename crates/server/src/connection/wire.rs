@@ -4,8 +4,11 @@
 //! - Nothing here waits but what says `async`; a full or empty socket is `WouldBlock`.
 //! - With TLS, bytes may wait in here in both directions: [`Wire::has_input`] and [`Wire::owes`] say so, since the socket does not.
 
+use std::future::poll_fn;
 use std::io::{self, Read, Write};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncWriteExt, Interest, Ready};
@@ -61,6 +64,14 @@ impl Wire {
     /// Whether bytes can be read without the socket.
     pub fn has_input(&self) -> bool {
         matches!(self, Self::Secure(secure) if secure.decrypted > 0)
+    }
+
+    /// Whether there is something to read now, or the end of it all.
+    pub async fn is_readable_now(&self) -> bool {
+        let mut byte = [0];
+        let mut look = pin!(self.socket().peek(&mut byte));
+        let looked = poll_fn(|context| Poll::Ready(look.as_mut().poll(context).is_ready()));
+        self.has_input() || looked.await
     }
 
     /// Whether bytes that were written wait for the socket in here.
