@@ -5,6 +5,7 @@ use std::path::Path;
 use logpond_broker::Now;
 
 use crate::engine::ServerBroker;
+use crate::limits::LEFT_OUT_LINES_MAX;
 
 /// Why definitions were not loaded.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +53,19 @@ impl Definitions {
             path: self.name.clone(),
             message: error.to_string(),
         })?;
+        warn_of(&self.name, &imported.left_out);
         tracing::info!(file = %self.name, ?imported, "definitions loaded");
         Ok(())
+    }
+}
+
+/// Says what somebody may miss, as far as a log can hold it.
+fn warn_of(file: &str, left_out: &[String]) {
+    let (told, more) = left_out.split_at(left_out.len().min(LEFT_OUT_LINES_MAX));
+    for item in told {
+        tracing::warn!(%file, "not taken over from the definitions: {item}");
+    }
+    if !more.is_empty() {
+        tracing::warn!(%file, "not taken over from the definitions: {} more", more.len());
     }
 }

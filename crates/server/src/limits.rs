@@ -79,3 +79,5 @@ const _: () = assert!(SHUTDOWN_CLOSE_TIMEOUT.as_secs() < SHUTDOWN_TIMEOUT.as_sec
 
 /// Connections that may wait at once for the administration of queues, exchanges and bindings: fewer than there are threads to wait.
 pub(crate) const TURNS: usize = 4;
+/// Lines of the log about what definitions ask for and does not exist here; behind them stands only how much more there is.
+pub const LEFT_OUT_LINES_MAX: usize = 256;

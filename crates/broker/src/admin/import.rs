@@ -14,8 +14,8 @@ use crate::auth::{DraftError, UserLimits};
 use crate::broker::Broker;
 use crate::command::{ExchangeDeclare, QueueDeclare};
 use crate::definitions::{
-    BindingDefinition, Definitions, DefinitionsError, DestinationName, ExchangeDefinition, QueueDefinition,
-    VhostDefinition,
+    BindingDefinition, Definitions, DefinitionsError, DestinationName, ExchangeDefinition, Loss,
+    QueueDefinition, VhostDefinition,
 };
 use crate::entries::{
     VhostEntry, VhostLimitsEntry, VhostQueueKindEntry, vhost_key, vhost_limits_key, vhost_queue_kind_key,
@@ -40,8 +40,10 @@ pub struct Imported {
     pub queues: usize,
     /// Bindings in the document.
     pub bindings: usize,
-    /// What stands in the document and is not used, in words.
+    /// What stands in the document, is not used, and is not missed either, in words.
     pub ignored: Vec<String>,
+    /// What the document asks for and does not exist here, in words. Tell the user: whatever relies on it will not work.
+    pub left_out: Vec<String>,
 }
 
 /// Why an import stopped. What stands before the named item was applied.
@@ -71,6 +73,10 @@ impl<D: Disk> Broker<D> {
     /// When the document is not understood, or something of it is refused.
     pub fn import_definitions(&self, json: &[u8], now: Now) -> Result<Imported, ImportError> {
         let definitions = Definitions::parse(json, None)?;
+        let without = |loss| {
+            let of_it = definitions.ignored.iter().filter(move |item| item.loss == loss);
+            of_it.map(ToString::to_string).collect()
+        };
         let summary = Imported {
             users: definitions.users.len(),
             vhosts: definitions.vhosts.len(),
@@ -78,7 +84,8 @@ impl<D: Disk> Broker<D> {
             exchanges: definitions.exchanges.len(),
             queues: definitions.queues.len(),
             bindings: definitions.bindings.len(),
-            ignored: definitions.ignored.iter().map(ToString::to_string).collect(),
+            ignored: without(Loss::Nothing),
+            left_out: without(Loss::Feature),
         };
         for vhost in &definitions.vhosts {
             refused(&format!("vhost '{}'", vhost.name), self.import_vhost(vhost))?;

@@ -1,5 +1,6 @@
 //! What a document of definitions contains.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use logpond_routing::{Arguments, ExchangeSpec};
@@ -155,7 +156,18 @@ pub struct Ignored {
     /// Where it stands.
     pub path: String,
     /// Why it is not used.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
+    /// What that means for whoever relies on the document.
+    pub loss: Loss,
+}
+
+/// Whether something will be missing that a document asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// It is there without being asked for, or means nothing to this broker.
+    Nothing,
+    /// It exists in the broker that the document comes from, and will not here.
+    Feature,
 }
 
 impl fmt::Display for Ignored {

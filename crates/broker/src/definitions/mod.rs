@@ -6,16 +6,20 @@
 //! Invariants:
 //! - Either the whole document is understood, or the first thing that is not is named by its path.
 //! - What is understood but not used stands in [`Definitions::ignored`]; nothing is dropped in silence.
+//! - Streams, which do not exist here, are left out with the bindings that lead to them, each by name: the rest of a document is
+//!   worth having without them.
 
 mod arguments;
 mod content;
+mod credential;
 mod error;
 mod item;
 pub mod limits;
 mod reader;
+mod streams;
 
 pub use content::{
-    BindingDefinition, Credential, Definitions, DestinationName, ExchangeDefinition, Ignored,
+    BindingDefinition, Credential, Definitions, DestinationName, ExchangeDefinition, Ignored, Loss,
     QueueDefinition, UserDefinition, VhostDefinition,
 };
 pub use error::DefinitionsError;

@@ -1,17 +1,21 @@
 //! From JSON to [`Definitions`].
 
+use std::borrow::Cow;
+
 use logpond_routing::{Arguments, ExchangeKind, ExchangeSpec, LOG_EXCHANGE, Name, Value, predeclared};
 use serde_json::Value as Json;
 
 use super::arguments::{arguments, object};
 use super::content::{
-    BindingDefinition, Credential, Definitions, DestinationName, ExchangeDefinition, Ignored,
-    QueueDefinition, UserDefinition, VhostDefinition,
+    BindingDefinition, Definitions, DestinationName, ExchangeDefinition, Ignored, Loss, QueueDefinition,
+    UserDefinition, VhostDefinition,
 };
+use super::credential::credential;
 use super::error::DefinitionsError;
 use super::item::{Item, Path};
 use super::limits::DOCUMENT_BYTES_MAX;
-use crate::auth::{HashAlgorithm, PasswordHash, Pattern, Permission, TopicPermission, UserLimits};
+use super::streams::Streams;
+use crate::auth::{Pattern, Permission, TopicPermission, UserLimits};
 use crate::policy::{ApplyTo, Policy, PolicyKind};
 use crate::topology::VhostLimits;
 
@@ -67,6 +71,7 @@ impl Definitions {
         let mut reader = Reader {
             vhost,
             definitions: Self::default(),
+            streams: Streams::default(),
         };
         reader.document(&root)?;
         Ok(reader.definitions)
@@ -76,6 +81,7 @@ impl Definitions {
 struct Reader<'a> {
     vhost: Option<&'a str>,
     definitions: Definitions,
+    streams: Streams,
 }
 
 type Read<T = ()> = Result<T, DefinitionsError>;
@@ -269,7 +275,7 @@ impl Reader<'_> {
                 };
                 self.definitions.vhost_limits.push((vhost, limits));
             }
-            _ => self.ignore(&item.path, NOT_SUPPORTED),
+            _ => self.leave_out(&item.path, NOT_SUPPORTED),
         }
         Ok(())
     }
@@ -339,7 +345,10 @@ impl Reader<'_> {
             auto_delete: item.flag("auto_delete", false)?,
             arguments,
         };
-        self.definitions.queues.push(queue);
+        match self.streams.left_out(&queue) {
+            Some(reason) => self.leave_out(&item.path, reason),
+            None => self.definitions.queues.push(queue),
+        }
         Ok(())
     }
 
@@ -375,7 +384,10 @@ impl Reader<'_> {
             routing_key: name(item, "routing_key")?,
             arguments: arguments(item)?,
         };
-        self.definitions.bindings.push(binding);
+        match self.streams.left_out_with(&binding) {
+            Some(reason) => self.leave_out(&item.path, reason),
+            None => self.definitions.bindings.push(binding),
+        }
         Ok(())
     }
 
@@ -385,10 +397,21 @@ impl Reader<'_> {
             .ok_or_else(|| item.error("vhost", "is missing"))
     }
 
+    /// What is not needed here.
     fn ignore(&mut self, path: &Path<'_>, reason: &'static str) {
         self.definitions.ignored.push(Ignored {
             path: path.to_string(),
-            reason,
+            reason: reason.into(),
+            loss: Loss::Nothing,
+        });
+    }
+
+    /// What somebody may miss.
+    fn leave_out(&mut self, path: &Path<'_>, reason: impl Into<Cow<'static, str>>) {
+        self.definitions.ignored.push(Ignored {
+            path: path.to_string(),
+            reason: reason.into(),
+            loss: Loss::Feature,
         });
     }
 
@@ -405,15 +428,15 @@ impl Reader<'_> {
             None => {}
             Some(Json::Array(list)) => {
                 for index in 0..list.len() {
-                    self.ignore(&Path::Index(&path, index), NOT_SUPPORTED);
+                    self.leave_out(&Path::Index(&path, index), NOT_SUPPORTED);
                 }
             }
             Some(Json::Object(object)) => {
                 for key in object.keys() {
-                    self.ignore(&Path::Key(&path, key), NOT_SUPPORTED);
+                    self.leave_out(&Path::Key(&path, key), NOT_SUPPORTED);
                 }
             }
-            Some(_) => self.ignore(&path, NOT_SUPPORTED),
+            Some(_) => self.leave_out(&path, NOT_SUPPORTED),
         }
     }
 }
@@ -463,32 +486,6 @@ fn alternate(item: &Item<'_>, arguments: &Arguments) -> Read<Option<Name>> {
         Path::Key(&path, "alternate-exchange").error("expected a string")
     })?;
     Ok(Some(Name::from(name)))
-}
-
-fn credential(item: &Item<'_>) -> Read<Credential> {
-    if let Some(hash) = item.optional_text("password_hash")? {
-        // This is how documents say that nobody can log in with a password.
-        if hash.is_empty() {
-            return Ok(Credential::None);
-        }
-        let algorithm = match item.optional_text("hashing_algorithm")? {
-            // What RabbitMQ has hashed with since 3.6, where this field came.
-            None => HashAlgorithm::Sha256,
-            Some(name) => {
-                HashAlgorithm::parse(name).map_err(|error| item.error("hashing_algorithm", error))?
-            }
-        };
-        let hash = PasswordHash::from_base64(algorithm, hash);
-        return hash
-            .map(Credential::Hash)
-            .map_err(|error| item.error("password_hash", error));
-    }
-    let Some(password) = item.optional_text("password")? else {
-        return Ok(Credential::None);
-    };
-    // Only to complain here, where the place is known.
-    PasswordHash::new(password.as_bytes(), [0; 4]).map_err(|error| item.error("password", error))?;
-    Ok(Credential::Plain(password.to_owned()))
 }
 
 #[cfg(test)]

@@ -116,6 +116,27 @@ fn unknown_sections_and_fields_are_listed() {
     );
 }
 
+#[test]
+fn a_queue_is_a_stream_by_its_type_or_its_argument_and_in_its_own_virtual_host_only() {
+    let json = br#"{"queues": [
+        {"name": "a", "vhost": "/", "type": "stream"},
+        {"name": "b", "vhost": "/", "arguments": {"x-queue-type": "stream"}},
+        {"name": "a", "vhost": "other", "type": "classic"}
+    ], "bindings": [
+        {"source": "e", "vhost": "other", "destination": "a", "destination_type": "queue", "routing_key": ""},
+        {"source": "e", "vhost": "/", "destination": "a", "destination_type": "exchange", "routing_key": ""},
+        {"source": "e", "vhost": "/", "destination": "b", "destination_type": "queue", "routing_key": ""}
+    ]}"#;
+    let definitions = Definitions::parse(json, None).unwrap();
+    assert_eq!((definitions.queues.len(), definitions.bindings.len()), (1, 2));
+    let missing = definitions
+        .ignored
+        .iter()
+        .map(|item| (item.path.as_str(), item.loss));
+    let expected = ["queues[0]", "queues[1]", "bindings[2]"].map(|path| (path, Loss::Feature));
+    assert_eq!(missing.collect::<Vec<_>>(), expected);
+}
+
 #[rstest]
 #[case(None, "shop")]
 #[case(Some("other"), "other")]

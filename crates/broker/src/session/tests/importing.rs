@@ -73,6 +73,30 @@ fn a_refused_item_is_named() {
 }
 
 #[test]
+fn a_stream_is_left_out_by_name_and_the_rest_is_imported() {
+    let stream = r#""queues": [{"name": "audit", "vhost": "work", "type": "stream", "durable": true, "auto_delete": false,
+                    "arguments": {"x-queue-type": "stream", "x-max-age": "7D"}},"#;
+    let binding = r#""bindings": [{"source": "orders", "vhost": "work", "destination": "audit", "destination_type": "queue",
+                     "routing_key": "us.#", "arguments": {}},"#;
+    let document = DOCUMENT
+        .replace(r#""queues": ["#, stream)
+        .replace(r#""bindings": ["#, binding);
+    let broker = broker();
+    let imported = broker.import_definitions(document.as_bytes(), NOW).unwrap();
+    assert_eq!((imported.queues, imported.bindings), (1, 1));
+    assert_eq!(
+        imported.left_out,
+        [
+            "queues[0]: queue 'audit' in vhost 'work' is a stream, not supported, left out",
+            "bindings[0]: the binding from exchange 'orders' in vhost 'work' with the key 'us.#' leads to the stream 'audit', left out with it"
+        ]
+    );
+    let mut client = app(&broker);
+    let _ = client.publish_with("orders", "eu.new", PERSISTENT, &["1"]);
+    assert_eq!(client.get("q", true).unwrap().body, "1");
+}
+
+#[test]
 fn a_virtual_host_says_which_kind_queues_are_that_name_none() {
     let document = DOCUMENT
         .replace(
