@@ -3,6 +3,7 @@
 //! `cargo bench -p logpond-benches --bench space -- MESSAGES BYTES ONE_OF QUEUES` publishes messages of so many bytes to one
 //! queue that is drained at once; one of so many goes to one of so many other queues instead, and stays.
 
+use logpond_store::Priority;
 use logpond_store::disk::{RealDisk, WriteMode};
 use logpond_store::{
     AckReason, BlockNumber, Engine, LeaseOutcome, NewMessage, Now, Options, Persistence, QueueDurability,
@@ -96,7 +97,7 @@ fn publish(store: &Engine<RealDisk>, plan: &Plan, first: u64) -> BlockNumber {
             properties: &[b"\x00\x05queue", b"\x10\x00\x02"],
             body: &[&plan.body],
             persistence: Persistence::Persistent,
-            priority: 0,
+            priority: Priority::NONE,
             timestamp_ms: 1,
             expires_ms: None,
         };

@@ -1,6 +1,7 @@
 //! Append, commit, lease and acknowledge through the storage engine on a real directory.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use logpond_store::Priority;
 use logpond_store::disk::{RealDisk, WriteMode};
 use logpond_store::{
     AckReason, BlockNumber, Engine, LeaseOutcome, NewMessage, Now, Options, Persistence, QueueDurability,
@@ -56,7 +57,7 @@ fn publish(
             properties: &[b"\x00\x05queue", b"\x10\x00\x02"],
             body: &[body],
             persistence,
-            priority: 0,
+            priority: Priority::NONE,
             timestamp_ms: 1,
             expires_ms: None,
         };

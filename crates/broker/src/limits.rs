@@ -20,6 +20,11 @@ pub const LAPSED_MAX: u64 = 65_536;
 pub const CONSUMER_TIMEOUT_MS: u64 = 30 * 60 * 1000;
 /// How often a delivery of a message of a quorum queue may fail when nobody says it.
 pub const DELIVERY_LIMIT_DEFAULT: i64 = 20;
+/// The highest priority that a quorum queue tells from those below it.
+pub const QUORUM_PRIORITY_MAX: u8 = 31;
+/// What a message counts as in a quorum queue that has no priority.
+pub const QUORUM_PRIORITY_DEFAULT: u8 = 4;
+const _: () = assert!(QUORUM_PRIORITY_DEFAULT <= QUORUM_PRIORITY_MAX);
 /// Dead letters that are moved under one hold of the lock.
 pub const DEAD_LETTERS_MOVED_MAX: u64 = 64;
 /// Bytes of their bodies and properties (one larger letter is still taken).

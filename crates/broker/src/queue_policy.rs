@@ -11,7 +11,7 @@ use logpond_routing::{Arguments, Value};
 use logpond_store::disk::{Disk, Now};
 use logpond_store::{AppendError, DeadLetters, QueueId, QueueLimits, Shard, WhenFull};
 
-use crate::limits::DELIVERY_LIMIT_DEFAULT;
+use crate::limits::{DELIVERY_LIMIT_DEFAULT, QUORUM_PRIORITY_DEFAULT, QUORUM_PRIORITY_MAX};
 use crate::policy::Applied;
 use crate::queue::{QueueKind, QueueSpec};
 
@@ -24,12 +24,21 @@ pub(crate) struct QueuePolicy {
     life_ms: Option<u64>,
     /// After which time without use the queue goes.
     expires_ms: Option<u64>,
-    highest: Option<u8>,
+    levels: Option<Levels>,
     dead_letters: Option<Arc<Destination>>,
     /// Whether a letter that reaches nobody is tried again.
     keeps_letters: bool,
     delivery_limit: Option<u32>,
     consumer_timeout_ms: Option<u64>,
+}
+
+/// How priorities count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Levels {
+    /// Those of a classic queue that was declared with them. What has no priority is of level 0.
+    Always { highest: u8 },
+    /// Those that any quorum queue has, while messages of several wait.
+    InUse,
 }
 
 /// Where the dead letters of a queue go.
@@ -62,7 +71,11 @@ impl QueuePolicy {
             passes_on: overflow == Overflow::RejectPublishDlx,
             life_ms: policies.limit(arguments, "message-ttl"),
             expires_ms: policies.limit(arguments, "expires"),
-            highest: highest.filter(|highest| *highest > 0),
+            levels: match (spec.kind, highest) {
+                (QueueKind::Quorum, _) => Some(Levels::InUse),
+                (QueueKind::Classic, None | Some(0)) => None,
+                (QueueKind::Classic, Some(highest)) => Some(Levels::Always { highest }),
+            },
             dead_letters: exchange.map(|exchange| {
                 Arc::new(Destination {
                     exchange,
@@ -130,8 +143,12 @@ impl QueuePolicy {
         now: Now,
     ) -> Result<(), AppendError> {
         // Levels and dead letters first: a limit that drops begins with the head, and what it drops is a dead letter.
-        if let (Some(highest), None) = (self.highest, before) {
-            shard.set_priorities(id, highest)?;
+        match (self.levels, before) {
+            (Some(Levels::Always { highest }), None) => shard.set_priorities(id, highest)?,
+            (Some(Levels::InUse), None) => {
+                shard.set_priorities_in_use(id, QUORUM_PRIORITY_MAX, QUORUM_PRIORITY_DEFAULT)?;
+            }
+            (None, _) | (_, Some(_)) => {}
         }
         let fate = match self.dead_letters {
             Some(_) => DeadLetters::HandOut,

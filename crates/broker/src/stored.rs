@@ -3,7 +3,9 @@
 //! Invariant: a body is copied once, into the block, however many queues it goes to.
 
 use logpond_store::disk::{Disk, Now};
-use logpond_store::{AppendError, BlockNumber, NewMessage, Persistence, QueueId, Shard, TransactionSize};
+use logpond_store::{
+    AppendError, BlockNumber, NewMessage, Persistence, Priority, QueueId, Shard, TransactionSize,
+};
 
 use crate::delay::delay_ms;
 use crate::envelope;
@@ -51,7 +53,8 @@ impl Address<'_> {
 #[derive(Clone, Copy)]
 pub(crate) struct Manner {
     persistence: Persistence,
-    priority: u8,
+    /// As its publisher gave it.
+    priority: Priority,
     /// How long it lives, from its publication on.
     life_ms: Option<u64>,
 }
@@ -65,7 +68,7 @@ impl Manner {
             } else {
                 Persistence::Transient
             },
-            priority: properties.priority.unwrap_or(0),
+            priority: properties.priority.map_or(Priority::NONE, Priority::new),
             life_ms: properties.expiration.and_then(expiration_ms),
         }
     }

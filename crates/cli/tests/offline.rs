@@ -1,6 +1,7 @@
 //! The tools that look at a data directory, run as people run them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use logpond_store::Priority;
 use logpond_store::disk::{RealDisk, WriteMode};
 use logpond_store::{Engine, NewMessage, Options, Persistence, QueueDurability};
 use serde_json::Value;
@@ -180,7 +181,7 @@ fn store() -> tempfile::TempDir {
             properties: &[],
             body: &[body.as_bytes()],
             persistence: Persistence::Persistent,
-            priority: 0,
+            priority: Priority::NONE,
             timestamp_ms: 1,
             expires_ms: None,
         };

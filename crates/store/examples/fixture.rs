@@ -4,6 +4,7 @@
 //! `cargo run -p logpond-store --example fixture -- crates/store/tests/fixtures` makes `format-<version>` in that
 //! directory and refuses to touch one that is there (docs/format.md, "Versions").
 
+use logpond_store::Priority;
 use logpond_store::disk::{RealDisk, WriteMode};
 use logpond_store::{
     AckReason, Engine, FORMAT_VERSION, LeaseOutcome, NewMessage, Now, Options, Persistence, QueueDurability,
@@ -223,7 +224,8 @@ fn publish(
         properties: &[b"p-", message.text.as_bytes()],
         body: &[message.text.repeat(message.repeated).as_bytes()],
         persistence,
-        priority: 3,
+        // None, a 0 that was given, and another.
+        priority: [Priority::NONE, Priority::new(0), Priority::new(3)][message.repeated % 3],
         timestamp_ms: message.timestamp_ms,
         expires_ms: message.expires_ms,
     })?;

@@ -16,6 +16,7 @@ use crate::index::pages::{PageNumber, Pages};
 use crate::live::Live;
 use crate::planted::{self, Planted};
 use crate::queue::{Queue, QueueDurability};
+use crate::ranks::Seen;
 use crate::state::State;
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,7 @@ use std::io;
 /// Directory of shard 0, in which its checkpoints lie.
 pub(crate) const SHARD_DIR: &str = "shard-00";
 /// The version of what a checkpoint holds.
-pub(crate) const SCHEMA: u16 = 0x0105;
+pub(crate) const SCHEMA: u16 = 0x0106;
 /// Stands for a page that a queue does not have.
 pub(crate) const NO_PAGE: PageNumber = PageNumber::MAX;
 
@@ -76,6 +77,8 @@ pub(crate) struct CheckpointQueue {
     pub transient_bytes: u64,
     /// Live entries that expire one day.
     pub expiring: u64,
+    /// Which priorities the live entries have, at least: the bits of [`Seen`].
+    pub priorities: u64,
     pub transient_floor: u64,
     /// Entries below were logged, or the log says that it skipped them.
     pub logged_end: u64,
@@ -197,6 +200,7 @@ impl CheckpointQueue {
             live_bytes: queue.live_bytes.saturating_sub(queue.unlogged.bytes),
             transient_bytes: queue.transient_bytes.saturating_sub(queue.unlogged.bytes),
             expiring: queue.expiring.saturating_sub(queue.unlogged.expiring),
+            priorities: queue.seen.bits(),
             transient_floor: queue.transient_floor,
             logged_end: queue.unlogged.logged_end,
             first_page: queue.first_page,
@@ -236,6 +240,7 @@ impl CheckpointQueue {
         }
         queue.transient_bytes = self.transient_bytes;
         queue.expiring = self.expiring;
+        queue.seen = Seen::from_bits(self.priorities);
         queue.transient_floor = self.transient_floor;
         queue.unlogged.logged_end = self.logged_end;
         queue.first_page = self.first_page;

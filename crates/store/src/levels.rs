@@ -1,35 +1,46 @@
 //! The ready entries of a queue with priorities: one chain for each level.
 //!
 //! Invariants:
-//! - An entry is in at most one level: that of its priority, or the highest if its priority is above that.
+//! - An entry is in at most one level: that of its priority on the queue's [`Scale`].
 //! - No set is empty; what is not in use takes no memory, and a queued message no heap object.
 //! - Levels are not written to disk: the index tells the priority of each entry.
 
+use crate::priority::Priority;
+use crate::ranks::Scale;
 use roaring::RoaringTreemap;
 use std::collections::BTreeMap;
 
 pub(crate) struct Levels {
-    highest: u8,
+    scale: Scale,
     sets: BTreeMap<u8, RoaringTreemap>,
 }
 
 impl Levels {
-    /// Levels from 0 to `highest`, with nothing in them.
-    pub(crate) const fn new(highest: u8) -> Self {
+    /// The levels of a scale, with nothing in them.
+    pub(crate) const fn new(scale: Scale) -> Self {
         Self {
-            highest,
+            scale,
             sets: BTreeMap::new(),
         }
     }
 
-    pub(crate) fn insert(&mut self, priority: u8, seq: u64) {
-        let level = priority.min(self.highest);
+    /// The same with these entries, all of one level: nobody looked at them one by one, and some may be no messages.
+    pub(crate) fn beginning_with(scale: Scale, level: u8, entries: RoaringTreemap) -> Self {
+        let mut levels = Self::new(scale);
+        if !entries.is_empty() {
+            levels.sets.insert(level, entries);
+        }
+        levels
+    }
+
+    pub(crate) fn insert(&mut self, priority: Priority, seq: u64) {
+        let level = self.scale.level(priority);
         self.sets.entry(level).or_default().insert(seq);
     }
 
     /// Whether it was there.
-    pub(crate) fn remove(&mut self, priority: u8, seq: u64) -> bool {
-        let level = priority.min(self.highest);
+    pub(crate) fn remove(&mut self, priority: Priority, seq: u64) -> bool {
+        let level = self.scale.level(priority);
         let Some(set) = self.sets.get_mut(&level) else {
             return false;
         };
@@ -38,6 +49,14 @@ impl Levels {
             self.sets.remove(&level);
         }
         was_there
+    }
+
+    /// Takes out an entry that says nothing of its level.
+    pub(crate) fn remove_anywhere(&mut self, seq: u64) {
+        self.sets.retain(|_, set| {
+            set.remove(seq);
+            !set.is_empty()
+        });
     }
 
     /// The first entry of the highest level that has any.
@@ -75,14 +94,14 @@ mod tests {
 
     #[test]
     fn the_highest_level_comes_first_and_the_oldest_within_it() {
-        let mut levels = Levels::new(5);
+        let mut levels = Levels::new(Scale::up_to(5));
         for (seq, priority) in [0, 5, 3, 200, 3].into_iter().enumerate() {
-            levels.insert(priority, u64::try_from(seq).unwrap());
+            levels.insert(Priority::new(priority), u64::try_from(seq).unwrap());
         }
         let mut order = Vec::new();
         for priority in [5, 200, 3, 3, 0] {
             let head = levels.head().unwrap();
-            assert!(levels.remove(priority, head));
+            assert!(levels.remove(Priority::new(priority), head));
             order.push(head);
         }
         assert_eq!(order, [1, 3, 2, 4, 0]);

@@ -24,11 +24,20 @@ impl Order {
         }
     }
 
-    /// Whether it was there.
+    /// Whether it was there, as a message.
     pub(crate) fn remove(&mut self, entry: &Entry, seq: u64) -> bool {
         match self {
             Self::Levels(levels) => levels.remove(entry.priority, seq),
             Self::Due(due) => due.remove(entry.expires_ms, seq),
+        }
+    }
+
+    /// Takes the head out, which may be no message: what was sorted by the run was not looked at, and tells no priority.
+    pub(crate) fn remove_head(&mut self, entry: &Entry, head: u64) {
+        if !self.remove(entry, head)
+            && let Self::Levels(levels) = self
+        {
+            levels.remove_anywhere(head);
         }
     }
 

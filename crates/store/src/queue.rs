@@ -4,7 +4,7 @@
 //! - `floor <= cursor`, `floor <= visible_end <= next_seq`; every entry below `floor` is dead.
 //! - Entries from `cursor` on were never leased since the store was opened; those below are dead
 //!   (`acked`), ready again (`requeued`) or leased. In another order than that of seqs `order` takes the place of `requeued`, and holds what
-//!   was never leased, too.
+//!   was never leased, too; with `ranks` what came back stays in `requeued`, and goes before it.
 //! - `acked` holds only entries at or above `floor`.
 //! - No heap object per entry: three compressed sets, and index pages of 168 entries.
 //!
@@ -20,9 +20,12 @@ use crate::format::byte_count;
 use crate::ids::{BlockNumber, QueueId, SegmentNumber};
 use crate::index::page::Entry;
 use crate::index::pages::PageNumber;
+use crate::levels::Levels;
 use crate::live::Live;
 use crate::order::Order;
+use crate::priority::Priority;
 use crate::queue_limits::QueueLimits;
+use crate::ranks::{Ranks, Seen};
 use crate::retention::Retention;
 use crate::unlogged::Unlogged;
 pub(crate) use dead::run_end;
@@ -100,8 +103,12 @@ pub(crate) struct Queue {
     /// How long what was acknowledged is kept, if longer than its segment lives.
     pub retention: Option<Retention>,
     /// The ready visible entries, in a queue in another order than that of seqs; then the cursor is never below `visible_end`,
-    /// and nothing stands in `requeued`.
+    /// and nothing stands in `requeued` without `ranks`.
     pub order: Option<Box<Order>>,
+    /// If levels count only while they are in use. Then what came back is in `requeued` also while there is an order, and before it.
+    pub ranks: Option<Ranks>,
+    /// Priorities of visible entries; at least those of all that live.
+    pub seen: Seen,
     /// Visible entries that expire one day; transient ones from before the last start may count still.
     pub expiring: u64,
     /// When the head expires, as the shard's list of what is due has it.
@@ -127,11 +134,18 @@ pub(crate) struct Run {
     transient: u64,
     transient_bytes: u64,
     pub expiring: u64,
+    /// Of the first of them, and whether that of any other differs.
+    priority: Priority,
+    differences: u16,
 }
 
 impl Run {
     pub(crate) fn add(&mut self, entry: &Entry) {
         let bytes = entry.body_bytes();
+        if self.entries == 0 {
+            self.priority = entry.priority;
+        }
+        self.differences |= entry.priority.difference(self.priority);
         self.entries += 1;
         self.bytes += bytes;
         self.expiring += u64::from(entry.expires_ms != 0);
@@ -181,6 +195,8 @@ impl Queue {
             life_ms: None,
             retention: None,
             order: None,
+            ranks: None,
+            seen: Seen::default(),
             expiring: 0,
             due_ms: None,
             transient_floor: 0,
@@ -230,7 +246,14 @@ impl Queue {
 
     /// An entry became visible, and is counted.
     pub(crate) fn enter(&mut self, seq: u64, entry: &Entry) {
+        self.unlogged.enter(entry);
+        self.enter_counted(seq, entry);
+    }
+
+    /// The same for one that is counted among what the log does not hold, if it is.
+    pub(crate) fn enter_counted(&mut self, seq: u64, entry: &Entry) {
         let bytes = entry.body_bytes();
+        self.see(entry.priority);
         self.visible_end = self.visible_end.max(seq + 1);
         self.next_seq = self.next_seq.max(seq + 1);
         self.live += 1;
@@ -240,12 +263,12 @@ impl Queue {
             self.transient_live += 1;
             self.transient_bytes += bytes;
         }
-        self.unlogged.enter(entry);
         if seq < self.cursor {
             // Taken between its acceptance and its durability, by a purge or a limit: nobody may lease it any more.
             self.lease(bytes);
         } else {
             self.accepted_bytes = self.accepted_bytes.saturating_sub(bytes);
+            self.rank(seq, entry);
             if let Some(order) = &mut self.order {
                 order.insert(entry, seq);
                 self.cursor = seq + 1;
@@ -268,6 +291,15 @@ impl Queue {
     /// when [`Queue::takes_run`].
     pub(crate) fn enter_run(&mut self, first: u64, run: &Run) {
         debug_assert!(self.takes_run(first), "each of them would have been looked at");
+        if self.live == 0 {
+            self.seen = Seen::default();
+        }
+        if run.differences == 0 {
+            self.seen.add(run.priority);
+        } else {
+            // Whoever wants to know it looks again.
+            self.seen = Seen::ANY;
+        }
         self.visible_end = first + run.entries;
         self.next_seq = self.next_seq.max(self.visible_end);
         self.live += run.entries;
@@ -278,6 +310,48 @@ impl Queue {
         self.accepted_bytes = self.accepted_bytes.saturating_sub(run.bytes);
         while byte_count(self.accepted.len()) > self.next_seq - self.visible_end {
             self.accepted.pop_front();
+        }
+    }
+
+    /// Whether the entries of a run from `first` on, which [`Queue::takes_run`] says the queue takes, need not be put in order.
+    pub(crate) fn keeps_order(&mut self, first: u64, run: &Run) -> bool {
+        let Some(ranks) = &mut self.ranks else {
+            return true;
+        };
+        if run.differences != 0 {
+            return false;
+        }
+        let level = ranks.scale.level(run.priority);
+        if self.cursor >= first {
+            ranks.fresh = level;
+        }
+        ranks.fresh == level
+    }
+
+    fn see(&mut self, priority: Priority) {
+        if self.live == 0 {
+            self.seen = Seen::default();
+        }
+        self.seen.add(priority);
+    }
+
+    /// Makes the order that an entry needs which becomes visible behind those of another level, and ends one that holds nothing.
+    fn rank(&mut self, seq: u64, entry: &Entry) {
+        let Some(ranks) = &mut self.ranks else { return };
+        match &self.order {
+            Some(order) if order.is_empty() => self.order = None,
+            Some(_) => return,
+            None => {}
+        }
+        let level = ranks.scale.level(entry.priority);
+        if self.cursor >= seq {
+            ranks.fresh = level;
+        } else if ranks.fresh != level {
+            let mut waiting = RoaringTreemap::new();
+            waiting.insert_range(self.cursor..seq);
+            waiting -= &self.acked;
+            let levels = Levels::beginning_with(ranks.scale, ranks.fresh, waiting);
+            self.order = Some(Box::new(Order::Levels(levels)));
         }
     }
 
@@ -299,7 +373,9 @@ impl Queue {
     /// The head is ready no more.
     pub(crate) fn advance(&mut self, head: u64, entry: &Entry) {
         if let Some(order) = &mut self.order {
-            order.remove(entry, head);
+            if !self.requeued.remove(head) {
+                order.remove_head(entry, head);
+            }
         } else if head < self.cursor {
             self.requeued.remove(head);
         } else {
@@ -372,7 +448,7 @@ impl Queue {
     /// Whether the entry, which dies, was ready.
     pub(crate) fn end_ready(&mut self, seq: u64, entry: &Entry) -> bool {
         match &mut self.order {
-            Some(order) => order.remove(entry, seq),
+            Some(order) => self.requeued.remove(seq) || order.remove(entry, seq),
             None => seq >= self.cursor || (!self.requeued.is_empty() && self.requeued.contains(seq)),
         }
     }
@@ -380,6 +456,7 @@ impl Queue {
     /// In how many ranges all that is ready lies, at most.
     pub(crate) fn ready_ranges_max(&self) -> usize {
         let below_cursor = match &self.order {
+            // What came back is counted with it.
             Some(_) => usize::try_from(self.live - self.leased).unwrap_or(usize::MAX / 64),
             None => crate::shard::ranges_of(&self.requeued).count(),
         };
@@ -388,9 +465,10 @@ impl Queue {
 
     /// Takes off all that is ready below the cursor.
     pub(crate) fn take_returned(&mut self) -> RoaringTreemap {
+        let returned = std::mem::take(&mut self.requeued);
         match &mut self.order {
-            Some(order) => order.take(),
-            None => std::mem::take(&mut self.requeued),
+            Some(order) => order.take() | returned,
+            None => returned,
         }
     }
 

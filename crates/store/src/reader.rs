@@ -14,6 +14,7 @@ use crate::error::ReadError;
 use crate::format::memory_len;
 use crate::format::message::{self, MessageRecord};
 use crate::ids::{Lsn, QueueId};
+use crate::priority::Priority;
 use crate::segments::{SegmentFile, SegmentFiles};
 use crate::shard::{COLD, Lease, Source, Sources};
 use crate::units::{Piece, Units};
@@ -31,8 +32,8 @@ pub struct StoredMessage<'a> {
     pub body: &'a [u8],
     /// Wall clock of its publication, milliseconds since the Unix epoch.
     pub timestamp_ms: u64,
-    /// As handed in.
-    pub priority: u8,
+    /// As handed in, if it was.
+    pub priority: Priority,
 }
 
 /// Reads leased messages. One for each thread or session that delivers.

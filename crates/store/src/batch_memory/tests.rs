@@ -4,6 +4,7 @@ use super::*;
 use crate::disk::DIRECT_IO_ALIGNMENT;
 use crate::format::message::Persistence;
 use crate::format::pad8;
+use crate::priority::Priority;
 
 fn reserve() -> &'static Reserve {
     Box::leak(Box::new(Reserve::new()))
@@ -17,7 +18,7 @@ fn filled(reserve: &'static Reserve, records: usize, len: usize) -> (BatchMemory
             properties: &[],
             body: &body,
             persistence: Persistence::Persistent,
-            priority: 0,
+            priority: Priority::NONE,
             life_ms: None,
         };
         let len = pad8(message.shape(1).record_len());

@@ -4,6 +4,7 @@ use super::*;
 use crate::format::message::{Origin, Persistence};
 use crate::format::record::{QueueAction, Record};
 use crate::ids::Epoch;
+use crate::priority::Priority;
 
 const STORE: u128 = 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff;
 const NOW: Now = Now {
@@ -15,7 +16,7 @@ fn message<'a>(properties: &'a [&'a [u8]], body: &'a [&'a [u8]]) -> MessageParts
     MessageParts {
         origin: Origin::Published,
         persistence: Persistence::Persistent,
-        priority: 7,
+        priority: Priority::new(7),
         message_id: 11,
         timestamp_ms: NOW.wall_ms,
         properties,
@@ -141,7 +142,7 @@ fn a_copy_is_its_message_with_fewer_references() {
     assert_eq!((copy.properties, copy.body), (&b"exkey"[..], &b"survivor"[..]));
     assert_eq!(
         (copy.message_id, copy.timestamp_ms, copy.priority),
-        (None, NOW.wall_ms, 7)
+        (None, NOW.wall_ms, Priority::new(7))
     );
     let queues: Vec<u64> = copy.references().map(|kept| kept.queue.get()).collect();
     assert_eq!(queues, [2, 3]);

@@ -2,6 +2,7 @@
 
 use super::options::whole_ms;
 use crate::format::message::{Persistence, UnplacedMessage};
+use crate::priority::Priority;
 use std::time::Duration;
 
 /// A message to be published. Borrows its bytes until a [`Batch`](super::Batch) has copied them.
@@ -15,7 +16,7 @@ use std::time::Duration;
 pub struct Message<'a> {
     properties: &'a [u8],
     body: &'a [u8],
-    priority: u8,
+    priority: Priority,
     expires_in_ms: Option<u64>,
     persistence: Persistence,
 }
@@ -27,7 +28,7 @@ impl<'a> Message<'a> {
         Self {
             properties: &[],
             body: body.as_ref(),
-            priority: 0,
+            priority: Priority::NONE,
             expires_in_ms: None,
             persistence: Persistence::Persistent,
         }
@@ -79,7 +80,10 @@ impl<'a> Message<'a> {
     /// [`QueueOptions::with_priority_max`](super::QueueOptions::with_priority_max): the highest is fetched first.
     #[must_use]
     pub const fn with_priority(self, priority: u8) -> Self {
-        Self { priority, ..self }
+        Self {
+            priority: Priority::new(priority),
+            ..self
+        }
     }
 
     /// The same, but nobody gets it when so much time has passed since it was committed, in whole milliseconds. A queue in
@@ -96,7 +100,10 @@ impl<'a> Message<'a> {
     /// Its priority; 0 unless it was given one.
     #[must_use]
     pub const fn priority(&self) -> u8 {
-        self.priority
+        match self.priority.get() {
+            Some(priority) => priority,
+            None => 0,
+        }
     }
 
     /// Milliseconds that it lives, if it does not live for ever.

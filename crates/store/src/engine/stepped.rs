@@ -4,6 +4,7 @@ use super::{Counters, Engine};
 use crate::disk::sim::SimDisk;
 use crate::follower::Follower;
 use crate::ids::QueueId;
+use crate::priority::Priority;
 use crate::queue::QueueDurability;
 use crate::shard::{LeaseOutcome, NewMessage, Sources};
 use crate::{BlockNumber, Persistence};
@@ -24,7 +25,7 @@ pub(crate) const fn message_for<'a>(queues: &'a [QueueId], body: &'a [&'a [u8]])
         properties: &[],
         body,
         persistence: Persistence::Persistent,
-        priority: 0,
+        priority: Priority::NONE,
         timestamp_ms: 1,
         expires_ms: None,
     }

@@ -190,7 +190,7 @@ mod tests {
         let parts = MessageParts {
             origin: Origin::Published,
             persistence: Persistence::Persistent,
-            priority: 4,
+            priority: crate::Priority::new(4),
             message_id: 5 + u64::from(ordinal),
             timestamp_ms: 6,
             properties: &[b"p"],

@@ -11,6 +11,7 @@
 use super::message::{self, Form, Layout, Origin, Persistence, Reference, References};
 use super::record::{self, QueueRecord, Ranges, RangesKind, Record};
 use crate::format::{memory_len, pad8};
+use crate::priority::Priority;
 use byteorder::{ByteOrder, LittleEndian as LE};
 
 /// The gist of a record, read in place.
@@ -28,7 +29,7 @@ pub(crate) struct MessageGist<'a> {
     pub origin: Origin,
     pub form: Form,
     pub persistence: Persistence,
-    pub priority: u8,
+    pub priority: Priority,
     /// The compact form has none.
     pub message_id: Option<u64>,
     pub timestamp_ms: u64,
@@ -94,7 +95,7 @@ pub(super) fn decode_message(bytes: &[u8]) -> Option<MessageGist<'_>> {
         origin: layout.origin,
         form: layout.form,
         persistence: message::persistence(bytes[9]),
-        priority: bytes[10],
+        priority: message::priority(bytes[9], bytes[10]),
         message_id,
         timestamp_ms,
         properties_len: layout.properties_len,
@@ -164,7 +165,7 @@ mod tests {
         let parts = MessageParts {
             origin: Origin::Published,
             persistence: Persistence::Transient,
-            priority: 4,
+            priority: Priority::new(4),
             message_id: 5,
             timestamp_ms: 6,
             properties: &[b"props"],

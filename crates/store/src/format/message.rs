@@ -14,6 +14,7 @@ mod write;
 use crate::format::{memory_len, pad8};
 use crate::ids::{QueueId, Seq};
 use crate::limits::INLINE_BODY_BYTES_MAX;
+use crate::priority::Priority;
 use byteorder::{ByteOrder, LittleEndian as LE};
 pub(crate) use write::{
     Append, Stamps, UnplacedMessage, complete, encode_message, put_copy, put_message, shape_of_copy,
@@ -36,6 +37,9 @@ const TYPE_COMPACT_COPY: u8 = 15;
 
 /// The message is dropped when the store is opened again.
 const FLAG_TRANSIENT: u8 = 1;
+/// A priority of 0 was given; without it a 0 says that none was.
+const FLAG_ZERO_GIVEN: u8 = 1 << ZERO_GIVEN_BIT;
+const ZERO_GIVEN_BIT: u8 = 1;
 /// One AMQP message. Number 2 is reserved for a batch of stream records.
 const FORMAT_MESSAGE: u8 = 1;
 
@@ -173,7 +177,7 @@ pub(crate) struct Reference {
 pub(crate) struct MessageParts<'a> {
     pub origin: Origin,
     pub persistence: Persistence,
-    pub priority: u8,
+    pub priority: Priority,
     /// The compact form has none.
     pub message_id: u64,
     pub timestamp_ms: u64,
@@ -321,6 +325,11 @@ pub(super) const fn persistence(flags: u8) -> Persistence {
     }
 }
 
+/// The priority that somebody gave a message.
+pub(super) const fn priority(flags: u8, byte: u8) -> Priority {
+    Priority::of_parts(byte, (flags & FLAG_ZERO_GIVEN) >> ZERO_GIVEN_BIT)
+}
+
 /// A body with a checksum of its own.
 pub(super) struct OwnChecksum {
     /// Where in the record the checksum stands.
@@ -352,7 +361,7 @@ pub(crate) struct MessageRecord<'a> {
     pub origin: Origin,
     pub form: Form,
     pub persistence: Persistence,
-    pub priority: u8,
+    pub priority: Priority,
     /// The compact form has none.
     pub message_id: Option<u64>,
     pub timestamp_ms: u64,
@@ -427,7 +436,7 @@ pub(crate) fn decode_message(bytes: &[u8]) -> Option<MessageRecord<'_>> {
         origin: layout.origin,
         form: layout.form,
         persistence: persistence(bytes[9]),
-        priority: bytes[10],
+        priority: priority(bytes[9], bytes[10]),
         message_id,
         timestamp_ms,
         references: layout.references_in(bytes)?,

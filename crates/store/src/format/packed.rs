@@ -147,7 +147,7 @@ mod tests {
         let parts = MessageParts {
             origin: Origin::Published,
             persistence: Persistence::Persistent,
-            priority: 0,
+            priority: crate::Priority::NONE,
             message_id: 1000 + u64::from(ordinal),
             timestamp_ms: 77,
             properties: &[b"props"],

@@ -10,6 +10,7 @@
 use super::message::{self, Form, Layout, Origin, Persistence, Reference, References, Stamps};
 use crate::format::{gist, pad8};
 use crate::ids::Seq;
+use crate::priority::Priority;
 
 /// What the log gives to the first message of a run; those behind it get what comes next.
 pub(crate) struct FirstPlace<'a> {
@@ -46,7 +47,7 @@ pub(crate) struct RunMessage {
     pub len: usize,
     pub expires_ms: u64,
     pub is_transient: bool,
-    pub priority: u8,
+    pub priority: Priority,
     pub form: Form,
     pub message_id: Option<u64>,
     pub properties_len: usize,
@@ -130,7 +131,7 @@ impl Iterator for Run<'_> {
             len,
             expires_ms: first.expires_ms,
             is_transient: message::persistence(bytes[9]) == Persistence::Transient,
-            priority: bytes[10],
+            priority: message::priority(bytes[9], bytes[10]),
             form: layout.form,
             message_id,
             properties_len: layout.properties_len,

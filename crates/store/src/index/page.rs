@@ -10,6 +10,7 @@ use crate::format::message::Form;
 use crate::format::{byte_count, memory_len};
 use crate::ids::{Lsn, QueueId, Seq};
 use crate::limits::PAGE_BYTES;
+use crate::priority::Priority;
 use byteorder::{ByteOrder, LittleEndian as LE};
 use std::ops::Range;
 
@@ -23,6 +24,9 @@ const _: () = assert!(HEADER_LEN + 168 * ENTRY_LEN == PAGE_BYTES);
 const FLAG_TRANSIENT: u8 = 1;
 /// The record has the compact form.
 const FLAG_COMPACT: u8 = 2;
+/// A priority of 0 was given.
+const FLAG_ZERO_GIVEN: u8 = 1 << ZERO_GIVEN_BIT;
+const ZERO_GIVEN_BIT: u8 = 2;
 /// The last millisecond that an entry can name: in the year 10889.
 pub(crate) const EXPIRES_MS_MAX: u64 = (1 << 48) - 1;
 
@@ -34,7 +38,7 @@ pub(crate) struct Entry {
     pub len: u32,
     pub form: Form,
     pub transient: bool,
-    pub priority: u8,
+    pub priority: Priority,
     /// How many other entries the record was written for: they share its bytes.
     pub sharers: u16,
     /// Wall clock; 0 when it never expires, and never above [`EXPIRES_MS_MAX`].
@@ -50,7 +54,7 @@ impl Entry {
         len: 0,
         form: Form::Full,
         transient: false,
-        priority: 0,
+        priority: Priority::NONE,
         sharers: 0,
         expires_ms: 0,
         properties_len: 0,
@@ -142,11 +146,16 @@ fn decode(bytes: &[u8; ENTRY_LEN]) -> Entry {
             Form::Compact
         },
         transient: bytes[12] & FLAG_TRANSIENT != 0,
-        priority: bytes[13],
+        priority: Priority::of_parts(bytes[13], (bytes[12] & FLAG_ZERO_GIVEN) >> ZERO_GIVEN_BIT),
         sharers: LE::read_u16(&bytes[14..]),
         expires_ms: LE::read_u48(&bytes[16..]),
         properties_len: LE::read_u16(&bytes[22..]),
     }
+}
+
+/// Reads entries that were [encoded](encode), one behind the other.
+pub(crate) fn decoded(entries: &[u8]) -> impl Iterator<Item = Entry> {
+    entries.as_chunks().0.iter().map(decode)
 }
 
 /// Reads the entries of `range`, all of which lie in the page, each with its seq.
@@ -170,8 +179,8 @@ pub(crate) fn encode(entry: &Entry) -> [u8; ENTRY_LEN] {
         Form::Full => 0,
         Form::Compact => FLAG_COMPACT,
     };
-    bytes[12] = transient | compact;
-    bytes[13] = entry.priority;
+    bytes[12] = transient | compact | entry.priority.zero_given() << ZERO_GIVEN_BIT;
+    bytes[13] = entry.priority.byte();
     LE::write_u16(&mut bytes[14..], entry.sharers);
     LE::write_u48(&mut bytes[16..], entry.expires_ms.min(EXPIRES_MS_MAX));
     LE::write_u16(&mut bytes[22..], entry.properties_len);
@@ -202,7 +211,7 @@ mod tests {
             len: 99,
             form: Form::Compact,
             transient: true,
-            priority: 3,
+            priority: Priority::new(3),
             sharers: 2,
             expires_ms: 7,
             properties_len: 5,
@@ -250,6 +259,29 @@ mod tests {
     }
 
     #[test]
+    fn a_priority_of_0_is_told_from_none() {
+        let of = |given: Option<u8>| given.map_or(Priority::NONE, Priority::new);
+        for priority in [None, Some(0), Some(1), Some(u8::MAX)].map(of) {
+            let written = Entry {
+                priority,
+                ..Entry::ABSENT
+            };
+            assert_eq!(decoded(&encode(&written)).next(), Some(written));
+        }
+        assert_eq!(of(Some(0)).get(), Some(0));
+        let before = Entry {
+            transient: true,
+            form: Form::Compact,
+            ..Entry::ABSENT
+        };
+        assert_eq!(
+            encode(&before)[12..14],
+            [3, 0],
+            "as entries without one always stood"
+        );
+    }
+
+    #[test]
     fn the_bytes_are_those_of_the_golden_file() {
         let mut page = vec![0; PAGE_BYTES];
         format(&mut page, QueueId::new(5), 2);
@@ -258,7 +290,7 @@ mod tests {
             len: 99,
             form: Form::Compact,
             transient: true,
-            priority: 3,
+            priority: Priority::new(3),
             sharers: 0,
             expires_ms: 7,
             properties_len: 0,

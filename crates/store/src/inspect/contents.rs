@@ -158,7 +158,7 @@ pub enum RecordKind {
         id: Option<u64>,
         /// Wall clock of its publication, milliseconds since the Unix epoch.
         timestamp_ms: u64,
-        /// As published.
+        /// As published; 0 also for none.
         priority: u8,
         /// Whether it vanishes at the next start.
         transient: bool,
@@ -271,7 +271,7 @@ pub struct EntryInfo {
     pub offset: Option<u64>,
     /// Bytes of the record.
     pub bytes: u32,
-    /// As published.
+    /// As published; 0 also for none.
     pub priority: u8,
     /// Whether it vanishes at the next start.
     pub transient: bool,

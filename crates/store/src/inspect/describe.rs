@@ -36,7 +36,7 @@ fn kind_of(record: Record<'_>) -> RecordKind {
         Record::Message(message) => RecordKind::Message {
             id: message.message_id,
             timestamp_ms: message.timestamp_ms,
-            priority: message.priority,
+            priority: message.priority.get().unwrap_or_default(),
             transient: message.persistence == Persistence::Transient,
             properties_bytes: byte_count(message.properties.len()),
             body_bytes: byte_count(message.body.len()),

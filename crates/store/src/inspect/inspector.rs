@@ -246,7 +246,7 @@ impl<D: Disk> Inspector<D> {
                 segment: found.map(|found| found.number),
                 offset: found.map(|found| entry.lsn.get() - found.first_lsn.get()),
                 bytes: entry.len,
-                priority: entry.priority,
+                priority: entry.priority.get().unwrap_or_default(),
                 transient: entry.transient,
                 expires_ms: entry.expires_ms,
                 dead: is_dead,

@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - Entries come in the order of their seq; requeued ones, which lie before all others, first. With priorities this is the
-//!   order within a level, and higher levels come first.
+//!   order within a level, and higher levels come first; where levels count only while they are in use, requeued entries before them.
 //! - Nothing is leased beyond the durable delivery mark, so that after a crash everything that may have
 //!   been delivered is known to have been.
 //!

@@ -9,6 +9,7 @@ use crate::attempts::Return;
 use crate::disk::sim::{Rng, SimDisk};
 use crate::engine::Engine;
 use crate::format::record::AckReason;
+use crate::priority::Priority;
 use crate::queue_limits::{QueueLimits, WhenFull};
 use crate::{Persistence, RecoveryReport};
 use proptest::prelude::*;
@@ -284,7 +285,7 @@ impl World {
         let ids: Vec<_> = queues.iter().map(|queue| self.queues[*queue]).collect();
         let expires_ms = ttl_ms.map(|ttl_ms| self.disk.now().wall_ms + 1 + ttl_ms);
         let published = self.engine.lock().shard().publish(&NewMessage {
-            priority,
+            priority: Priority::new(priority),
             expires_ms,
             ..message(&ids, &[&body])
         });
@@ -532,7 +533,7 @@ fn message<'a>(queues: &'a [QueueId], body: &'a [&'a [u8]]) -> NewMessage<'a> {
         properties: &[],
         body,
         persistence: Persistence::Persistent,
-        priority: 0,
+        priority: Priority::NONE,
         timestamp_ms: 1,
         expires_ms: None,
     }

@@ -3,10 +3,13 @@
 //! Invariants, for priorities:
 //! - The head of such a queue is the oldest ready entry of its highest level; with priorities every visible entry that is
 //!   ready stands in its level, and the cursor is where the visible ones end.
-//! - A requeued entry goes back to its level, before all that were published later.
+//! - A requeued entry goes back to its level, before all that were published later; where levels count only while they are in use, it stays
+//!   outside of them, and goes first.
 //! - What is accepted and not durable yet has no level: a limit that has to drop takes it last, the oldest first.
 //!
 //! The same holds for times in place of levels.
+//!
+//! Elsewhere: levels that count only while they are in use (`ranks`).
 
 use super::Shard;
 use super::forgotten::discard;
@@ -18,6 +21,7 @@ use crate::index::pages::{DamagedPage, Pages};
 use crate::levels::Levels;
 use crate::order::Order;
 use crate::queue::{Queue, run_end};
+use crate::ranks::{Ranks, Scale, Seen, Spread};
 use crate::state::{Forgotten, State, damaged_index};
 
 impl<D: Disk> Shard<D> {
@@ -33,7 +37,55 @@ impl<D: Disk> Shard<D> {
     /// # Errors
     /// When there is no such queue, its index is damaged, or the store is poisoned.
     pub fn set_priorities(&mut self, id: QueueId, highest: u8) -> Result<(), AppendError> {
-        self.set_order(id, Order::Levels(Levels::new(highest)))
+        let order = self.sorted(id, Order::Levels(Levels::new(Scale::up_to(highest))))?;
+        self.set_order(id, order, None);
+        Ok(())
+    }
+
+    /// Gives a queue levels from 0 to `highest` that cost nothing while they are not used: until messages of several levels wait, it
+    /// is a queue without levels. What has no priority is of the level `unsaid`. As in RabbitMQ's quorum queues, which have
+    /// 32 levels of which that is the fifth, what somebody had and gave back goes before all levels, in the order of publication.
+    ///
+    /// A queue in which messages of several levels waited is kept like one with levels until nothing waits in it, or until the next start.
+    ///
+    /// Not written to the log, as with [`Shard::set_priorities`]. The index is read only if messages of several levels may be
+    /// there. What was given back before a start takes the place of its level after it, unless all are of one; after a crash all that was visible
+    /// while levels counted is redelivered, for any of it may have been delivered.
+    ///
+    /// # Errors
+    /// When there is no such queue, its index is damaged, or the store is poisoned.
+    pub fn set_priorities_in_use(&mut self, id: QueueId, highest: u8, unsaid: u8) -> Result<(), AppendError> {
+        self.check_alive()?;
+        let ranks = Ranks::new(highest, unsaid);
+        let queue = self.state.queues.open_mut(id);
+        let queue = queue.ok_or(AppendError::UnknownQueue(id))?;
+        if queue.ranks.is_some_and(|known| known.scale == ranks.scale) {
+            return Ok(());
+        }
+        // What another order holds lies below the cursor.
+        let was_sorted = queue.order.is_some();
+        let mut spread = queue.seen.spread(ranks.scale);
+        if was_sorted || spread == Spread::Many {
+            let order = self.sorted(id, Order::Levels(Levels::new(ranks.scale)))?;
+            // Now it may be known better.
+            spread = self
+                .state
+                .queues
+                .get(id)
+                .map_or(Spread::None, |queue| queue.seen.spread(ranks.scale));
+            if was_sorted || spread == Spread::Many {
+                self.set_order(id, order, Some(ranks));
+                return Ok(());
+            }
+        }
+        let fresh = match spread {
+            Spread::One(level) => level,
+            Spread::None | Spread::Many => ranks.fresh,
+        };
+        if let Some(queue) = self.state.queues.open_mut(id) {
+            queue.ranks = Some(Ranks { fresh, ..ranks });
+        }
+        Ok(())
     }
 
     /// From now on the head of a queue is the message that expires first, so that each expires when its time has come, whatever
@@ -45,10 +97,24 @@ impl<D: Disk> Shard<D> {
     /// # Errors
     /// When there is no such queue, its index is damaged, or the store is poisoned.
     pub fn set_due_order(&mut self, id: QueueId) -> Result<(), AppendError> {
-        self.set_order(id, Order::Due(Due::default()))
+        let order = self.sorted(id, Order::Due(Due::default()))?;
+        self.set_order(id, order, None);
+        Ok(())
     }
 
-    fn set_order(&mut self, id: QueueId, mut order: Order) -> Result<(), AppendError> {
+    /// From now on this is the order of all that is visible and ready; with ranks, for as long as it holds something.
+    fn set_order(&mut self, id: QueueId, order: Order, ranks: Option<Ranks>) {
+        if let Some(queue) = self.state.queues.open_mut(id) {
+            queue.ranks = ranks;
+            queue.requeued.clear();
+            queue.cursor = queue.cursor.max(queue.visible_end);
+            queue.order = Some(Box::new(order));
+            self.note_head(id);
+        }
+    }
+
+    /// Puts all that is visible and ready into an order that holds nothing.
+    fn sorted(&mut self, id: QueueId, mut order: Order) -> Result<Order, AppendError> {
         self.check_alive()?;
         let State {
             queues,
@@ -58,13 +124,7 @@ impl<D: Disk> Shard<D> {
         } = &mut self.state;
         let queue = queues.open_mut(id).ok_or(AppendError::UnknownQueue(id))?;
         match sort(queue, forgotten, pages, &mut order) {
-            Ok(()) => {
-                queue.requeued.clear();
-                queue.cursor = queue.cursor.max(queue.visible_end);
-                queue.order = Some(Box::new(order));
-                self.note_head(id);
-                Ok(())
-            }
+            Ok(()) => Ok(order),
             Err(page) => {
                 let cause = damaged_index(page);
                 self.poison(&cause);
@@ -81,6 +141,7 @@ fn sort<D: Disk>(
     pages: &mut Pages<D>,
     order: &mut Order,
 ) -> Result<(), DamagedPage> {
+    let mut seen = Seen::default();
     let mut seq = queue.floor;
     while seq < queue.visible_end {
         if queue.acked.contains(seq) {
@@ -93,13 +154,21 @@ fn sort<D: Disk>(
                 discard(queue, forgotten, pages, seq, &entry);
             } else {
                 order.insert(&entry, seq);
+                seen.add(entry.priority);
             }
         }
         seq += 1;
     }
+    if queue.leased == 0 {
+        // That was all that lives.
+        queue.seen = seen;
+    }
     Ok(())
 }
 
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod in_use_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod tests;

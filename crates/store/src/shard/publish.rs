@@ -15,6 +15,7 @@ use crate::format::{byte_count, pad8};
 use crate::ids::{BlockNumber, QueueId, Seq};
 use crate::index::page::{self, ENTRIES};
 use crate::limits::REFERENCES_MAX;
+use crate::priority::Priority;
 use crate::queue::QueueDurability;
 
 /// A message as it is handed in. Slices are copied once, into the block.
@@ -28,8 +29,9 @@ pub struct NewMessage<'a> {
     pub body: &'a [&'a [u8]],
     /// Whether it outlives the process.
     pub persistence: Persistence,
-    /// Kept with each entry; counts in queues with priorities, see [`Shard::set_priorities`].
-    pub priority: u8,
+    /// Kept with each entry, if there is one; counts in queues with priorities, see [`Shard::set_priorities`] and
+    /// [`Shard::set_priorities_in_use`].
+    pub priority: Priority,
     /// Wall clock, milliseconds since the Unix epoch.
     pub timestamp_ms: u64,
     /// When each entry expires, wall clock in milliseconds: see [`Shard::expire`]. A queue may have a shorter time for it:

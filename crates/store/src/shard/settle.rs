@@ -115,6 +115,7 @@ impl<D: Disk> Shard<D> {
                 held.remove_from(&mut back);
             }
             let (mut bytes, mut logged) = (0, roaring::RoaringTreemap::new());
+            let mut returned = roaring::RoaringTreemap::new();
             for seq in &back {
                 let entry = State::entry(&mut self.state.pages, queue, seq).map_err(damaged_index);
                 let entry = entry.inspect_err(|cause| self.poisoned = Some(cause.clone()));
@@ -124,8 +125,18 @@ impl<D: Disk> Shard<D> {
                 if !entry.lsn.is_unlogged() {
                     logged.insert(seq);
                 }
-                if let Some(order) = queue.order.as_mut().filter(|_| entry.len != 0) {
-                    order.insert(&entry, seq);
+                // What somebody has seen goes before all levels that count only while they are in use.
+                let goes_first =
+                    queue.ranks.is_some() && (how != Return::Unseen || queue.attempts(seq).returned > 0);
+                match &mut queue.order {
+                    Some(order) if !goes_first => {
+                        if entry.len != 0 {
+                            order.insert(&entry, seq);
+                        }
+                    }
+                    Some(_) | None => {
+                        returned.insert(seq);
+                    }
                 }
             }
             queue.leased = queue.leased.saturating_sub(back.len());
@@ -136,9 +147,7 @@ impl<D: Disk> Shard<D> {
             }
             let counted = |(first, end)| queue.attempts.within(first, end);
             let counted: Vec<_> = ranges_of(&logged).flat_map(counted).collect();
-            if queue.order.is_none() {
-                queue.requeued |= back;
-            }
+            queue.requeued |= returned;
             if how != Return::Unseen {
                 for (mut first, end, attempts) in counted {
                     while first < end {

@@ -99,7 +99,14 @@ impl<D: Disk> State<D> {
             seq += byte_count(here.len() / ENTRY_LEN);
             rest = behind;
         }
-        queue.enter_run(first.seq.get(), run);
+        let first_seq = first.seq.get();
+        if queue.keeps_order(first_seq, run) {
+            queue.enter_run(first_seq, run);
+        } else {
+            for (seq, entry) in (first_seq..).zip(page::decoded(entries)) {
+                queue.enter_counted(seq, &entry);
+            }
+        }
         queue.add_live(segment, *live);
         if self.touched.last() != Some(&first.queue) {
             self.touched.push(first.queue);

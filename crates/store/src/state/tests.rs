@@ -11,6 +11,7 @@ use crate::format::record::{AckReason, QueueAction, QueueRecord, Range};
 use crate::ids::{BlockNumber, Epoch, Lsn, SegmentNumber, Seq};
 use crate::limits::{BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 use crate::pool::BufferPool;
+use crate::priority::Priority;
 use crate::segments::{Segment, SegmentFile};
 use std::sync::Arc;
 
@@ -72,7 +73,7 @@ impl Rebuild {
         let parts = MessageParts {
             origin: Origin::Published,
             persistence: Persistence::Persistent,
-            priority: 0,
+            priority: Priority::NONE,
             message_id: seq,
             timestamp_ms: 1,
             properties: &[],

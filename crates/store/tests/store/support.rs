@@ -1,5 +1,6 @@
 //! A store of the smallest sizes in a directory of its own, what its users do with it, and what a disk does to it.
 
+use logpond_store::Priority;
 use logpond_store::disk::{RealDisk, WriteMode};
 use logpond_store::{
     AckReason, BlockNumber, Counts, Engine, LeaseOutcome, NewMessage, Now, Options, Persistence,
@@ -68,7 +69,7 @@ pub fn publish_transient_logged(store: &RealEngine, queue: QueueId, body: &[u8])
         properties: &[b"p"],
         body,
         persistence,
-        priority: 0,
+        priority: Priority::NONE,
         timestamp_ms: 1,
         expires_ms: None,
     };
@@ -99,7 +100,7 @@ pub fn append(
             properties: &[b"p"],
             body: &[body],
             persistence,
-            priority: 0,
+            priority: Priority::NONE,
             timestamp_ms: 1,
             expires_ms: None,
         };

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use logpond_store::Priority;
 use logpond_store::disk::sim::{Rng, SimDisk};
 use logpond_store::disk::{Disk, DiskFile, FileKind};
 use logpond_store::inspect::{Inspector, RecordInfo, RecordKind, SegmentInfo, SegmentRole};
@@ -289,7 +290,7 @@ impl Life {
             properties: &[&number],
             body: &[&body],
             persistence: Persistence::Persistent,
-            priority: 0,
+            priority: Priority::NONE,
             timestamp_ms: self.published,
             // Some expire one day, and so have a record of the full form.
             expires_ms: self.published.is_multiple_of(4).then_some(100_000_000_000_000),

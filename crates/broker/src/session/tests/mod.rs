@@ -18,6 +18,7 @@ mod moving;
 mod passing;
 mod precedence;
 mod publishing;
+mod ranking;
 mod replying;
 mod restart;
 mod ruling;

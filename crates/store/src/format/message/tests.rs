@@ -7,7 +7,7 @@ fn parts<'a>(properties: &'a [&'a [u8]], body: &'a [&'a [u8]]) -> MessageParts<'
     MessageParts {
         origin: Origin::Published,
         persistence: Persistence::Transient,
-        priority: 4,
+        priority: crate::Priority::new(4),
         message_id: 5,
         timestamp_ms: 6,
         properties,
@@ -97,7 +97,7 @@ proptest! {
         let expected: Vec<_> = references.iter().copied().map(Reference::of).collect();
         let expires = references.iter().any(|(_, _, expires_ms)| *expires_ms != 0);
         prop_assert_eq!((read.properties, read.body), (&properties[..], &body[..]));
-        prop_assert_eq!((read.persistence, read.priority, read.timestamp_ms), (Persistence::Transient, 4, 6));
+        prop_assert_eq!((read.persistence, read.priority, read.timestamp_ms), (Persistence::Transient, crate::Priority::new(4), 6));
         prop_assert_eq!(read.message_id, expires.then_some(5));
         prop_assert_eq!(read.references().collect::<Vec<_>>(), expected);
         prop_assert_eq!(usize::from(read.sharers()) + 1, references.len());
@@ -116,7 +116,7 @@ proptest! {
             properties: b"props",
             body: &body,
             persistence: Persistence::Transient,
-            priority: 4,
+            priority: crate::Priority::new(4),
             life_ms,
         };
         let mut encoded = Vec::new();
@@ -130,5 +130,26 @@ proptest! {
         let mut at_once = record_of(3, &parts(&[b"props"], &[&body]), &references);
         at_once.resize(pad8(at_once.len()), 0);
         prop_assert_eq!(encoded, at_once);
+    }
+}
+
+#[test]
+fn a_priority_of_0_is_told_from_none() {
+    for (given, flags_and_byte) in [
+        (None, [1, 0]),
+        (Some(0), [3, 0]),
+        (Some(1), [1, 1]),
+        (Some(255), [1, 255]),
+    ] {
+        let priority = given.map_or(crate::Priority::NONE, crate::Priority::new);
+        let parts = MessageParts {
+            priority,
+            ..parts(&[], &[])
+        };
+        for expires_ms in [0, 7] {
+            let record = record_of(0, &parts, &[(1, 2, expires_ms)]);
+            assert_eq!(record[9..11], flags_and_byte);
+            assert_eq!(decode_message(&record).unwrap().priority.get(), given);
+        }
     }
 }

@@ -9,12 +9,13 @@
 use super::{
     COMPACT_HEADER_LEN, COMPACT_REFERENCE_LEN, CRC_LEN, FLAG_TRANSIENT, FORMAT_MESSAGE, FULL_HEADER_LEN,
     FULL_REFERENCE_LEN, Form, MessageParts, MessageRecord, Origin, Persistence, Reference, Shape,
-    TIMESTAMP_MS_MAX, TYPE_COMPACT_MESSAGE,
+    TIMESTAMP_MS_MAX, TYPE_COMPACT_MESSAGE, ZERO_GIVEN_BIT,
 };
 use crate::format::short::copy_short;
 use crate::format::{disk_len, memory_len, pad8};
 use crate::ids::{QueueId, Seq};
 use crate::limits::INLINE_BODY_BYTES_MAX;
+use crate::priority::Priority;
 use byteorder::{ByteOrder, LittleEndian as LE};
 
 /// Writes a message of this shape into `out`, which has exactly the length that it gives; checksums are left open.
@@ -70,7 +71,7 @@ fn put_head(
     shape: &Shape,
     record_type: u8,
     persistence: Persistence,
-    priority: u8,
+    priority: Priority,
 ) {
     let capped = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
     LE::write_u32(&mut head[0..], 0);
@@ -80,7 +81,8 @@ fn put_head(
         Persistence::Persistent => 0,
         Persistence::Transient => FLAG_TRANSIENT,
     };
-    head[10] = priority;
+    head[9] |= priority.zero_given() << ZERO_GIVEN_BIT;
+    head[10] = priority.byte();
     LE::write_u32(&mut head[12..], 0);
     match shape.form() {
         Form::Full => {
@@ -170,7 +172,7 @@ pub(crate) struct UnplacedMessage<'a> {
     pub properties: &'a [u8],
     pub body: &'a [u8],
     pub persistence: Persistence,
-    pub priority: u8,
+    pub priority: Priority,
     /// For how long it lives.
     pub life_ms: Option<u64>,
 }

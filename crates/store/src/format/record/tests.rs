@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::format::message::{MessageParts, Origin, Persistence, record_of};
+use crate::priority::Priority;
 
 fn message(properties: &[&[u8]], body: &[&[u8]]) -> Vec<u8> {
     expiring(properties, body, 99)
@@ -12,7 +13,7 @@ fn expiring(properties: &[&[u8]], body: &[&[u8]], expires_ms: u64) -> Vec<u8> {
     let parts = MessageParts {
         origin: Origin::Published,
         persistence: Persistence::Persistent,
-        priority: 4,
+        priority: Priority::new(4),
         message_id: 5,
         timestamp_ms: 6,
         properties,
@@ -42,7 +43,7 @@ fn a_message_reads_back_with_its_references_and_parts_joined() {
     };
     assert_eq!(
         (read.properties, read.body, read.priority, read.message_id),
-        (&b"props"[..], &b"body"[..], 4, Some(5))
+        (&b"props"[..], &b"body"[..], Priority::new(4), Some(5))
     );
     let references: Vec<_> = read
         .references()

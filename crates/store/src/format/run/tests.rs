@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::format::message::{MessageParts, MessageRecord, decode_message, record_of};
+use crate::priority::Priority;
 use proptest::prelude::*;
 
 /// Queue, seq, and expiry.
@@ -11,7 +12,7 @@ fn message(entries: &[Entry], message_id: u64, body: &[u8]) -> Vec<u8> {
     let parts = MessageParts {
         origin: Origin::Published,
         persistence: Persistence::Transient,
-        priority: 4,
+        priority: Priority::new(4),
         message_id,
         timestamp_ms: 6,
         properties: &[b"json"],
@@ -56,7 +57,7 @@ proptest! {
             prop_assert_eq!(decode_message(bytes).unwrap(), whole);
             prop_assert_eq!(
                 (read.len, read.form, read.message_id, read.properties_len, read.priority, read.expires_ms),
-                (bytes.len(), whole.form, whole.message_id, 4, 4, expires_ms)
+                (bytes.len(), whole.form, whole.message_id, 4, Priority::new(4), expires_ms)
             );
             prop_assert!(read.is_transient);
         }

@@ -8,6 +8,7 @@ use crate::disk::{Disk, DiskFile, FileKind};
 use crate::engine::Engine;
 use crate::ids::{Epoch, Lsn, QueueId, SegmentNumber};
 use crate::limits::{READ_AHEAD_BYTES_MAX, READ_AHEAD_THREADS, READS_ASKED_MAX};
+use crate::priority::Priority;
 use crate::segments::SegmentFile;
 use crate::shard::{LeaseOutcome, NewMessage, Sources};
 use crate::{Options, Persistence, QueueDurability};
@@ -230,7 +231,7 @@ impl Fixture {
                 properties: &[],
                 body: &[&body],
                 persistence: Persistence::Persistent,
-                priority: 0,
+                priority: Priority::NONE,
                 timestamp_ms: 1,
                 expires_ms: None,
             };

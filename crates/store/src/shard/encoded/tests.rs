@@ -8,6 +8,7 @@ use crate::engine::stepped::{durable_queue, message_for};
 use crate::format::message::{Persistence, UnplacedMessage};
 use crate::format::pad8;
 use crate::options::Options;
+use crate::priority::Priority;
 use crate::shard::TransactionSize;
 use proptest::prelude::*;
 
@@ -51,7 +52,7 @@ fn unplaced<'a>(properties: &'a [u8], body: &'a [u8]) -> UnplacedMessage<'a> {
         properties,
         body,
         persistence: Persistence::Persistent,
-        priority: 3,
+        priority: Priority::new(3),
         life_ms: None,
     }
 }
@@ -83,7 +84,7 @@ proptest! {
                 let mut message = message_for(queues, &[]);
                 let (properties, bodies): ([&[u8]; 1], [&[u8]; 1]) = ([b"json"], [body]);
                 (message.properties, message.body) = (&properties, &bodies);
-                (message.timestamp_ms, message.priority) = (now.wall_ms, 3);
+                (message.timestamp_ms, message.priority) = (now.wall_ms, Priority::new(3));
                 shard.publish(&message).unwrap();
             }
         });
@@ -122,7 +123,7 @@ fn a_message_that_waits_keeps_its_priority_its_life_and_whether_it_is_persistent
             let (message, found) = encoded.iter().next().unwrap();
             assert_eq!(
                 (message.priority, message.persistence, found),
-                (3, persistence, life_ms)
+                (Priority::new(3), persistence, life_ms)
             );
             let is_plain = life_ms.is_none() && persistence == Persistence::Persistent;
             assert_eq!(encoded.are_plain(), is_plain);

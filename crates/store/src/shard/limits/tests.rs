@@ -5,6 +5,7 @@ use crate::attempts::Return;
 use crate::disk::sim::SimDisk;
 use crate::engine::{Engine, stepped};
 use crate::options::Options;
+use crate::priority::Priority;
 use crate::shard::{NewMessage, TransactionSize};
 use crate::{Persistence, Seq};
 
@@ -49,7 +50,7 @@ impl Fixture {
             properties: &[b"properties"],
             body: &[body],
             persistence: Persistence::Persistent,
-            priority: 0,
+            priority: Priority::NONE,
             timestamp_ms: 1,
             expires_ms: None,
         };
@@ -247,7 +248,7 @@ fn a_transaction_drops_in_its_own_block() {
         properties: &[],
         body: &[&body],
         persistence: Persistence::Persistent,
-        priority: 0,
+        priority: Priority::NONE,
         timestamp_ms: 1,
         expires_ms: None,
     };

@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::engine::stepped::{self, message_for, publish_all};
 use crate::ids::Seq;
 use crate::options::Options;
+use crate::priority::Priority;
 use crate::queue_limits::{QueueLimits, WhenFull};
 use crate::shard::{DeadLetters, NewMessage, Sources};
 
@@ -33,7 +34,7 @@ impl Fixture {
     /// Publishes messages of these priorities, durably.
     fn publish(&self, priorities: &[u8]) {
         let messages = priorities.iter().map(|priority| NewMessage {
-            priority: *priority,
+            priority: Priority::new(*priority),
             ..message_for(std::slice::from_ref(&self.queue), &[b"body"])
         });
         let block = publish_all(&self.engine, messages);

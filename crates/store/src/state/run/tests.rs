@@ -15,7 +15,9 @@ use crate::levels::Levels;
 use crate::limits::{BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 use crate::order::Order;
 use crate::pool::BufferPool;
+use crate::priority::Priority;
 use crate::queue::QueueDurability;
+use crate::ranks::Scale;
 use crate::segments::{Segment, SegmentFile};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -110,7 +112,7 @@ fn payload(operation: &Operation, next: &mut [u64]) -> Vec<u8> {
                     } else {
                         Persistence::Persistent
                     },
-                    priority: 3,
+                    priority: Priority::new(3),
                     message_id: at,
                     timestamp_ms: 1,
                     properties: &[b"json"],
@@ -163,7 +165,7 @@ fn use_queue(state: &mut State<SimDisk>, operation: &Operation) {
             let queue = state.queues.get_mut(QueueId::new(*queue)).unwrap();
             if queue.live == 0 && queue.cursor <= queue.visible_end {
                 queue.cursor = queue.visible_end;
-                queue.order = Some(Box::new(Order::Levels(Levels::new(4))));
+                queue.order = Some(Box::new(Order::Levels(Levels::new(Scale::up_to(4)))));
             }
         }
         _ => {}

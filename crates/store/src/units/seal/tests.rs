@@ -7,6 +7,7 @@ use crate::format::message::{MessageParts, Origin, record_of as message_of};
 use crate::format::{byte_count, pad8};
 use crate::ids::Lsn;
 use crate::live::Live;
+use crate::priority::Priority;
 use crate::units::{Layout, Which};
 
 const LAYOUT: Layout = Layout {
@@ -23,7 +24,7 @@ fn record_of(body: usize) -> Vec<u8> {
     let parts = MessageParts {
         origin: Origin::Published,
         persistence: Persistence::Transient,
-        priority: 0,
+        priority: Priority::NONE,
         message_id: 1,
         timestamp_ms: 2,
         properties: &[],

@@ -1,5 +1,6 @@
 //! Messages published, one by one and in transactions; refused where a queue is full.
 
+use logpond_store::Priority;
 use logpond_store::disk::Disk;
 use logpond_store::disk::sim::SimDisk;
 use logpond_store::{
@@ -205,7 +206,7 @@ fn publish_to(
         properties: &[&content.properties],
         body: &[head, tail],
         persistence: publication.persistence,
-        priority: publication.priority,
+        priority: Priority::new(publication.priority),
         timestamp_ms: now.wall_ms,
         expires_ms: publication.life_ms.map(|life_ms| now.wall_ms + life_ms),
     })
