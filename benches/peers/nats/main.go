@@ -28,7 +28,9 @@ const (
 	bodies     = 64
 	ackEvery   = 100
 	prefetch   = 1000
-	quietMax   = 60 * time.Second
+	// A server refuses what is more than 128 MiB behind its disk, with error 10167.
+	inFlightBytesMax = 96 << 20
+	quietMax         = 60 * time.Second
 )
 
 type load struct {
@@ -67,6 +69,7 @@ func main() {
 	if err := flags.Parse(os.Args[2:]); err != nil {
 		log.Fatal(err)
 	}
+	l.inFlight = min(l.inFlight, max(1, inFlightBytesMax/l.bodyLen))
 	l.length = time.Duration(*milliseconds) * time.Millisecond
 	told, err := run(os.Args[1], *address, l)
 	if err != nil {
