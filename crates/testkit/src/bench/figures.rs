@@ -106,11 +106,12 @@ fn ratio(count: u64, us: u64) -> u64 {
     u64::try_from(per_second).unwrap_or(u64::MAX)
 }
 
-/// The middle of some numbers, the lower one of two; nothing of none.
+/// The middle of some numbers, half-way between the two of an even number of them; nothing of none.
 pub fn median(mut numbers: Vec<u64>) -> Option<u64> {
     numbers.sort_unstable();
-    let middle = numbers.len().checked_sub(1)? / 2;
-    Some(numbers[middle])
+    let lower = numbers[numbers.len().checked_sub(1)? / 2];
+    let upper = numbers[numbers.len() / 2];
+    Some(lower.midpoint(upper))
 }
 
 #[cfg(test)]
@@ -142,7 +143,8 @@ mod tests {
     #[test]
     fn the_median_is_in_the_middle() {
         assert_eq!(median(vec![5, 1, 9]), Some(5));
-        assert_eq!(median(vec![5, 1]), Some(1));
+        assert_eq!(median(vec![5, 1]), Some(3));
+        assert_eq!(median(vec![9, 1, 4, 6]), Some(5));
         assert_eq!(median(vec![]), None);
     }
 }
