@@ -2,9 +2,8 @@
 //!
 //! Invariant: what is mounted here is unmounted here, also after a failure; the loop device goes with the mount.
 
-use anyhow::{Context, ensure};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::packages::run;
 
@@ -15,21 +14,14 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Mounts a disk's file; the file system replays its journal. One that cannot be mounted is repaired first, as a system does that starts:
-    /// the write of the superblock is torn in some images, and ext4 takes it for atomic.
+    /// Mounts a disk's file; the file system replays its journal.
     pub fn new(image: &Path, at: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(at)?;
-        let mount = || {
-            let options = "loop,nodiscard,errors=remount-ro";
-            run(Command::new("mount")
-                .args(["-t", "ext4", "-o", options])
-                .arg(image)
-                .arg(at))
-        };
-        if let Err(refused) = mount() {
-            repair(image).with_context(|| format!("after {refused:#}"))?;
-            mount().context("after its repair")?;
-        }
+        let options = "loop,nodiscard,errors=remount-ro";
+        run(Command::new("mount")
+            .args(["-t", "ext4", "-o", options])
+            .arg(image)
+            .arg(at))?;
         Ok(Self {
             at: at.to_owned(),
             is_mounted: true,
@@ -57,27 +49,6 @@ impl Mount {
         run(Command::new("umount").arg(&self.at))?;
         Ok(())
     }
-}
-
-/// Repairs a file system that is not mounted.
-fn repair(image: &Path) -> anyhow::Result<()> {
-    let mut command = Command::new("e2fsck");
-    let output = command
-        .args(["-f", "-y"])
-        .arg(image)
-        .stdin(Stdio::null())
-        .output();
-    let output = output.context("cannot start e2fsck")?;
-    // Above 2 something is left.
-    let is_repaired = output.status.code().is_some_and(|code| code <= 2);
-    ensure!(
-        is_repaired,
-        "e2fsck: {}: {}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout).trim()
-    );
-    eprintln!("  a file system had to be repaired before it could be mounted");
-    Ok(())
 }
 
 impl Drop for Mount {
