@@ -3,7 +3,7 @@
 //! Invariants:
 //! - All that was written before the last flush is there, and so is what was durable by itself.
 //! - Of each sector written after that, the image has any of its versions since the flush, or the one before: writes are
-//!   lost, kept without earlier ones, and torn between sectors, never within one.
+//!   lost, kept without earlier ones, and torn between sectors, never within one, nor within the superblock.
 //! - The same log, cut and seed give the same image.
 //!
 //! Elsewhere: the log (`write_log`), what an image must hold (`expectation`).
@@ -17,6 +17,9 @@ use super::settings::MARK_AT;
 use super::sparse;
 use super::write_log::{Lasting, Operation, SECTOR_BYTES, Write, WriteLog};
 use crate::random::Random;
+
+/// Where the superblock stands: 1,024 bytes from byte 1,024 on.
+const SUPERBLOCK_SECTORS: std::ops::Range<u64> = 2..4;
 
 /// A moment, and what becomes of what no flush covers then.
 #[derive(Clone, Copy, Debug)]
@@ -173,11 +176,12 @@ impl<'l> Images<'l> {
         let mut fates = Fates::default();
         for (index, write) in writes.enumerate() {
             let sectors = usize::try_from(write.sectors)?;
-            let kept = if write.lasting == Lasting::AtOnce {
+            let mut kept = if write.lasting == Lasting::AtOnce {
                 vec![true; sectors]
             } else {
                 kept_sectors(cut.loss, index == chosen, sectors, &mut random)
             };
+            keep_superblock_whole(write, &mut kept)?;
             match kept.iter().filter(|kept| **kept).count() {
                 0 => fates.dropped += 1,
                 whole if whole == sectors => fates.kept += 1,
@@ -203,6 +207,19 @@ impl<'l> Images<'l> {
 /// Marks stand behind the file system, and are not what an image is about.
 fn is_in_file_system(write: &Write) -> bool {
     write.sector < MARK_AT / SECTOR_BYTES
+}
+
+/// The superblock of ext4 comes as a whole or not at all: the file system takes its write for atomic, has no other copy on so small a disk,
+/// and refuses one whose checksum is wrong.
+fn keep_superblock_whole(write: &Write, kept: &mut [bool]) -> anyhow::Result<()> {
+    if let Some(first) = SUPERBLOCK_SECTORS.start.checked_sub(write.sector) {
+        let first = usize::try_from(first)?;
+        let len = usize::try_from(SUPERBLOCK_SECTORS.end - SUPERBLOCK_SECTORS.start)?;
+        if let Some(superblock) = kept.get_mut(first..first + len) {
+            superblock.fill(superblock[0]);
+        }
+    }
+    Ok(())
 }
 
 /// Which sectors of a write reach the medium.

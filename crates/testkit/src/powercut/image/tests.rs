@@ -176,3 +176,24 @@ fn an_image_that_was_built_before_is_not_counted_again() {
     });
     assert_eq!(distinct, [1, 1, 0]);
 }
+
+#[test]
+fn a_superblock_is_never_torn_while_what_stands_beside_it_is() {
+    let steps = [Step::Write(0, 8, Lasting::UntilFlushed)];
+    let folder = tempfile::tempdir().unwrap();
+    let log = log_of(&steps, folder.path());
+    let cuts: Vec<Cut> = (0..50)
+        .map(|seed| Cut {
+            at: 1,
+            loss: Loss::SomeSectors,
+            seed,
+        })
+        .collect();
+    let built = images(&log, folder.path(), &cuts);
+    assert!(built.iter().all(|image| image[2] == image[3]));
+    assert!(
+        built
+            .iter()
+            .any(|image| image[0] != image[1] && image[4] != image[5])
+    );
+}
