@@ -4,7 +4,7 @@ use lapin::BasicProperties;
 use lapin::types::AMQPValue;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::workload::{DELAYED_QUEUE, RELAYED_QUEUE, URGENT_QUEUE, WORKED_QUEUE};
+use super::workload::{DELAYED_QUEUE, RANKED_QUEUE, RELAYED_QUEUE, URGENT_QUEUE, WORKED_QUEUE};
 
 /// A way that not every message takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +23,13 @@ pub enum Path {
     Delayed,
     /// It came from the queue with priorities.
     Urgent,
+    /// It came from the quorum queue whose messages have priorities.
+    Ranked,
 }
 
 impl Path {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Expired,
         Self::Dropped,
         Self::Refused,
@@ -35,6 +37,7 @@ impl Path {
         Self::TimedOut,
         Self::Delayed,
         Self::Urgent,
+        Self::Ranked,
     ];
 
     /// The one that a message took which came out of a queue, as far as the message says it.
@@ -50,6 +53,7 @@ impl Path {
                 (came? < 0).then_some(Self::Delayed)
             }
             URGENT_QUEUE => properties.priority().map(|_| Self::Urgent),
+            RANKED_QUEUE => properties.priority().map(|_| Self::Ranked),
             _ => None,
         }
     }
@@ -73,6 +77,7 @@ impl Path {
             Self::TimedOut => "timed out",
             Self::Delayed => "put off",
             Self::Urgent => "with a priority",
+            Self::Ranked => "with a priority in a quorum queue",
         }
     }
 }

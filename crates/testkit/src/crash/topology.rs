@@ -1,8 +1,8 @@
 //! The queues and the exchanges of a crash run.
 
 use super::workload::{
-    DELAYED_QUEUE, DIRECT_QUEUE_COUNT, LEVEL_COUNT, MessageId, QUEUE_COUNT, RELAYED_QUEUE, URGENT_QUEUE,
-    WORKED_QUEUE, Workload,
+    DELAYED_QUEUE, DIRECT_QUEUE_COUNT, LEVEL_COUNT, MessageId, QUEUE_COUNT, RANKED_QUEUE, RELAYED_QUEUE,
+    URGENT_QUEUE, WORKED_QUEUE, Workload,
 };
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -48,7 +48,7 @@ pub fn properties(workload: &Workload, id: MessageId) -> BasicProperties {
         .with_delivery_mode(2)
         .with_message_id(id.to_string().into());
     match workload.queues_of(id).start {
-        URGENT_QUEUE => properties.with_priority(workload.priority(id)),
+        URGENT_QUEUE | RANKED_QUEUE => properties.with_priority(workload.priority(id)),
         DELAYED_QUEUE => {
             let delay_ms = i32::try_from(workload.delay_ms(id)).expect("a short time");
             let delay = AMQPValue::LongInt(delay_ms);
@@ -72,6 +72,7 @@ pub async fn declare(channel: &Channel) -> lapin::Result<()> {
                 let highest = i32::try_from(LEVEL_COUNT - 1).expect("a handful");
                 table([("x-max-priority", AMQPValue::LongInt(highest))])
             }
+            RANKED_QUEUE => table([("x-queue-type", text("quorum"))]),
             _ => FieldTable::default(),
         };
         declare_queue(channel, queue_name(queue), arguments).await?;

@@ -14,7 +14,7 @@ use std::str::FromStr;
 /// Publishers, each with a connection of its own.
 pub const PUBLISHER_COUNT: u16 = 4;
 /// Queues that get their messages one by one. The first ones through the default exchange, and nothing else happens to those.
-pub const DIRECT_QUEUE_COUNT: usize = 9;
+pub const DIRECT_QUEUE_COUNT: usize = 10;
 /// The one of them that gets what expired in another queue, or was dropped there.
 pub const RELAYED_QUEUE: usize = 5;
 /// The one with priorities.
@@ -23,6 +23,8 @@ pub const URGENT_QUEUE: usize = 6;
 pub const WORKED_QUEUE: usize = 7;
 /// The one that gets its messages some time after they were published.
 pub const DELAYED_QUEUE: usize = 8;
+/// The quorum queue whose messages have priorities: it has levels without being asked for them.
+pub const RANKED_QUEUE: usize = 9;
 /// Queues that are bound to the fan-out exchange.
 pub const FANOUT_QUEUE_COUNT: usize = 3;
 /// All queues.
@@ -30,7 +32,7 @@ pub const QUEUE_COUNT: usize = DIRECT_QUEUE_COUNT + FANOUT_QUEUE_COUNT;
 /// Largest body.
 pub const BODY_BYTES_MAX: u64 = 1 << 20;
 
-/// Levels of the queue with priorities.
+/// Levels of the queues with priorities.
 pub const LEVEL_COUNT: usize = 4;
 /// Longest time for which a message is put off. It is shorter than the silence that ends a run.
 const DELAY_MS_MAX: u64 = 400;
@@ -105,9 +107,10 @@ impl Workload {
     pub fn queues_of(&self, id: MessageId) -> Range<usize> {
         let queue = match self.random(id, 1).below(100) {
             0..15 => return DIRECT_QUEUE_COUNT..QUEUE_COUNT,
-            15..25 => URGENT_QUEUE,
-            25..30 => WORKED_QUEUE,
-            30..38 => DELAYED_QUEUE,
+            15..22 => URGENT_QUEUE,
+            22..29 => RANKED_QUEUE,
+            29..34 => WORKED_QUEUE,
+            34..42 => DELAYED_QUEUE,
             _ => {
                 let queues = u64::try_from(URGENT_QUEUE).expect("a handful");
                 usize::try_from(self.random(id, 2).below(queues)).expect("less than a handful")
@@ -119,13 +122,13 @@ impl Workload {
     /// The messages of a publisher that come in order out of a queue: those with the same number. Without one, no order is promised.
     pub fn lane(&self, queue: usize, id: MessageId) -> Option<u8> {
         match queue {
-            URGENT_QUEUE => Some(self.priority(id)),
+            URGENT_QUEUE | RANKED_QUEUE => Some(self.priority(id)),
             WORKED_QUEUE | DELAYED_QUEUE => None,
             _ => Some(0),
         }
     }
 
-    /// The priority of a message for the queue with priorities.
+    /// The priority of a message for a queue with priorities.
     pub fn priority(&self, id: MessageId) -> u8 {
         let levels = u64::try_from(LEVEL_COUNT).expect("a handful");
         u8::try_from(self.random(id, 5).below(levels)).expect("less than a handful")

@@ -201,7 +201,10 @@ impl<'a> Life<'a> {
             queues: self.some_queues(),
             message: self.session.next_message(),
             persistence,
-            priority: u8::try_from(self.rng.below(6)).expect("below 256"),
+            priority: self
+                .rng
+                .chance(49152)
+                .then(|| u8::try_from(self.rng.below(6)).expect("below 256")),
             life_ms,
         }
     }
@@ -269,6 +272,7 @@ impl<'a> Life<'a> {
             Some(entries) if self.session.are_letters(entries) => self.session.reject(entries),
             Some(entries) => {
                 let how = [Return::Unseen, Return::Released, Return::Failed][self.rng.index(3)];
+                let how = self.session.may_give_back(entries, how);
                 self.session.requeue(entries, how)
             }
             None => Ok(Flow::On),

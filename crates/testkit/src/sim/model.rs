@@ -22,7 +22,7 @@ pub(super) struct Entry {
     pub(super) attempts: Attempts,
     /// How often it came back. A crash may forget what no durable block says, and need not.
     pub(super) attempts_most: Attempts,
-    pub(super) priority: u8,
+    pub(super) priority: Option<u8>,
     pub(super) expires_ms: Option<u64>,
     /// Of its body.
     pub(super) bytes: u64,

@@ -82,6 +82,8 @@ pub(super) struct Session<'a> {
     held: BTreeMap<(u64, u64), AckReason>,
     /// Which of the leased ones were held.
     letters: BTreeSet<(u64, u64)>,
+    /// What was ever given back in this life.
+    returned: BTreeSet<(u64, u64)>,
     medium: Medium,
 }
 
@@ -102,6 +104,7 @@ impl<'a> Session<'a> {
             leased: Vec::new(),
             held: BTreeMap::new(),
             letters: BTreeSet::new(),
+            returned: BTreeSet::new(),
             medium,
         }
     }

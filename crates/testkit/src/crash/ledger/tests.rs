@@ -1,7 +1,7 @@
 //! Each promise broken once, and caught; and runs that keep them all.
 
 use super::*;
-use crate::crash::workload::{DELAYED_QUEUE, RELAYED_QUEUE, URGENT_QUEUE, WORKED_QUEUE};
+use crate::crash::workload::{DELAYED_QUEUE, RANKED_QUEUE, RELAYED_QUEUE, URGENT_QUEUE, WORKED_QUEUE};
 
 struct Run {
     workload: Workload,
@@ -157,19 +157,21 @@ fn a_first_delivery_behind_a_later_message_is_caught() {
 
 #[test]
 fn among_messages_of_one_priority_order_is_judged_and_among_others_it_is_not() {
-    let mut run = Run::new();
-    let ids: Vec<_> = (0..1000).map(|_| run.ledger.publish(1)).collect();
-    let mut urgent = run.of_queue(URGENT_QUEUE, &ids);
-    urgent.sort_by_key(|&id| std::cmp::Reverse(run.workload.priority(id)));
-    urgent.iter().for_each(|&id| run.deliver(URGENT_QUEUE, id, false));
-    assert_eq!(run.ledger.violations().count(ViolationKind::Reordered), 0);
-    let mut run = Run::new();
-    for _ in &ids {
-        run.ledger.publish(1);
+    for queue in [URGENT_QUEUE, RANKED_QUEUE] {
+        let mut run = Run::new();
+        let ids: Vec<_> = (0..1000).map(|_| run.ledger.publish(1)).collect();
+        let mut urgent = run.of_queue(queue, &ids);
+        urgent.sort_by_key(|&id| std::cmp::Reverse(run.workload.priority(id)));
+        urgent.iter().for_each(|&id| run.deliver(queue, id, false));
+        assert_eq!(run.ledger.violations().count(ViolationKind::Reordered), 0);
+        let mut run = Run::new();
+        for _ in &ids {
+            run.ledger.publish(1);
+        }
+        urgent.swap(0, 1);
+        urgent.iter().for_each(|&id| run.deliver(queue, id, false));
+        assert_eq!(run.ledger.violations().count(ViolationKind::Reordered), 1);
     }
-    urgent.swap(0, 1);
-    urgent.iter().for_each(|&id| run.deliver(URGENT_QUEUE, id, false));
-    assert_eq!(run.ledger.violations().count(ViolationKind::Reordered), 1);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use logpond_store::{AckReason, Persistence, QueueDurability, Return};
 
 use super::machine::Machine;
 use crate::sim::message::Content;
-use crate::sim::policy::Policy;
+use crate::sim::policy::{Levels, Policy};
 use crate::sim::session::{Entries, Flow, Publication, Session, Step};
 
 /// What a workload is made of.
@@ -111,7 +111,9 @@ impl Operation {
                 });
             }
             (Self::Rank, [first, ..]) => {
-                return decide(machine.session(), *first, |policy| policy.highest = Some(1));
+                return decide(machine.session(), *first, |policy| {
+                    policy.levels = Levels::Always(1);
+                });
             }
             (Self::Expire, _) => {
                 machine.session().disk.advance(LIFE_MS);
@@ -150,7 +152,7 @@ fn publish(session: &mut Session<'_>, queues: Vec<u64>, persistence: Persistence
 fn brief(session: &mut Session<'_>, queue: u64) -> Step {
     let message = session.next_message();
     session.publish(&Publication {
-        priority: 1,
+        priority: Some(1),
         life_ms: Some(LIFE_MS),
         ..Publication::plain(vec![queue], message, Persistence::Persistent)
     })

@@ -7,7 +7,7 @@ use logpond_store::{AckReason, BlockNumber, DeadLetters, QueueId};
 
 use super::{Flow, Session, Step};
 use crate::sim::model::{Entry, Event};
-use crate::sim::policy::Policy;
+use crate::sim::policy::{HIGHEST_IN_USE, Levels, Policy, UNSAID_IN_USE};
 
 /// An entry that nobody holds.
 #[derive(Clone, Copy)]
@@ -34,10 +34,11 @@ impl Session<'_> {
         let done = {
             let mut guard = self.store.lock();
             let shard = guard.shard();
-            let ordered = match policy.highest {
-                Some(highest) => shard.set_priorities(id, highest),
-                None if policy.is_by_time => shard.set_due_order(id),
-                None => Ok(()),
+            let ordered = match policy.levels {
+                Levels::Always(highest) => shard.set_priorities(id, highest),
+                Levels::InUse => shard.set_priorities_in_use(id, HIGHEST_IN_USE, UNSAID_IN_USE),
+                Levels::None if policy.is_by_time => shard.set_due_order(id),
+                Levels::None => Ok(()),
             };
             let fate = if policy.hands_out {
                 DeadLetters::HandOut
@@ -105,13 +106,20 @@ impl Session<'_> {
         let mut ready: Vec<_> = ready.collect();
         ready.sort_by_key(|ready| {
             let (mut level, mut expires_ms) = (0, 0);
-            if ready.is_visible {
+            let goes_first = policy.levels == Levels::InUse && self.returned.contains(&(queue, ready.seq));
+            if ready.is_visible && !goes_first {
                 level = policy.level(ready.entry.priority);
                 if policy.is_by_time {
                     expires_ms = ready.entry.expires_ms.unwrap_or(u64::MAX);
                 }
             }
-            (!ready.is_visible, Reverse(level), expires_ms, ready.seq)
+            (
+                !ready.is_visible,
+                !goes_first,
+                Reverse(level),
+                expires_ms,
+                ready.seq,
+            )
         });
         Box::new(ready.into_iter())
     }

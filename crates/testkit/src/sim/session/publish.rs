@@ -19,7 +19,7 @@ pub(in crate::sim) struct Publication {
     pub(in crate::sim) queues: Vec<u64>,
     pub(in crate::sim) message: u64,
     pub(in crate::sim) persistence: Persistence,
-    pub(in crate::sim) priority: u8,
+    pub(in crate::sim) priority: Option<u8>,
     /// How long it lives.
     pub(in crate::sim) life_ms: Option<u64>,
 }
@@ -31,7 +31,7 @@ impl Publication {
             queues,
             message,
             persistence,
-            priority: 0,
+            priority: None,
             life_ms: None,
         }
     }
@@ -206,7 +206,7 @@ fn publish_to(
         properties: &[&content.properties],
         body: &[head, tail],
         persistence: publication.persistence,
-        priority: Priority::new(publication.priority),
+        priority: publication.priority.map_or(Priority::NONE, Priority::new),
         timestamp_ms: now.wall_ms,
         expires_ms: publication.life_ms.map(|life_ms| now.wall_ms + life_ms),
     })

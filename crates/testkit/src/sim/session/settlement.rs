@@ -6,6 +6,7 @@ use logpond_store::{AckReason, BlockNumber, QueueId, Return, Seq};
 use super::ended::Carriers;
 use super::{Entries, Flow, Session, Step};
 use crate::sim::model::Event;
+use crate::sim::policy::Levels;
 use crate::sim::trace;
 
 impl Session<'_> {
@@ -37,6 +38,18 @@ impl Session<'_> {
         );
     }
 
+    /// How these may come back, if somebody would like it like that. Where levels count while they are in use, what nobody has seen goes
+    /// back to its level only if somebody uses them, which the model does not know; if it came back before it goes first.
+    pub(in crate::sim) fn may_give_back(&self, entries: Entries, how: Return) -> Return {
+        let Entries { queue, first, count } = entries;
+        let is_new = |seq| !self.returned.contains(&(queue, seq));
+        let goes_to_its_level = how == Return::Unseen && (first..first + count).any(is_new);
+        if goes_to_its_level && self.policy(queue).levels == Levels::InUse {
+            return Return::Released;
+        }
+        how
+    }
+
     pub(in crate::sim) fn requeue(&mut self, entries: Entries, how: Return) -> Step {
         let Entries { queue, first, count } = entries;
         let now = self.disk.now();
@@ -53,6 +66,7 @@ impl Session<'_> {
         let blocks = (begun.get(), self.building().get());
         let given_back: Vec<u64> = (first..first + count).collect();
         self.world.model.give_back(blocks, queue, &given_back, how);
+        self.returned.extend(given_back.iter().map(|seq| (queue, *seq)));
         self.let_go(entries);
         let carriers = Carriers {
             first: begun,
