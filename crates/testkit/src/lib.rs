@@ -4,8 +4,10 @@
 pub mod backlog;
 pub mod bench;
 pub mod broker_process;
+pub mod command;
 pub mod conformance;
 pub mod crash;
+pub mod debian;
 pub mod fault;
 pub mod flips;
 pub mod footprint;

@@ -57,8 +57,8 @@ pub fn find(names: &[String], places: &Places) -> anyhow::Result<Found> {
 fn open(name: &str, places: &Places) -> anyhow::Result<Box<dyn Peer>> {
     Ok(match name {
         "logpond" => Box::new(logpond::Logpond::find(&places.logpond)?),
-        "rabbitmq-classic" => Box::new(rabbitmq::RabbitMq::find(rabbitmq::QueueType::Classic)?),
-        "rabbitmq-quorum" => Box::new(rabbitmq::RabbitMq::find(rabbitmq::QueueType::Quorum)?),
+        "rabbitmq-classic" => Box::new(rabbitmq::RabbitMq::find(places, rabbitmq::QueueType::Classic)?),
+        "rabbitmq-quorum" => Box::new(rabbitmq::RabbitMq::find(places, rabbitmq::QueueType::Quorum)?),
         "nats" => Box::new(nats::Nats::find(places)?),
         "kafka" => Box::new(kafka::Kafka::find(places)?),
         other => anyhow::bail!("nobody knows how to start {other}"),

@@ -5,14 +5,16 @@
 use super::skips::Skipped;
 use super::suite::{Place, Suite};
 use super::verdicts::Verdicts;
-use super::{fresh, watched};
 use crate::broker_process::BrokerProcess;
-use anyhow::{Context, ensure};
+use crate::debian;
+use anyhow::ensure;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 const PACKAGES: [&str; 3] = ["amqp-tools", "librabbitmq4", "libpopt0"];
+/// Where they lie in the suite's folder.
+const UNPACKED: &str = "debian";
 /// Longest that a tool may take, for `timeout`.
 const SECONDS_MAX: &str = "60";
 
@@ -26,26 +28,8 @@ impl Suite for AmqpTools {
 
     /// The newest version that Debian has: it keeps no others.
     fn prepare(&self, place: &Place) -> anyhow::Result<String> {
-        let packages = fresh(&place.folder.join("packages"))?;
-        let root = fresh(&place.folder.join("root"))?;
-        let mut download = Command::new("apt-get");
-        download.arg("download").args(PACKAGES).current_dir(&packages);
-        if watched::step(&mut download).is_err() {
-            // A fresh machine has no lists of packages yet.
-            watched::step(Command::new("apt-get").arg("update"))?;
-            watched::step(&mut download)?;
-        }
-        let mut version = None;
-        for package in std::fs::read_dir(&packages)? {
-            let package = package?;
-            watched::step(Command::new("dpkg-deb").arg("-x").arg(package.path()).arg(&root))?;
-            let name = package.file_name();
-            let mut parts = name.to_str().unwrap_or_default().split('_');
-            if parts.next() == Some(PACKAGES[0]) {
-                version = parts.next().map(str::to_owned);
-            }
-        }
-        version.context("apt-get fetched no amqp-tools")
+        let names = || Ok(PACKAGES.map(str::to_owned).to_vec());
+        debian::unpack(&place.folder.join(UNPACKED), names)?.version(PACKAGES[0])
     }
 
     fn tests(&self, _place: &Place) -> anyhow::Result<BTreeSet<String>> {
@@ -60,7 +44,7 @@ impl Suite for AmqpTools {
         verdicts: &mut Verdicts,
     ) -> anyhow::Result<()> {
         let tools = Tools {
-            root: place.folder.join("root"),
+            root: place.folder.join(UNPACKED).join(debian::ROOT),
             // A slash behind it would name the virtual host of no name.
             url: broker.url().trim_end_matches('/').to_owned(),
         };

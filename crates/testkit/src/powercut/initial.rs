@@ -9,7 +9,8 @@ use std::process::Command;
 use anyhow::Context;
 
 use super::archive::Archive;
-use super::packages::{Packages, run};
+use super::packages::Packages;
+use crate::command::run;
 
 /// Drivers of the disk and of the port to the host; what they need is found out.
 const DRIVERS: [&str; 3] = ["virtio_pci", "virtio_blk", "virtio_console"];

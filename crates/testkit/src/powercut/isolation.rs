@@ -8,9 +8,8 @@
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 
+use crate::command::run;
 use anyhow::{Context, ensure};
-
-use super::packages::run;
 
 /// Says that we are inside.
 const INSIDE: &str = "LOGPOND_POWERCUT_INSIDE";

@@ -15,8 +15,9 @@ use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::mark::{MARK_BYTES, Mark};
-use super::packages::{Packages, run};
+use super::packages::Packages;
 use super::settings::{DISK_BYTES, FILE_SYSTEM_BYTES, GuestSettings, MARK_AT};
+use crate::command::run;
 
 /// Longest that a machine may take to end when it is told to.
 const END_TIME_MAX: Duration = Duration::from_secs(60);

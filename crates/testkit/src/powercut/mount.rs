@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::packages::run;
+use crate::command::run;
 
 /// A file system that is mounted.
 pub struct Mount {

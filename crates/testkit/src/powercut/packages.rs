@@ -1,16 +1,16 @@
 //! The programs that a virtual machine needs, taken from Debian's packages without installing anything.
 //!
-//! Invariants:
-//! - What the machine has already is used; what is downloaded stays in a folder of ours.
-//! - A folder is complete or not used: a file says that everything is in it.
+//! Invariant: what the machine has already is used; what is downloaded stays in a folder of ours.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 
+use crate::command::run;
+use crate::debian;
+
 const QEMU: &str = "qemu-system-x86_64";
-const COMPLETE: &str = "complete";
 
 /// Where everything lies.
 #[derive(Clone, Debug)]
@@ -27,11 +27,7 @@ impl Packages {
             cfg!(target_arch = "x86_64"),
             "the virtual machine is an x86-64 one, and so must this machine be"
         );
-        let root = folder.join("root");
-        if !folder.join(COMPLETE).is_file() {
-            unpack(folder, &root)?;
-            std::fs::write(folder.join(COMPLETE), "")?;
-        }
+        let root = debian::unpacked(folder, names)?.root();
         let boot = root.join("boot");
         for entry in std::fs::read_dir(&boot)? {
             let name = entry?.file_name();
@@ -80,31 +76,6 @@ impl Packages {
     }
 }
 
-fn unpack(folder: &Path, root: &Path) -> anyhow::Result<()> {
-    if folder.exists() {
-        std::fs::remove_dir_all(folder)?;
-    }
-    let packages = folder.join("packages");
-    std::fs::create_dir_all(&packages)?;
-    let names = match names() {
-        Ok(names) => names,
-        // A fresh machine has no lists of packages yet.
-        Err(_) => {
-            run(Command::new("apt-get").arg("update"))?;
-            names()?
-        }
-    };
-    eprintln!("downloading {} packages to {}", names.len(), packages.display());
-    run(Command::new("apt-get")
-        .arg("download")
-        .args(&names)
-        .current_dir(&packages))?;
-    for package in std::fs::read_dir(&packages)? {
-        run(Command::new("dpkg-deb").arg("-x").arg(package?.path()).arg(root))?;
-    }
-    Ok(())
-}
-
 /// What has to be downloaded: the kernel, busybox, and qemu with all that it needs unless it is installed.
 fn names() -> anyhow::Result<Vec<String>> {
     let mut names = vec!["busybox-static".to_owned()];
@@ -114,29 +85,7 @@ fn names() -> anyhow::Result<Vec<String>> {
         .find_map(|line| line.trim().strip_prefix("Depends: "));
     names.push(kernel.context("there is no package of a kernel")?.to_owned());
     if run(Command::new(QEMU).arg("--version")).is_err() {
-        let simulated = [
-            "install",
-            "--simulate",
-            "--no-install-recommends",
-            "qemu-system-x86",
-        ];
-        let installs = run(Command::new("apt-get").args(simulated))?;
-        let missing = installs.lines().filter_map(|line| line.strip_prefix("Inst "));
-        names.extend(missing.filter_map(|line| Some(line.split_whitespace().next()?.to_owned())));
+        names.extend(debian::missing_for("qemu-system-x86")?);
     }
     Ok(names)
-}
-
-/// Runs a program to its end and returns what it wrote.
-pub fn run(command: &mut Command) -> anyhow::Result<String> {
-    let shown = format!("{command:?}");
-    let output = command.stdin(Stdio::null()).output();
-    let output = output.with_context(|| format!("cannot start {shown}"))?;
-    ensure!(
-        output.status.success(),
-        "{shown}: {}: {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -14,9 +14,9 @@ use super::deliveries::Deliveries;
 use super::expectation::{Contents, Found};
 use super::message::{Messages, QUEUES};
 use super::mount::Mount;
-use super::packages::run;
 use super::settings::{DATA, broker_settings};
 use crate::broker_process::{BrokerProcess, Launch};
+use crate::command::run;
 use crate::generator::{CHANNEL, Connection, Numbered, Target, short};
 
 /// Messages asked for before the first is waited for.

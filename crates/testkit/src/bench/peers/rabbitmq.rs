@@ -1,20 +1,28 @@
-//! RabbitMQ as the distribution packages it, with its default settings.
+//! RabbitMQ as Debian packages it, with its default settings: as it is installed, or else unpacked in a folder of ours.
 //!
 //! Invariant: the node, its log, its cookie and the port mapper belong to the folder, and to nobody else's RabbitMQ.
 
+use super::Places;
 use crate::bench::peer::{Peer, Protocol};
 use crate::bench::server::{Companion, Server, command, free_address};
+use crate::debian;
 use anyhow::Context;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+const PACKAGE: &str = "rabbitmq-server";
+/// The package of the virtual machine.
+const ERLANG: &str = "erlang-base";
 /// Below it Debian's package has one folder for the version.
-const INSTALLED: &str = "/usr/lib/rabbitmq/lib";
+const LIBRARY: &str = "usr/lib/rabbitmq/lib";
 const FOLDER_PREFIX: &str = "rabbitmq_server-";
 
 /// RabbitMQ with queues of one type.
 pub struct RabbitMq {
     scripts: PathBuf,
+    /// Where the virtual machine lies, if it is not installed.
+    erlang: Option<PathBuf>,
     version: String,
     queue_type: QueueType,
 }
@@ -29,32 +37,62 @@ pub enum QueueType {
 }
 
 impl RabbitMq {
-    /// The installed package.
-    pub fn find(queue_type: QueueType) -> anyhow::Result<Self> {
-        let entries = std::fs::read_dir(INSTALLED).context("the package rabbitmq-server is not installed")?;
-        for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if let Some(version) = name.strip_prefix(FOLDER_PREFIX) {
-                return Ok(Self {
-                    scripts: entry.path().join("sbin"),
-                    version: format!("RabbitMQ {version}, {}", package()),
-                    queue_type,
-                });
-            }
+    /// The installed package, or else one that is downloaded.
+    pub fn find(places: &Places, queue_type: QueueType) -> anyhow::Result<Self> {
+        let installed = Path::new("/").join(LIBRARY);
+        if installed.is_dir() {
+            let (scripts, version) = release(&installed)?;
+            let version = format!("RabbitMQ {version}, {}", installed_packages());
+            return Ok(Self {
+                scripts,
+                erlang: None,
+                version,
+                queue_type,
+            });
         }
-        anyhow::bail!("{INSTALLED} holds no RabbitMQ")
+        let unpacked = debian::unpacked(&places.built.join("rabbitmq"), || debian::missing_for(PACKAGE))?;
+        let (scripts, version) = release(&unpacked.root().join(LIBRARY))?;
+        let package = unpacked.version(PACKAGE)?;
+        // It may be installed without the other.
+        let (erlang, erlang_package) = match unpacked.version(ERLANG) {
+            Ok(version) => (Some(unpacked.root()), version),
+            Err(_) => (None, "as installed".to_owned()),
+        };
+        Ok(Self {
+            scripts,
+            erlang: erlang.map(|root| root.join("usr/lib/erlang/bin")),
+            version: format!("RabbitMQ {version}, {PACKAGE} {package}, {ERLANG} {erlang_package}"),
+            queue_type,
+        })
+    }
+
+    /// A program of the virtual machine, or one that starts some.
+    fn command(&self, program: impl AsRef<OsStr>) -> anyhow::Result<Command> {
+        let mut command = command(program);
+        if let Some(erlang) = &self.erlang {
+            let others = std::env::var_os("PATH").unwrap_or_default();
+            let folders = std::iter::once(erlang.clone()).chain(std::env::split_paths(&others));
+            command.env("PATH", std::env::join_paths(folders)?);
+        }
+        Ok(command)
     }
 }
 
-/// What the packages are called, as far as the package manager says it.
-fn package() -> String {
-    let shown = [
-        "--show",
-        "--showformat=${Package} ${Version}  ",
-        "rabbitmq-server",
-        "erlang-base",
-    ];
+/// The scripts of the one release in a folder, and its version.
+fn release(library: &Path) -> anyhow::Result<(PathBuf, String)> {
+    for entry in std::fs::read_dir(library).with_context(|| format!("{}", library.display()))? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(version) = name.strip_prefix(FOLDER_PREFIX) {
+            return Ok((entry.path().join("sbin"), version.to_owned()));
+        }
+    }
+    anyhow::bail!("{} holds no RabbitMQ", library.display())
+}
+
+/// What the installed packages are called, as far as the package manager says it.
+fn installed_packages() -> String {
+    let shown = ["--show", "--showformat=${Package} ${Version}  ", PACKAGE, ERLANG];
     let said = crate::bench::machine::first_line(Command::new("dpkg-query").args(shown));
     said.map_or_else(
         |_| "not packaged by Debian".into(),
@@ -94,12 +132,12 @@ impl Peer for RabbitMq {
         let address = free_address()?;
         let mapper_port = free_address()?.port().to_string();
         let log = folder.join("log");
-        let mut mapper = command("epmd");
+        let mut mapper = self.command("epmd")?;
         mapper.args(["-address", "127.0.0.1", "-port", &mapper_port]);
         let mapper = Companion::start(&mut mapper, &log)?;
         let plugins = folder.join("enabled_plugins");
         std::fs::write(&plugins, "[].\n")?;
-        let mut command = command(self.scripts.join("rabbitmq-server"));
+        let mut command = self.command(self.scripts.join("rabbitmq-server"))?;
         command
             .env("HOME", folder)
             // The script then becomes the virtual machine instead of watching over it.
