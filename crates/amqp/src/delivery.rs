@@ -76,7 +76,7 @@ pub fn encode_ack(out: &mut Vec<u8>, channel: ChannelId, delivery_tag: u64, mult
     );
 }
 
-/// Appends `basic.nack`: bit 0 is `multiple`, bit 1 `requeue`, which servers leave out.
+/// Appends `basic.nack`: bit 0 is `multiple`, bit 1 `requeue`, which means nothing to a publisher; RabbitMQ sets it.
 #[inline]
 pub fn encode_nack(out: &mut Vec<u8>, channel: ChannelId, delivery_tag: u64, multiple: bool, requeue: bool) {
     let bits = u8::from(multiple) | u8::from(requeue) << 1;

@@ -130,14 +130,19 @@ fn serve(
     give: &mut impl FnMut(ConsumerKey, u32) -> Given,
 ) -> Given {
     let all = if consumers.len() == 1 { u32::MAX } else { 1 };
-    let mut refused = 0;
+    let (mut at, mut refused) = (*turn, 0);
     while refused < consumers.len() {
-        match give(consumers[*turn], all) {
-            Given::Messages => refused = 0,
+        let given = give(consumers[at], all);
+        at = (at + 1) % consumers.len();
+        match given {
+            Given::Messages => {
+                refused = 0;
+                // It stays with who was passed over, until somebody gets something.
+                *turn = at;
+            }
             Given::Refused => refused += 1,
             end => return end,
         }
-        *turn = (*turn + 1) % consumers.len();
     }
     Given::Refused
 }

@@ -24,6 +24,10 @@ pub const DELIVERY_LIMIT_DEFAULT: i64 = 20;
 pub const QUORUM_PRIORITY_MAX: u8 = 31;
 /// What a message counts as in a quorum queue that has no priority.
 pub const QUORUM_PRIORITY_DEFAULT: u8 = 4;
+/// Messages that are let expire before a fetch counts what is left.
+pub const EXPIRED_MAX: u64 = 1_000;
+/// How many messages a consumer of a quorum queue may hold that said nothing of it.
+pub const QUORUM_PREFETCH_DEFAULT: u32 = 2000;
 const _: () = assert!(QUORUM_PRIORITY_DEFAULT <= QUORUM_PRIORITY_MAX);
 /// Dead letters that are moved under one hold of the lock.
 pub const DEAD_LETTERS_MOVED_MAX: u64 = 64;

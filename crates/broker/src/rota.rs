@@ -18,6 +18,18 @@ pub(crate) struct Level {
     pub turn: usize,
 }
 
+impl Level {
+    /// Adds a consumer behind all others, as seen from whose turn it is.
+    fn add(&mut self, key: ConsumerKey) {
+        if self.turn == 0 {
+            self.consumers.push(key);
+        } else {
+            self.consumers.insert(self.turn, key);
+            self.turn += 1;
+        }
+    }
+}
+
 /// Whether consumers share a queue's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sharing {
@@ -98,7 +110,7 @@ impl Rota {
         }
         let at = self.levels.partition_point(|level| level.priority > priority);
         match self.levels.get_mut(at) {
-            Some(level) if level.priority == priority => level.consumers.push(key),
+            Some(level) if level.priority == priority => level.add(key),
             _ => self.levels.insert(
                 at,
                 Level {

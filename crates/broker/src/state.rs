@@ -18,7 +18,7 @@ use crate::dead_letter::{Retained, Watch};
 use crate::delay::DelayQueue;
 use crate::expiration::Expirations;
 use crate::outbox::{Notice, SessionKey, SessionState};
-use crate::queue::Queue;
+use crate::queue::{Queue, QueueKind};
 use crate::registry::Registry;
 use crate::replies::ReplyConsumers;
 use crate::rota::Sharing;
@@ -72,8 +72,17 @@ impl BrokerState {
         dirty.dedup();
         for queue in dirty.drain(..) {
             self.dispatch(shard, queue);
+            if self.is_quorum(queue) {
+                // What came back counts from now on. A poisoned store tells its sessions itself.
+                let _kept = shard.keep_limits(queue);
+            }
         }
         self.dirty = dirty;
+    }
+
+    pub(crate) fn is_quorum(&self, queue: QueueId) -> bool {
+        let queue = self.queues.get(&queue);
+        queue.is_some_and(|queue| queue.spec.kind == QueueKind::Quorum)
     }
 
     /// Takes a consumer's credit back after it settled `count` messages.

@@ -223,6 +223,17 @@ impl<D: Disk> Broker<D> {
         if asking.is_some() {
             check_owner(queue, asking, Strictness::Lax)?;
         }
+        let unsupported = match deletion {
+            Deletion { if_unused: true, .. } => Some("if-unused"),
+            Deletion { if_empty: true, .. } => Some("if-empty"),
+            Deletion { .. } => None,
+        };
+        if let Some(flag) = unsupported.filter(|_| queue.spec.kind == QueueKind::Quorum) {
+            return Err(AmqpError::not_implemented(format_args!(
+                "cannot delete {}. queue.delete operations with {flag} flag set are not supported by quorum queues",
+                queue.spec
+            )));
+        }
         let counts = shard.counts(queue.spec.id).unwrap_or_default();
         if deletion.if_unused && !queue.rota.is_empty() {
             return Err(precondition_failed(format_args!("{} in use", queue.spec)));

@@ -99,11 +99,6 @@ impl<D: Disk> Session<D> {
     ) -> Answer<QueueDeclared> {
         self.on_channel(channel, now, |session| {
             let mut request = request.clone();
-            let name;
-            if request.passive && request.name.is_empty() {
-                name = session.named_queue(channel, "")?;
-                request.name = &name;
-            }
             let arguments = with_default_kind(&session.core.vhost, &request);
             if let Some(arguments) = &arguments {
                 request.arguments = arguments;

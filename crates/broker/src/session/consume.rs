@@ -11,6 +11,8 @@ use crate::auth::Action;
 use crate::command::{ChannelId, Consume, Qos};
 use crate::consumer::{AckMode, Consumer};
 use crate::errors::{AmqpError, Answer, ReplyCode, access_refused, precondition_failed, storage_failed};
+use crate::limits::QUORUM_PREFETCH_DEFAULT;
+use crate::queue::QueueKind;
 use crate::replies::{REPLY_TO, is_reply_name};
 use crate::resource::Resource;
 use crate::rota::Sharing;
@@ -117,7 +119,10 @@ impl<D: Disk> Locked<'_, D> {
                     .get(key)
                     .is_some_and(|consumer| consumer.exclusive)
             };
-            (request.exclusive && (is_single || !queue.rota.is_empty())) || queue.rota.iter().any(exclusive)
+            // Those of a quorum queue may say that they are, and nothing comes of it.
+            spec.kind != QueueKind::Quorum
+                && ((request.exclusive && (is_single || !queue.rota.is_empty()))
+                    || queue.rota.iter().any(exclusive))
         });
         if taken {
             return Err(access_refused(format_args!("{spec} in exclusive use")));
@@ -133,7 +138,10 @@ impl<D: Disk> Locked<'_, D> {
                 AckMode::Manual
             },
             exclusive: request.exclusive,
-            prefetch,
+            prefetch: match spec.kind {
+                QueueKind::Quorum => prefetch.or(Some(QUORUM_PREFETCH_DEFAULT)),
+                _ => prefetch,
+            },
             held: 0,
             yields: false,
             stalled: false,

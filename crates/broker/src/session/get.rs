@@ -15,6 +15,7 @@ use crate::deadline::Deadline;
 use crate::effect::Delivery;
 use crate::envelope::Envelope;
 use crate::errors::{AmqpError, Answer, ReplyCode, storage_failed};
+use crate::limits::EXPIRED_MAX;
 use crate::queue::{QueueKind, QueueSpec};
 use crate::replies::is_reply_name;
 use crate::resource::Resource;
@@ -92,6 +93,10 @@ impl<D: Disk> Session<D> {
             let outcome = shard
                 .lease(spec.id, 1, u64::MAX, &mut leases, &mut sources)
                 .map_err(storage_failed)?;
+            if shard.next_expiry_ms().is_some_and(|due| due <= now.wall_ms) {
+                // What has expired behind it is not to be counted.
+                shard.expire(now, EXPIRED_MAX).map_err(storage_failed)?;
+            }
             let remaining = count(shard.counts(spec.id).unwrap_or_default().ready);
             let timeout_ms = locked.timeout_ms(&spec);
             // The lease may have asked for a delivery mark, which somebody has to write.

@@ -277,8 +277,14 @@ fn give_back<D: Disk>(
     now: Now,
 ) {
     let (shard, state) = guard.parts();
+    // A quorum queue looks at its limits when its consumers have had their part.
+    let back = if state.is_quorum(queue) {
+        shard.give_back(queue, first, count, how, now)
+    } else {
+        shard.requeue(queue, first, count, how, now)
+    };
     // A queue that was deleted meanwhile takes nothing back.
-    if shard.requeue(queue, first, count, how, now).is_ok() {
+    if back.is_ok() {
         state.touch(queue);
     }
 }

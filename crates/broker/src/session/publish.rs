@@ -13,7 +13,7 @@ use super::reply::Answered;
 use super::transaction::PendingPublish;
 use super::{Body, authorise};
 use crate::auth::Action;
-use crate::command::Publish;
+use crate::command::{ChannelId, Publish};
 use crate::dead_letter::Letter;
 use crate::effect::{Confirm, Flow, Returned};
 use crate::envelope;
@@ -23,6 +23,7 @@ use crate::past::Past;
 use crate::properties::{Malformed, Properties, expiration_problem};
 use crate::resource::Resource;
 use crate::routes::Chosen;
+use crate::state::BrokerState;
 use crate::stored::{self, Manner, Stored, too_large};
 use crate::table::{self, FurtherKeys};
 
@@ -36,6 +37,17 @@ pub(super) struct Address {
 }
 
 impl Address {
+    /// Queues, and those in which it waits.
+    pub(super) fn len(&self) -> usize {
+        self.queues.len() + self.delays.len()
+    }
+
+    /// Keeps those that have not been deleted meanwhile.
+    pub(super) fn keep_existing(&mut self, state: &BrokerState) {
+        self.queues.retain(|id| state.queues.contains_key(id));
+        self.delays.retain(|id| state.delays.contains_key(id));
+    }
+
     /// A message of a transaction.
     pub(super) fn stored<'a>(&'a self, publish: &'a PendingPublish, body: &'a [&'a [u8]]) -> Stored<'a> {
         Stored {
@@ -110,20 +122,22 @@ impl<D: Disk> Locked<'_, D> {
             }
             _ => (&named, &[]),
         };
-        if is_transactional
-            && let Some(channel) = self.core.channels.get_mut(publish.channel)
-            && let Mode::Transactional(transaction) = &mut channel.mode
-        {
-            return transaction.add(PendingPublish {
-                exchange: publish.exchange.into(),
-                routing_key: publish.routing_key.into(),
-                shown_keys: further.shown,
-                further_keys: further.keys.into_iter().map(Box::from).collect(),
-                mandatory: publish.mandatory,
-                prefix: prefix.into(),
-                properties: raw_properties.into(),
-                body: body.concat().into(),
-            });
+        if is_transactional {
+            let address = self.address(chosen, properties);
+            return self.collect(
+                publish.channel,
+                PendingPublish {
+                    exchange: publish.exchange.into(),
+                    routing_key: publish.routing_key.into(),
+                    shown_keys: further.shown,
+                    further_keys: further.keys.into_iter().map(Box::from).collect(),
+                    mandatory: publish.mandatory,
+                    prefix: prefix.into(),
+                    properties: raw_properties.into(),
+                    body: body.concat().into(),
+                    address,
+                },
+            );
         }
         // Replies are for names that are no queue's.
         let is_reply = publish.exchange.is_empty()
@@ -220,25 +234,29 @@ impl<D: Disk> Locked<'_, D> {
         Ok(passed.block)
     }
 
-    /// Finds queues and persistence for a message of a transaction.
-    pub(super) fn address(&mut self, publish: &PendingPublish) -> Answer<Address> {
-        check_length(&publish.properties)?;
-        let properties = Properties::parse(&publish.properties).map_err(|problem| malformed(&problem))?;
-        let further = publish.further_keys();
-        let chosen = self.route(
-            &publish.exchange,
-            &publish.routing_key,
-            &further,
-            &publish.properties,
-        )?;
+    /// Queues and persistence of a message of a transaction.
+    fn address(&mut self, chosen: Chosen, properties: &Properties<'_>) -> Address {
         let route = self.core.routes.route(chosen);
         let (_, state) = self.guard.parts();
-        Ok(Address {
+        Address {
             queues: route.queues.to_vec(),
             delays: route.delays.to_vec(),
-            manner: Manner::of(&properties, route.durable),
-            manner_of_waiting: Manner::while_delayed(&properties, state.delays_durably(route.delays)),
-        })
+            manner: Manner::of(properties, route.durable),
+            manner_of_waiting: Manner::while_delayed(properties, state.delays_durably(route.delays)),
+        }
+    }
+
+    /// Adds a message to the transaction of its channel.
+    fn collect(&mut self, channel: ChannelId, pending: PendingPublish) -> Answer<()> {
+        match self
+            .core
+            .channels
+            .get_mut(channel)
+            .map(|channel| &mut channel.mode)
+        {
+            Some(Mode::Transactional(transaction)) => transaction.add(pending),
+            _ => Ok(()),
+        }
     }
 
     /// Says whether the session may go on reading, and has it woken when it may again. Who never published may always.

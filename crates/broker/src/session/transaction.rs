@@ -14,6 +14,7 @@ use logpond_store::{AckReason, AppendError, BlockNumber, QueueId, TransactionSiz
 use super::channel::Mode;
 use super::lapse::expect_acknowledgement;
 use super::locked::{Locked, Outcome};
+use super::publish::Address;
 use super::reply::Answered;
 use super::{Body, ChannelId, Returned, Session};
 use crate::dead_letter::Letter;
@@ -39,6 +40,8 @@ pub(super) struct PendingPublish {
     pub prefix: Box<[u8]>,
     pub properties: Box<[u8]>,
     pub body: Box<[u8]>,
+    /// Where it goes, as the exchanges stood when it was published.
+    pub address: Address,
 }
 
 impl PendingPublish {
@@ -79,7 +82,8 @@ impl Transaction {
             .iter()
             .map(|key| key.len() + KEY_BYTES)
             .sum::<usize>();
-        let bytes = publish.properties.len() + publish.body.len() + publish.routing_key.len() + keys;
+        let queues = publish.address.len() * size_of::<QueueId>();
+        let bytes = publish.properties.len() + publish.body.len() + publish.routing_key.len() + keys + queues;
         self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
         if self.publishes.len() >= TRANSACTION_COMMANDS_MAX || self.bytes > TRANSACTION_BYTES_MAX {
             return Err(precondition_failed(format_args!(
@@ -144,8 +148,8 @@ impl<D: Disk> Session<D> {
     /// send them before commit-ok.
     ///
     /// # Errors
-    /// 406 when the channel is not transactional, or when it is too much for one block: nothing of it was done then. 541 when the
-    /// storage failed.
+    /// 406 when the channel is not transactional, or when it is too much for one block: nothing of it was done then. 406 with
+    /// "partial tx completion" when a full queue refused some of it, and the rest was done. 541 when the storage failed.
     pub fn tx_commit(
         &mut self,
         channel: ChannelId,
@@ -187,10 +191,14 @@ impl<D: Disk> Session<D> {
         // Too late: others may have it.
         transaction.settled.retain(|(run, _)| !run.has_lapsed());
         let mut locked = Locked::new(&self.broker, &mut self.core, now);
-        let published = locked.commit(&transaction, now);
+        let published = locked.commit(&mut transaction, now);
         let appended = transaction.publishes.len() + transaction.settled.len();
         locked.release(appended, now);
-        let Committed { block, unroutable } = published?;
+        let Committed {
+            block,
+            unroutable,
+            is_partial,
+        } = published?;
         for at in unroutable {
             let publish = &transaction.publishes[at];
             returned(&Returned {
@@ -201,7 +209,11 @@ impl<D: Disk> Session<D> {
                 body: Body::Whole(&publish.body),
             });
         }
-        block.map_or(Ok(()), |block| self.broker.wait_durable(block))
+        block.map_or(Ok(()), |block| self.broker.wait_durable(block))?;
+        if is_partial {
+            return Err(precondition_failed("partial tx completion"));
+        }
+        Ok(())
     }
 }
 
@@ -211,6 +223,8 @@ struct Committed {
     block: Option<BlockNumber>,
     /// Which mandatory publishes reached no queue.
     unroutable: Vec<usize>,
+    /// A full queue refused something.
+    is_partial: bool,
 }
 
 /// What the shard took of a transaction, and what is left to be done.
@@ -222,7 +236,12 @@ struct Applied<'t> {
 }
 
 impl<D: Disk> Locked<'_, D> {
-    fn commit(&mut self, transaction: &Transaction, now: Now) -> Answer<Committed> {
+    fn commit(&mut self, transaction: &mut Transaction, now: Now) -> Answer<Committed> {
+        let (_, state) = self.guard.parts();
+        for publish in &mut transaction.publishes {
+            publish.address.keep_existing(state);
+        }
+        let transaction = &*transaction;
         let applied = self.apply_transaction(transaction, now);
         if applied.is_err() {
             // Nothing that it settled has come to its end: the messages go back, as when the channel closes.
@@ -237,7 +256,7 @@ impl<D: Disk> Locked<'_, D> {
         } = applied?;
         for (run, outcome) in &transaction.settled {
             match outcome {
-                Outcome::Requeued | Outcome::Failed => self.requeue(*run, *outcome),
+                Outcome::Requeued | Outcome::Failed => self.settle(*run, *outcome),
                 Outcome::Acked | Outcome::Dropped => self.state().settled(run),
             }
         }
@@ -265,7 +284,7 @@ impl<D: Disk> Locked<'_, D> {
         let limit = self.guard.shard().transaction_bytes_max();
         let mut bytes_min = 0;
         for (at, publish) in transaction.publishes.iter().enumerate() {
-            let address = self.address(publish)?;
+            let address = &publish.address;
             if publish.is_reply() {
                 replies.push(publish);
             } else if address.queues.is_empty() && publish.mandatory {
@@ -331,6 +350,7 @@ impl<D: Disk> Locked<'_, D> {
             committed: Committed {
                 block: writes.then_some(block),
                 unroutable,
+                is_partial: !refused.is_empty(),
             },
             replies,
             refused,

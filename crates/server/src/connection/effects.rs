@@ -22,7 +22,7 @@ impl EffectSink for Sink<'_> {
         let channel = wire(channel);
         match outcome {
             Confirm::Ack => encode_ack(self.out, channel, tag, extent.is_multiple()),
-            Confirm::Nack => encode_nack(self.out, channel, tag, extent.is_multiple(), false),
+            Confirm::Nack => encode_nack(self.out, channel, tag, extent.is_multiple(), true),
         }
     }
 

@@ -56,6 +56,17 @@ impl<D: Disk> Shard<D> {
         Ok(())
     }
 
+    /// Drops what a queue holds beyond its limits, if these drop.
+    ///
+    /// # Errors
+    /// When the store is poisoned.
+    pub fn keep_limits(&mut self, id: QueueId) -> Result<(), AppendError> {
+        self.check_alive()?;
+        self.trim(id, Room::Anywhere)?;
+        self.note_head(id);
+        Ok(())
+    }
+
     /// The limits of a queue; without any for one that does not exist.
     #[must_use]
     pub fn limits(&self, id: QueueId) -> QueueLimits {

@@ -5,7 +5,6 @@
 //! - What is requeued goes back to its place and is marked as redelivered.
 //! - What is purged counts as leased until its record is durable.
 
-use super::limits::Room;
 use super::{Shard, ranges_of};
 use crate::attempts::{RANGE_MAX, Return};
 use crate::builder;
@@ -85,9 +84,28 @@ impl<D: Disk> Shard<D> {
     /// given back: see [`Lease::attempts`](super::Lease::attempts). Counts survive a crash once the block that is being built
     /// now is durable.
     ///
+    /// What then exceeds the limits of the queue is dropped at once.
+    ///
     /// # Errors
     /// When there is no such queue, or the store is poisoned.
     pub fn requeue(
+        &mut self,
+        id: QueueId,
+        first: Seq,
+        count: u64,
+        how: Return,
+        now: Now,
+    ) -> Result<(), AppendError> {
+        self.give_back(id, first, count, how, now)?;
+        self.keep_limits(id)
+    }
+
+    /// As [`Shard::requeue`], but what exceeds the limits of the queue stays until [`Shard::keep_limits`] or the next publish, so that
+    /// somebody may lease it before.
+    ///
+    /// # Errors
+    /// When there is no such queue, or the store is poisoned.
+    pub fn give_back(
         &mut self,
         id: QueueId,
         first: Seq,
@@ -166,7 +184,6 @@ impl<D: Disk> Shard<D> {
                     }
                 }
             }
-            self.trim(id, Room::Anywhere)?;
             self.note_head(id);
         }
         Ok(())

@@ -274,3 +274,65 @@ fn get_sees_what_was_published_just_before_and_counts_the_rest() {
     assert_eq!(client.get("q", true).unwrap().body, "3");
     assert_eq!(client.get("q", true), None);
 }
+
+#[test]
+fn an_exclusive_consumer_of_a_quorum_queue_does_not_stand_alone() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    let quorum = [("x-queue-type", Value::str("quorum"))];
+    client.declare_with("q", &quorum).unwrap();
+    client.consume_as("q", "a", false, true).unwrap();
+    client.consume_as("q", "b", false, true).unwrap();
+}
+
+#[test]
+fn a_consumer_of_a_quorum_queue_without_a_prefetch_holds_two_thousand() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    let quorum = [("x-queue-type", Value::str("quorum"))];
+    client.declare_with("q", &quorum).unwrap();
+    let _ = client.publish("q", &vec!["m"; 2100]);
+    client.consume("q", "t", false).unwrap();
+    assert_eq!(client.bodies().len(), 2000);
+    client.ack(50, Extent::UpTo);
+    assert_eq!(client.bodies().len(), 50);
+}
+
+/// Who got something, in turn.
+fn takers(client: &mut Client) -> Vec<String> {
+    client.poll();
+    let deliveries = client.seen.deliveries.drain(..);
+    deliveries.map(|got| got.consumer).collect()
+}
+
+#[test]
+fn a_new_consumer_is_served_behind_all_others() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    client.consume("q", "a", false).unwrap();
+    client.consume("q", "b", false).unwrap();
+    let _ = client.publish("q", &["1"]);
+    assert_eq!(takers(&mut client), ["a"]);
+    client.consume("q", "c", false).unwrap();
+    let _ = client.publish("q", &["2", "3", "4"]);
+    assert_eq!(takers(&mut client), ["b", "a", "c"]);
+}
+
+#[test]
+fn the_turn_does_not_move_while_there_is_nothing_to_give() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    client.prefetch(1);
+    for tag in ["a", "b", "c"] {
+        client.consume("q", tag, false).unwrap();
+    }
+    let _ = client.publish("q", &["1", "2", "3"]);
+    assert_eq!(takers(&mut client), ["a", "b", "c"]);
+    for tag in [3, 1, 2] {
+        client.ack(tag, Extent::One);
+    }
+    let _ = client.publish("q", &["4", "5", "6"]);
+    assert_eq!(takers(&mut client), ["a", "b", "c"]);
+}

@@ -10,7 +10,7 @@ fn a_queue_without_a_name_gets_one() {
     let mut client = Client::new(&broker);
     let (a, b) = (client.declare(""), client.declare(""));
     assert!(a.starts_with("amq.gen-") && b.starts_with("amq.gen-") && a != b);
-    assert_eq!(client.declare_passively("").unwrap().name, b);
+    client.bind("amq.fanout", "", "").unwrap();
 }
 
 #[rstest]
@@ -344,4 +344,47 @@ fn a_queue_with_more_arguments_than_the_journal_keeps_is_refused_and_leaves_noth
         .declare_with("q", &[("x-note", Value::str("short"))])
         .unwrap();
     assert!(is_named());
+}
+
+#[test]
+fn a_passive_declaration_without_a_name_finds_no_queue() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    assert_eq!(
+        refusal(client.declare_passively("")),
+        (
+            Scope::Channel,
+            "404 NOT_FOUND - no queue '' in vhost '/'".to_owned()
+        )
+    );
+}
+
+#[rstest]
+#[case(true, false, "if-unused")]
+#[case(false, true, "if-empty")]
+#[case(true, true, "if-unused")]
+fn a_quorum_queue_is_deleted_without_conditions(
+    #[case] if_unused: bool,
+    #[case] if_empty: bool,
+    #[case] flag: &str,
+) {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    let quorum = [("x-queue-type", Value::str("quorum"))];
+    client.declare_with("q", &quorum).unwrap();
+    let request = QueueDelete {
+        name: "q",
+        if_unused,
+        if_empty,
+    };
+    let text = format!(
+        "540 NOT_IMPLEMENTED - cannot delete queue 'q' in vhost '/'. queue.delete operations with {flag} flag set are not \
+         supported by quorum queues"
+    );
+    assert_eq!(
+        refusal(client.session.queue_delete(ONE, &request, NOW)),
+        (Scope::Connection, text)
+    );
+    assert_eq!(Client::new(&broker).ready("q"), 0);
 }

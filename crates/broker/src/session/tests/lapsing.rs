@@ -212,6 +212,7 @@ fn a_channel_on_which_too_much_lapsed_is_closed() {
     let broker = broker();
     let mut client = Client::new(&broker);
     quorum(&mut client, "q", 1);
+    client.prefetch(8192);
     let bodies = vec!["m"; 4096];
     for _ in 0..2 {
         let _ = client.publish("q", &bodies);

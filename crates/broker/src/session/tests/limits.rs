@@ -118,21 +118,6 @@ fn what_a_full_queue_refuses_is_nacked_and_others_have_it() {
 }
 
 #[test]
-fn a_transaction_goes_without_what_a_full_queue_refuses() {
-    let broker = broker();
-    let mut client = Client::new(&broker);
-    let refusing = [
-        ("x-max-length", Value::I32(1)),
-        ("x-overflow", Value::str("reject-publish")),
-    ];
-    client.declare_with("full", &refusing).unwrap();
-    client.session.tx_select(ONE, NOW).unwrap();
-    let _ = client.publish("full", &["a", "b"]);
-    client.session.tx_commit(ONE, NOW, &mut |_| {}).unwrap();
-    assert_eq!(client.ready("full"), 1);
-}
-
-#[test]
 fn messages_expire_after_the_time_of_their_queue_or_their_own() {
     let disk = SimDisk::new(7);
     let broker = open(&disk);
@@ -238,4 +223,59 @@ fn another_limit_than_the_queue_has_is_refused_in_rabbitmqs_words() {
                 .to_owned()
         )
     );
+}
+
+#[test]
+fn what_comes_back_to_a_full_quorum_queue_is_delivered_before_anything_is_dropped() {
+    for (queue_type, expected) in [("quorum", &["1", "2", "3"][..]), ("classic", &["3"])] {
+        let broker = broker();
+        let mut client = Client::new(&broker);
+        let arguments = [
+            ("x-queue-type", Value::str(queue_type)),
+            ("x-max-length", Value::I32(1)),
+        ];
+        client.declare_with("q", &arguments).unwrap();
+        client.consume("q", "t", false).unwrap();
+        let _ = client.publish("q", &["1", "2", "3"]);
+        assert_eq!(client.bodies(), ["1", "2", "3"]);
+        client.nack(0, Extent::UpTo, GiveBack::Requeue);
+        assert_eq!(client.bodies(), expected, "{queue_type}");
+    }
+}
+
+#[test]
+fn what_comes_back_to_a_full_quorum_queue_and_has_no_taker_is_dropped() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    let arguments = [
+        ("x-queue-type", Value::str("quorum")),
+        ("x-max-length", Value::I32(1)),
+    ];
+    client.declare_with("q", &arguments).unwrap();
+    client.consume("q", "t", false).unwrap();
+    let _ = client.publish("q", &["1", "2", "3"]);
+    assert_eq!(client.bodies().len(), 3);
+    client.session.close_channel(ONE, NOW);
+    client.reopen();
+    assert_eq!(taken(&mut client, "q"), ["3"]);
+}
+
+#[test]
+fn a_fetch_does_not_count_what_has_expired_behind_it() {
+    let disk = SimDisk::new(1);
+    let broker = open(&disk);
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    let _ = client.publish("q", &["stays"]);
+    let _ = client.publish_with("", "q", &expiring(b"50"), &["goes"]);
+    client.poll();
+    disk.advance(60);
+    let mut left = None;
+    let got = client
+        .session
+        .get(ONE, "q", true, disk.now(), &mut |_, remaining| {
+            left = Some(remaining);
+        });
+    assert!(got.unwrap());
+    assert_eq!(left, Some(0));
 }

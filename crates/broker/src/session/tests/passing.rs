@@ -34,7 +34,12 @@ fn a_transaction_passes_on_as_well() {
     let mut client = client(&broker, &full);
     client.session.tx_select(ONE, NOW).unwrap();
     let _ = client.publish("q", &["a"]);
-    client.session.tx_commit(ONE, NOW, &mut |_| {}).unwrap();
+    let committed = client.session.tx_commit(ONE, NOW, &mut |_| {});
+    assert_eq!(
+        committed.unwrap_err().text,
+        "PRECONDITION_FAILED - partial tx completion"
+    );
+    client.reopen();
     assert_eq!(bodies(&mut client, "dead"), ["a"]);
 }
 

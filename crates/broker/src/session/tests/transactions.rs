@@ -12,16 +12,81 @@ fn transactional(broker: &Arc<Broker<SimDisk>>) -> Client {
 }
 
 fn commit(client: &mut Client) {
+    try_commit(client).unwrap();
+}
+
+fn try_commit(client: &mut Client) -> Answer<()> {
     let returned = &mut client.returned;
-    client
-        .session
-        .tx_commit(ONE, NOW, &mut |message| {
-            let Body::Whole(body) = message.body else {
-                panic!("bodies are whole here")
-            };
-            returned.push(String::from_utf8(body.to_vec()).unwrap());
-        })
-        .unwrap();
+    client.session.tx_commit(ONE, NOW, &mut |message| {
+        let Body::Whole(body) = message.body else {
+            panic!("bodies are whole here")
+        };
+        returned.push(String::from_utf8(body.to_vec()).unwrap());
+    })
+}
+
+/// A commit of which a full queue refuses something; the channel is open again afterwards.
+fn commit_in_part(client: &mut Client) {
+    let text = "406 PRECONDITION_FAILED - partial tx completion".to_owned();
+    assert_eq!(refusal(try_commit(client)), (Scope::Channel, text));
+    client.reopen();
+}
+
+#[test]
+fn what_a_transaction_gives_back_may_be_delivered_again() {
+    for queue_type in ["classic", "quorum"] {
+        let broker = broker();
+        let mut client = transactional(&broker);
+        let of_type = [("x-queue-type", Value::str(queue_type))];
+        client.declare_with("typed", &of_type).unwrap();
+        let _ = client.publish("typed", &["1", "2"]);
+        commit(&mut client);
+        client.prefetch(1);
+        client.consume("typed", "t", false).unwrap();
+        assert_eq!(client.bodies(), ["1"]);
+        client.nack(1, Extent::One, GiveBack::Requeue);
+        commit(&mut client);
+        assert_eq!(client.bodies(), ["1"], "{queue_type}");
+    }
+}
+
+#[test]
+fn a_publish_goes_where_it_was_bound_when_it_was_published() {
+    let broker = broker();
+    let mut client = transactional(&broker);
+    client.exchange("x", "fanout", true).unwrap();
+    let _ = client.publish_with("x", "", PERSISTENT, &["too early"]);
+    client.bind("x", "q", "").unwrap();
+    let _ = client.publish_with("x", "", PERSISTENT, &["in time"]);
+    client.session.exchange_delete(ONE, "x", false, NOW).unwrap();
+    commit(&mut client);
+    assert_eq!(client.returned, ["too early"]);
+    assert_eq!(client.get("q", true).unwrap().body, "in time");
+    assert_eq!(client.ready("q"), 0);
+}
+
+#[test]
+fn a_publish_to_a_queue_that_is_gone_at_the_commit_is_returned() {
+    let broker = broker();
+    let mut client = transactional(&broker);
+    let _ = client.publish("q", &["late"]);
+    client.delete("q").unwrap();
+    commit(&mut client);
+    assert_eq!(client.returned, ["late"]);
+}
+
+#[test]
+fn a_commit_of_which_a_full_queue_refuses_something_says_so() {
+    let broker = broker();
+    let mut client = transactional(&broker);
+    let limits = [
+        ("x-max-length", Value::I32(1)),
+        ("x-overflow", Value::str("reject-publish")),
+    ];
+    client.declare_with("full", &limits).unwrap();
+    let _ = client.publish("full", &["1", "2"]);
+    commit_in_part(&mut client);
+    assert_eq!(client.ready("full"), 1);
 }
 
 #[test]
@@ -139,15 +204,12 @@ fn after_a_crash_a_transaction_is_there_as_a_whole_or_not_at_all() {
 fn what_a_commit_that_fails_would_have_acknowledged_goes_back() {
     let broker = broker();
     let mut client = transactional(&broker);
-    client.exchange("gone", "direct", true).unwrap();
     let _ = client.publish("q", &["1", "2"]);
     commit(&mut client);
     let got = client.get("q", false).unwrap();
     client.ack(got.tag, Extent::One);
-    let _ = client.publish_with("gone", "k", b"\x00\x00", &["3"]);
-    client.session.exchange_delete(ONE, "gone", false, NOW).unwrap();
-    let refused = client.session.tx_commit(ONE, NOW, &mut |_| ());
-    assert_eq!(refused.unwrap_err().code, ReplyCode::NotFound);
+    let _ = client.publish("q", &[&body_beside(&broker, 0, 0), "no room"]);
+    assert_eq!(refused_commit(&mut client).0, Scope::Channel);
     client.reopen();
     assert_eq!(client.ready("q"), 2, "both are there for the next");
     assert_eq!(client.get("q", true).unwrap().body, "1");
@@ -296,7 +358,7 @@ fn a_commit_waits_for_the_copies_of_what_a_full_queue_refused() {
     // More than a block takes of its own accord, so that the copy goes into the next one.
     let _ = client.publish("q", &[&"x".repeat(9000)]);
     let _ = client.publish("full", &["refused"]);
-    commit(&mut client);
+    commit_in_part(&mut client);
     let survivor = disk.after_crash(&mut Rng::new(7));
     drop((client, broker));
     let mut client = Client::new(&open(&survivor));
@@ -315,9 +377,7 @@ fn a_commit_is_done_although_the_copy_of_what_a_full_queue_refused_is_too_large(
     let got = client.get("q", false).unwrap();
     client.ack(got.tag, Extent::One);
     let _ = client.publish_with("amq.fanout", "", PERSISTENT, &[&body_beside(&broker, 2, 1)]);
-    commit(&mut client);
-    client.session.close_channel(ONE, NOW);
-    client.reopen();
+    commit_in_part(&mut client);
     assert_eq!((client.ready("q"), client.ready("dead")), (1, 0));
 }
 
@@ -345,7 +405,7 @@ fn a_commit_waits_for_the_copy_of_one_full_queue_although_that_of_another_is_too
         // The copy does not fit into its block.
         let _ = client.publish("q", &["taken"]);
         let _ = client.publish_with("amq.fanout", "", PERSISTENT, &[&body]);
-        commit(&mut client);
+        commit_in_part(&mut client);
         let survivor = disk.after_crash(&mut Rng::new(7));
         drop((client, broker));
         let mut client = Client::new(&open(&survivor));
