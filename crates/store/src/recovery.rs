@@ -246,6 +246,7 @@ fn start_epoch<D: Disk>(
         checkpoint_ms: now.mono_ms,
         busy: false,
         retry_at_ms: 0,
+        checkpoint_at_ms: 0,
         entered_ms: now.mono_ms,
         spill_at_ms: 0,
         spill_space: Vec::new(),

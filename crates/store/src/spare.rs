@@ -5,7 +5,7 @@
 //!   that a snapshot was taken of.
 //! - Names are counted when the file has the name of a spare: other links are made to names of segments alone.
 
-use crate::disk::{Disk, FileKind};
+use crate::disk::{Disk, FileKind, is_full};
 use crate::ids::SegmentNumber;
 use crate::segments::{segment_path, spare_path};
 use std::io;
@@ -24,7 +24,7 @@ pub(crate) fn retire<D: Disk>(disk: &D, number: SegmentNumber) -> io::Result<Spa
     disk.rename(&segment_path(number), &spare_path(number))?;
     match remove_if_shared(disk, number) {
         // It is no segment any more, whatever becomes of its name.
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(Spare::Shared),
+        Err(error) if is_full(&error) => Ok(Spare::Shared),
         retired => retired,
     }
 }

@@ -1,6 +1,7 @@
 //! The seam to files, clock and randomness: one trait set, the real disk, and a simulated one.
 
 mod aligned;
+mod full;
 mod memory;
 mod mmap;
 mod now;
@@ -11,6 +12,7 @@ pub mod sim;
 mod traits;
 
 pub use aligned::{AlignedBuf, DIRECT_IO_ALIGNMENT};
+pub(crate) use full::is_full;
 pub use mmap::RealMap;
 pub use now::Now;
 pub use overlay::{Overlay, OverlayFile, OverlayMap};

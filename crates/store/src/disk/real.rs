@@ -6,6 +6,7 @@
 //!
 //! Elsewhere: what may be mapped (`mmap`), the alignment of buffers (`aligned`).
 
+use super::full::is_full;
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
@@ -73,10 +74,10 @@ struct Shared {
 
 impl RealDisk {
     /// Takes `root` as data directory, creating it if it is missing. Journal files are written in mode `wanted`, or in
-    /// the next simpler one that the file system supports.
+    /// the next simpler one that the file system supports. What is made is durable.
     pub fn open(root: impl Into<PathBuf>, wanted: WriteMode) -> io::Result<Self> {
         let root = root.into();
-        fs::create_dir_all(&root)?;
+        make_dir(&root)?;
         Ok(Self::at(root, Access::ReadWrite, wanted))
     }
 
@@ -91,17 +92,7 @@ impl RealDisk {
     /// Another data directory, written in the same mode. Makes it if it is missing, durably.
     pub fn beside(&self, root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
-        let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
-        let missing: Vec<PathBuf> = root
-            .ancestors()
-            .take_while(is_missing)
-            .map(PathBuf::from)
-            .collect();
-        fs::create_dir_all(&root)?;
-        for dir in missing {
-            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
-        }
+        make_dir(&root)?;
         Ok(Self::at(root, Access::ReadWrite, self.shared.wanted))
     }
 
@@ -143,6 +134,11 @@ impl RealDisk {
         while mode != WriteMode::BufferedFdatasync {
             match self.try_mode(mode) {
                 Ok(()) => break,
+                Err(error) if is_full(&error) => {
+                    tracing::warn!(unproven = ?mode, %error, root = %self.root().display(),
+                        "the disk is too full to try this way of writing the journal");
+                    break;
+                }
                 Err(error) => {
                     let simpler = mode.next_simpler();
                     tracing::warn!(refused = ?mode, used = ?simpler, %error, root = %self.root().display(),
@@ -156,6 +152,8 @@ impl RealDisk {
 
     fn try_mode(&self, mode: WriteMode) -> io::Result<()> {
         let path = self.shared.root.join(format!("probe-{}.tmp", std::process::id()));
+        // One that a process with the same number left, as in containers.
+        let _ = fs::remove_file(&path);
         let tried = open_with(&path, FileKind::Journal, mode, true)
             .and_then(|file| file.write_synced_at(&AlignedBuf::zeroed(DIRECT_IO_ALIGNMENT), 0));
         // Best effort: a left-over probe file is named so that anyone sees that it may go.
@@ -195,6 +193,22 @@ impl RealDisk {
             },
         }
     }
+}
+
+/// Makes a directory and those above it, durably.
+fn make_dir(root: &Path) -> io::Result<()> {
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+    let missing: Vec<PathBuf> = root
+        .ancestors()
+        .take_while(is_missing)
+        .map(PathBuf::from)
+        .collect();
+    fs::create_dir_all(root)?;
+    for dir in missing {
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 fn open_with(path: &Path, kind: FileKind, mode: WriteMode, create: bool) -> io::Result<RealFile> {

@@ -56,7 +56,7 @@ impl<D: Disk> Store<D> {
         let mut batch = batch;
         let mut guard = self.engine().lock();
         let shard = guard.shard();
-        if !shard.has_room() {
+        if !has_room_for(shard, &batch) && shard.check_alive().is_ok() {
             return Err(if shard.chores.is_full {
                 TryCommitError::DiskFull(batch)
             } else {
@@ -133,7 +133,7 @@ impl<D: Disk> Store<D> {
         loop {
             let mut guard = self.engine().lock();
             let shard = guard.shard();
-            if shard.has_room() || shard.poisoned().is_some() {
+            if has_room_for(shard, &batch) || shard.check_alive().is_err() {
                 let taken = self.take(shard, &mut batch);
                 drop(guard);
                 return settle(batch, taken).map_err(|error| self.with_name(error));
@@ -212,6 +212,11 @@ impl<D: Disk> Store<D> {
 }
 
 /// The deliveries of a batch that was taken are done.
+/// Whether the disk keeps up. What only acknowledges is taken all the same, as it is one by one: it makes room.
+fn has_room_for<D: Disk>(shard: &Shard<D>, batch: &Batch<D>) -> bool {
+    batch.messages.count() == 0 || shard.has_room()
+}
+
 fn settle<D: Disk>(
     mut batch: Batch<D>,
     taken: Result<BlockNumber, CommitError>,

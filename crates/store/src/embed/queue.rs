@@ -56,7 +56,8 @@ impl<D: Disk> Queue<D> {
         fetched.map_err(|error| error.named(self.name()))
     }
 
-    /// The same, but waits for the first message, and no longer than `timeout`; then there are none.
+    /// The same, but waits for the first message, and no longer than `timeout`; then there are none. Who has messages is to be known after a crash, and
+    /// saying it may take a write: with no time at all there may be none although some are ready. [`Queue::fetch`] waits for that.
     ///
     /// # Errors
     /// As [`Queue::fetch`], and when one of these happens during the wait.

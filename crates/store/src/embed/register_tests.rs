@@ -91,3 +91,42 @@ fn a_batch_that_a_full_disk_does_not_take_comes_back_and_says_so_until_a_delete_
     store.commit(batch).unwrap();
     assert_eq!(other.len(), 1);
 }
+
+#[test]
+fn a_full_disk_takes_acknowledgements_however_they_are_brought() {
+    let (disk, store) = open();
+    let queue = store.queue("orders", QueueOptions::default()).unwrap();
+    let rest = || {
+        while store.engine().step() {}
+        disk.advance(150);
+    };
+    let mut batch = Batch::new();
+    batch.publish(&[queue.id()], Message::new("first"));
+    batch.publish(&[queue.id()], Message::new("second"));
+    batch.publish(&[queue.id()], Message::new("third"));
+    store.commit(batch).unwrap();
+    disk.set_capacity(Some(disk.used_bytes() + (300 << 10)));
+    loop {
+        let mut batch = Batch::new();
+        batch.publish(&[queue.id()], Message::new(&[7; 3000]));
+        match store.try_commit(batch) {
+            Ok(_) => {}
+            Err(TryCommitError::DiskFull(_)) => break,
+            Err(TryCommitError::Full(_)) => rest(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let fetched = queue.fetch(3).unwrap();
+    let [first, second, third] = fetched.try_into().unwrap();
+    let of = |deliveries: Vec<_>| {
+        let mut batch = Batch::new();
+        deliveries.into_iter().for_each(|delivery| batch.ack(delivery));
+        batch
+    };
+    let before = queue.len();
+    store.try_commit(of(vec![first])).unwrap().wait().unwrap();
+    store.commit(of(vec![second])).unwrap();
+    store.commit_buffered(of(vec![third])).unwrap().wait().unwrap();
+    assert_eq!(queue.len(), before - 3);
+    assert!(store.stats().counters.is_disk_full);
+}

@@ -163,7 +163,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 )
             }
             Job::Checkpoint(job) => (
-                failed("writing a checkpoint", checkpoint::SHARD_DIR, Need::Other),
+                failed("writing a checkpoint", checkpoint::SHARD_DIR, Need::Checkpoint),
                 self.write_checkpoint(job),
             ),
         }

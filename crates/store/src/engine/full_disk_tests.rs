@@ -20,11 +20,15 @@ pub(super) fn publish(engine: &Engine<SimDisk>, queue: QueueId) {
 
 /// A store on a disk that has room for a few segments more.
 pub(super) fn on_a_small_disk(room_bytes: u64) -> (SimDisk, Engine<SimDisk>, QueueId) {
-    let disk = SimDisk::new(1);
-    let options = Options {
+    let often = Options {
         checkpoint_ms: 10,
         ..Options::tiny()
     };
+    on_a_small_disk_with(room_bytes, often)
+}
+
+fn on_a_small_disk_with(room_bytes: u64, options: Options) -> (SimDisk, Engine<SimDisk>, QueueId) {
+    let disk = SimDisk::new(1);
     let (engine, _) = Engine::open(disk.clone(), options, ()).unwrap();
     let queue = durable_queue(&engine);
     // The log rolls, so that there is a reserve.
@@ -100,6 +104,34 @@ fn nobody_is_called_for_a_block_that_waits_for_a_segment() {
     disk.advance(10_000);
     come_to_rest(&engine, &disk);
     assert!(engine.lock().shard().tail.is_idle());
+}
+
+#[test]
+fn a_log_that_waits_for_a_segment_goes_on_when_a_checkpoint_sets_dead_ones_free() {
+    let rarely = Options {
+        checkpoint_ms: 300_000,
+        checkpoint_bytes: u64::MAX,
+        ..Options::tiny()
+    };
+    let (disk, engine, queue) = on_a_small_disk_with(4 * Options::tiny().segment_bytes, rarely);
+    let published = 20 + publish_while_there_is_room(&engine, &disk, queue, 1000);
+    acknowledge(&engine, &disk, queue, 0, u64::try_from(published).unwrap());
+    // The older one of the two behind which nothing is set free.
+    while engine.counters().checkpoints == 0 {
+        engine.checkpoint();
+    }
+    while engine.lock().shard().tail.is_idle() {
+        publish(&engine, queue);
+        come_to_rest(&engine, &disk);
+    }
+    // A segment is asked for ten times a second meanwhile.
+    let end_ms = disk.now().mono_ms + 3 * 300_000;
+    while disk.now().mono_ms < end_ms {
+        while engine.step() {}
+        disk.advance(25);
+    }
+    assert!(engine.lock().shard().tail.is_idle(), "{:?}", engine.counters());
+    assert!(!engine.counters().is_disk_full, "{:?}", engine.counters());
 }
 
 #[test]

@@ -138,10 +138,11 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
 }
 
 impl<D: Disk, F: Follower<D>> Inner<D, F> {
-    /// Lets the threads write what waits, and end.
+    /// Lets the threads write what waits, and end. From here on nothing is taken: those who go on would keep the log busy for ever.
     pub(super) fn stop_threads(&self) {
         let mut locked = self.lock();
         locked.closing = true;
+        locked.shard.stopping = true;
         locked.shard.evacuator.is_stopped = true;
         drop(locked);
         self.work.notify_all();

@@ -27,6 +27,19 @@ fn publish(engine: &Engine<SimDisk>, queue: QueueId, count: usize) -> BlockNumbe
 }
 
 #[test]
+fn a_stop_that_has_begun_does_not_wait_for_those_who_go_on() {
+    let disk = SimDisk::new(1);
+    let (engine, _) = Engine::open(disk, Options::tiny(), ()).unwrap();
+    let queue = durable_queue(&engine);
+    let accepted = publish(&engine, queue, 1);
+    engine.inner.stop_threads();
+    let refused = engine.lock().shard().publish(&message_for(&[queue], &[b"late"]));
+    assert!(refused.unwrap_err().to_string().contains("closed"));
+    engine.close().unwrap();
+    assert!(engine.lock().shard().durable().covers(accepted));
+}
+
+#[test]
 fn a_stop_does_not_wait_for_room_on_a_full_disk() {
     let disk = SimDisk::new(1);
     let (engine, _) = Engine::open(disk.clone(), Options::tiny(), ()).unwrap();

@@ -9,7 +9,7 @@
 //!   it, it is in its slab.
 //! - A page that came from a checkpoint is compared with its recorded checksum when it is first touched.
 
-use crate::disk::{Disk, DiskFile, DiskMap, FileKind};
+use crate::disk::{Disk, DiskFile, DiskMap, FileKind, is_full};
 use crate::error::OpenError;
 use crate::format::memory_offset;
 use crate::index::page;
@@ -153,7 +153,7 @@ impl<D: Disk> Pages<D> {
             // A slab whose allocation was cut short is filled up: nothing is mapped without a block behind it.
             match file.allocate(self.slab_bytes()) {
                 // Nothing refers to a slab that was never finished.
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => break,
+                Err(error) if is_full(&error) => break,
                 allocated => allocated.map_err(OpenError::io("allocating", &path))?,
             }
             self.map(file).map_err(OpenError::io("mapping", path))?;

@@ -5,7 +5,7 @@
 //! - What has another name is never taken: see `spare`.
 //! - When there is none, the directory has the names that it had before, but for files that have become spares.
 
-use crate::disk::{Disk, DiskFile, FileKind};
+use crate::disk::{Disk, DiskFile, FileKind, is_full};
 use crate::engine::final_error;
 use crate::error::OpenError;
 use crate::ids::SegmentNumber;
@@ -52,7 +52,7 @@ impl NewSegment<'_> {
             match self.open_from(disk, origin) {
                 Ok(None) => {}
                 Ok(Some(file)) => return Ok((file, origin)),
-                Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::StorageFull => {
+                Err(OpenError::Io { source, .. }) if is_full(&source) => {
                     full = Some(source);
                 }
                 Err(error) => return Err(error),

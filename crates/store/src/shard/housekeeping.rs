@@ -11,7 +11,7 @@ use super::recycle::{Recycle, Recycled};
 use super::reserve::{Grow, Need, Release, Reserve};
 use super::{Compact, EvacuationJob, FooterJob, Moved, Shard, Spill, Spilled, SurveyJob, Unspill};
 use crate::checkpoint::{Checkpoint, Position};
-use crate::disk::{AlignedBuf, Disk, DiskFile, Now};
+use crate::disk::{AlignedBuf, Disk, DiskFile, Now, is_full};
 use crate::engine::final_error;
 use crate::error::PoisonCause;
 use crate::format::byte_count;
@@ -48,6 +48,8 @@ pub(crate) struct Chores {
     pub checkpoint_ms: u64,
     pub busy: bool,
     pub retry_at_ms: u64,
+    /// When a checkpoint may be tried again. It does not wait for what else found no room: dead segments wait for it.
+    pub checkpoint_at_ms: u64,
     /// Since when the log has been in its segment.
     pub entered_ms: u64,
     /// When the spill may be tried again.
@@ -248,7 +250,7 @@ impl<D: Disk> Shard<D> {
 
     fn checkpoint_job(&mut self, now: Now, wish: CheckpointWish) -> Option<CheckpointJob> {
         let behind = self.end().get() - self.chores.checkpoint_lsn.get();
-        let is_early = now.mono_ms < self.chores.retry_at_ms;
+        let is_early = now.mono_ms < self.chores.checkpoint_at_ms;
         let due = (self.checkpoint_is_due(now) || self.is_vacated_too_much()) && !is_early;
         if due && behind == 0 && wish == CheckpointWish::WhenDue && self.vacated_bytes() > 0 {
             // Two checkpoints at one address are one: the log has to go on, or what was evacuated would never go.
@@ -382,9 +384,12 @@ impl<D: Disk> Shard<D> {
         self.chores.busy = false;
         // Of those nothing was taken out, or it is the end of the store.
         self.chores.recycling.clear();
+        if failed.need == Need::Checkpoint {
+            self.chores.checkpoint_at_ms = now.mono_ms + RETRY_MS;
+        }
         if failed.need == Need::Memory {
             self.wait_to_spill(now);
-        } else if error.kind() == io::ErrorKind::StorageFull {
+        } else if is_full(&error) {
             self.note_full_disk(failed.need, now);
         } else if lacks_descriptors(&error) {
             // Others may close some of theirs; what was begun is begun anew then, as on a full disk.

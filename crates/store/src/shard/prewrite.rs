@@ -11,7 +11,7 @@
 //! Elsewhere: segments made (`housekeeping`) and recycled (`recycle`), where the log goes on to one of them (`tail`).
 
 use super::Shard;
-use crate::disk::{AlignedBuf, Disk, DiskFile, Now};
+use crate::disk::{AlignedBuf, Disk, DiskFile, Now, is_full};
 use crate::format::memory_offset;
 use crate::ids::SegmentNumber;
 use crate::limits::{
@@ -71,7 +71,7 @@ impl<D: Disk> Prewrite<D> {
     /// have room for the log; any other error is one of a file of the log.
     pub(crate) fn perform(&self, mut is_wanted: impl FnMut() -> bool) -> io::Result<Wear> {
         match self.write(&mut is_wanted) {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(error) if is_full(&error) => {
                 tracing::warn!(%error, segment = %self.file.number, "no room to write a new segment once");
                 Ok(Wear::Interrupted)
             }

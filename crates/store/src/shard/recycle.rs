@@ -12,7 +12,7 @@
 use super::Shard;
 use super::prewrite::{SpareFile, Wear};
 use super::reserve::Release;
-use crate::disk::{Disk, Now};
+use crate::disk::{Disk, Now, is_full};
 use crate::engine::final_error;
 use crate::footer::footer_path;
 use crate::format::memory_offset;
@@ -69,7 +69,7 @@ impl Recycle {
         let mut done = Recycled::default();
         match self.take_out(disk, &mut done, &mut is_wanted) {
             // What was done must not be forgotten: nobody finds these files again under their old names.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && !done.is_empty() => {
+            Err(error) if is_full(&error) && !done.is_empty() => {
                 tracing::warn!(%error, "recycling segments");
             }
             taken_out => taken_out?,

@@ -16,7 +16,7 @@
 
 use super::Shard;
 use super::housekeeping::RETRY_MS;
-use crate::disk::{Disk, DiskFile, FileKind, Now};
+use crate::disk::{Disk, DiskFile, FileKind, Now, is_full};
 use crate::engine::final_error;
 use crate::ids::SegmentNumber;
 use crate::removal;
@@ -56,6 +56,8 @@ pub(crate) enum Need {
     Segment,
     /// Memory, by way of the spill: nothing is lost when that fails.
     Memory,
+    /// A checkpoint, for which dead segments wait.
+    Checkpoint,
     /// Anything else.
     Other,
 }
@@ -88,7 +90,7 @@ impl Release {
         let file = disk.open(&path, FileKind::Journal).ok();
         match disk.remove(&path) {
             // There are file systems that need room to remove something. The next start finds it among the spares.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(error) if is_full(&error) => {
                 tracing::warn!(%error, path, "giving up a spare segment");
                 return Ok(());
             }
@@ -240,7 +242,7 @@ impl<D: Disk> Shard<D> {
     /// A chore found no room.
     pub(super) fn note_full_disk(&mut self, need: Need, now: Now) {
         self.chores.retry_at_ms = now.mono_ms + RETRY_MS;
-        self.chores.needs_room |= need == Need::Other;
+        self.chores.needs_room |= matches!(need, Need::Checkpoint | Need::Other);
         self.chores.is_full = true;
     }
 

@@ -213,7 +213,6 @@ impl<D: Disk> Shard<D> {
 
     /// Whoever still holds leases at an orderly stop will not acknowledge them: they come back as redelivered.
     pub(crate) fn give_back_leases(&mut self) {
-        self.stopping = true;
         for queue in self.state.queues.iter_mut() {
             let mut seen = roaring::RoaringTreemap::new();
             // What a limit or its expiry took, and what is not durably dead, may be among it; the mark bounds that.

@@ -13,7 +13,7 @@
 use super::housekeeping::RETRY_MS;
 use super::{Compact, Job, Shard};
 use crate::checksum::Salt;
-use crate::disk::{AlignedBuf, DIRECT_IO_ALIGNMENT, Disk, DiskFile, FileKind, Now};
+use crate::disk::{AlignedBuf, DIRECT_IO_ALIGNMENT, Disk, DiskFile, FileKind, Now, is_full};
 use crate::format::{byte_count, record};
 use crate::ids::{Lsn, SegmentNumber};
 use crate::limits::{SPILL_LATE_FRACTION, SPILLS_PER_OLDEST};
@@ -110,7 +110,7 @@ impl<D: Disk> Spill<D> {
             }
             None => match make(disk, slot, sectors) {
                 // There may be room for this unit, if not for more.
-                Err(error) if error.kind() == io::ErrorKind::StorageFull && slot.layout.slots > 1 => {
+                Err(error) if is_full(&error) && slot.layout.slots > 1 => {
                     slot = slot.alone(bytes);
                     make(disk, slot, sectors)?
                 }

@@ -1,5 +1,6 @@
 //! Why a snapshot was not taken, or its manifest cannot be read.
 
+use crate::disk::is_full;
 use crate::error::PoisonCause;
 use std::io;
 
@@ -52,13 +53,13 @@ impl SnapshotError {
         leftovers: Leftovers,
     ) -> impl FnOnce(io::Error) -> Self {
         let file = file.into();
-        move |source| match source.kind() {
-            io::ErrorKind::StorageFull => Self::NoRoom {
+        move |source| match is_full(&source) {
+            true => Self::NoRoom {
                 file,
                 leftovers,
                 source,
             },
-            _ => Self::Io {
+            false => Self::Io {
                 what,
                 file,
                 leftovers,

@@ -123,6 +123,19 @@ fn an_existing_directory_is_no_error_and_an_existing_file_is() {
 }
 
 #[test]
+fn a_probe_that_somebody_left_behind_changes_nothing() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let left = format!("probe-{}.tmp", std::process::id());
+    std::fs::write(dirs[1].path().join(left), "").unwrap();
+    let mode = |dir: &tempfile::TempDir| {
+        let disk = RealDisk::open(dir.path(), WriteMode::BufferedDsync).unwrap();
+        disk.write_mode()
+    };
+    assert_eq!(mode(&dirs[0]), WriteMode::BufferedDsync);
+    assert_eq!(mode(&dirs[1]), WriteMode::BufferedDsync);
+}
+
+#[test]
 fn a_directory_that_is_only_looked_at_cannot_be_changed() {
     let dir = tempfile::tempdir().unwrap();
     let writable = RealDisk::open(dir.path(), WriteMode::BufferedFdatasync).unwrap();
