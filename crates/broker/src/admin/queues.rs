@@ -63,6 +63,7 @@ impl<D: Disk> Broker<D> {
             return self.declared_reply_name(vhost, &name);
         }
         if request.passive {
+            authorise(&name)?;
             return self.declared_passively(vhost, &name, asking, now);
         }
         if name.starts_with("amq.") {

@@ -2,8 +2,8 @@
 //!
 //! | operation | configure | write | read |
 //! |---|---|---|---|
-//! | declare (not passive) or delete an exchange or queue | it | | |
-//! | declare passively | | | |
+//! | declare (not passively) or delete an exchange or queue | it | | |
+//! | declare passively | or it | or it | or it |
 //! | declare a queue with a dead-letter exchange | queue | that exchange | queue |
 //! | declare an exchange with an alternate | exchange | the alternate | exchange |
 //! | bind or unbind a queue | | queue | exchange |
@@ -66,8 +66,8 @@ pub enum Action<'a> {
     },
     /// `queue.delete`
     DeleteQueue(&'a str),
-    /// Either declare with `passive`: whoever is in the virtual host may look.
-    DeclarePassively,
+    /// Either declare with `passive`: who may do anything with it may look.
+    DeclarePassively(Target<'a>),
     /// `queue.bind`, `queue.unbind`
     BindQueue {
         /// The queue.
@@ -107,7 +107,8 @@ pub enum Action<'a> {
 }
 
 impl<'a> Action<'a> {
-    /// The permissions that are needed, all of them, in the order in which RabbitMQ asks.
+    /// The permissions that are needed, all of them, in the order in which RabbitMQ asks. Of a passive declare, for which each
+    /// permission is enough, the one that is named when there is none.
     pub fn requirements(self) -> impl Iterator<Item = (Operation, Target<'a>)> {
         use Operation::{Configure, Read, Write};
         use Target::{Exchange, Queue, Topic};
@@ -124,7 +125,7 @@ impl<'a> Action<'a> {
             ],
             Self::DeleteExchange(exchange) => [Some((Configure, Exchange(exchange))), None, None],
             Self::DeleteQueue(queue) => [Some((Configure, Queue(queue))), None, None],
-            Self::DeclarePassively => [None, None, None],
+            Self::DeclarePassively(target) => [Some((Configure, target)), None, None],
             Self::BindQueue { queue, exchange } => [
                 Some((Write, Queue(queue))),
                 Some((Read, Exchange(exchange))),

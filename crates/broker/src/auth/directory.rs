@@ -71,6 +71,13 @@ impl Directory {
     /// # Errors
     /// The first permission that is missing.
     pub fn check(&self, user: &str, vhost: &str, action: Action<'_>) -> Result<(), Denied> {
+        if let Action::DeclarePassively(target) = action
+            && [Operation::Read, Operation::Write]
+                .into_iter()
+                .any(|operation| self.allows(user, vhost, operation, target))
+        {
+            return Ok(());
+        }
         for (operation, target) in action.requirements() {
             if !self.allows(user, vhost, operation, target) {
                 return Err(Denied::new(operation, target, vhost, user));

@@ -9,7 +9,7 @@ use super::locked::Locked;
 use super::{QueueDeclared, Session};
 use crate::admin::{ALTERNATE_EXCHANGE, BindingRequest, Deletion, Endpoint, count};
 use crate::arguments::QUEUE_TYPE;
-use crate::auth::Action;
+use crate::auth::{Action, Target};
 use crate::command::{Binding, ChannelId, ExchangeDeclare, QueueDeclare, QueueDelete};
 use crate::errors::{Answer, access_refused, not_found, storage_failed};
 use crate::queue::QueueKind;
@@ -35,12 +35,18 @@ impl<D: Disk> Session<D> {
         now: Now,
     ) -> Answer<()> {
         self.on_channel(channel, now, |session| {
-            if !request.passive && !request.name.is_empty() {
-                let alternate = request.arguments.get(ALTERNATE_EXCHANGE);
-                session.authorise(Action::DeclareExchange {
-                    exchange: request.name.as_bytes(),
+            let exchange = request.name.as_bytes();
+            let alternate = request.arguments.get(ALTERNATE_EXCHANGE);
+            let action = if request.passive {
+                Action::DeclarePassively(Target::Exchange(exchange))
+            } else {
+                Action::DeclareExchange {
+                    exchange,
                     alternate: alternate.and_then(|value| value.as_str_bytes()),
-                })?;
+                }
+            };
+            if !exchange.is_empty() {
+                session.authorise(action)?;
             }
             session.broker.declare_exchange(&session.core.vhost, request)
         })
@@ -108,6 +114,9 @@ impl<D: Disk> Session<D> {
                 session
                     .broker
                     .declare_queue(&session.core.vhost, &request, Some(key), now, |name| {
+                        if request.passive {
+                            return session.authorise(Action::DeclarePassively(Target::Queue(name)));
+                        }
                         let dead_letter = request.arguments.get("x-dead-letter-exchange");
                         session.authorise(Action::DeclareQueue {
                             queue: name,

@@ -69,7 +69,6 @@ const Q: Target<'_> = Queue("queue");
     &[(Configure, Q), (Write, X), (Read, Q)]
 )]
 #[case::delete_queue(Action::DeleteQueue("queue"), &[(Configure, Q)])]
-#[case::declare_passively(Action::DeclarePassively, &[])]
 #[case::bind_queue(Action::BindQueue { queue: "queue", exchange: b"exchange" }, &[(Write, Q), (Read, X)])]
 #[case::bind_exchange(Action::BindExchange { destination: b"exchange", source: b"other" }, &[(Write, X), (Read, Y)])]
 #[case::publish(Action::Publish(b"exchange"), &[(Write, X)])]
@@ -92,6 +91,20 @@ fn each_cell_of_the_permission_table(
         let answer = with_exactly(&others).check("ann", "/", action);
         assert_eq!(answer.is_err(), needed.contains(cell), "{cell:?}");
     }
+}
+
+#[rstest]
+#[case(Configure)]
+#[case(Write)]
+#[case(Read)]
+fn any_permission_is_enough_to_look(#[case] operation: Operation) {
+    let directory = with_exactly(&BTreeSet::from([(operation, Q), (operation, X)]));
+    let look = |target| directory.check("ann", "/", Action::DeclarePassively(target));
+    assert_eq!((look(Q), look(X)), (Ok(()), Ok(())));
+    assert_eq!(
+        look(Y).unwrap_err().to_string(),
+        "configure access to exchange 'other' in vhost '/' refused for user 'ann'"
+    );
 }
 
 #[test]
@@ -127,7 +140,7 @@ fn one_may_enter_where_one_may_do_nothing() {
     let directory = with_patterns("", "", "");
     assert!(directory.may_enter("ann", "/"));
     assert!(directory.check("ann", "/", Action::Get("queue")).is_err());
-    assert_eq!(directory.check("ann", "/", Action::DeclarePassively), Ok(()));
+    assert!(directory.check("ann", "/", Action::DeclarePassively(Q)).is_err());
 }
 
 #[test]

@@ -61,6 +61,46 @@ fn permissions_of_the_document_hold() {
 }
 
 #[test]
+fn whoever_has_some_permission_on_a_name_may_look_whether_it_exists() {
+    let broker = broker();
+    broker.import_definitions(DOCUMENT.as_bytes(), NOW).unwrap();
+    let mut client = app(&broker);
+    let arguments = Arguments::new();
+    let look = |client: &mut Client, name| {
+        let request = ExchangeDeclare {
+            name,
+            kind: "topic",
+            passive: true,
+            durable: true,
+            auto_delete: false,
+            internal: false,
+            arguments: &arguments,
+        };
+        client.session.exchange_declare(ONE, &request, NOW)
+    };
+    assert_eq!(&*client.declare_passively("q").unwrap().name, "q");
+    look(&mut client, "orders").unwrap();
+    assert_eq!(
+        refusal(client.declare_passively("hidden")),
+        (
+            Scope::Channel,
+            "403 ACCESS_REFUSED - configure access to queue 'hidden' in vhost 'work' refused for user 'app'"
+                .to_owned()
+        )
+    );
+    client.reopen();
+    assert_eq!(
+        refusal(look(&mut client, "hidden")).1,
+        "403 ACCESS_REFUSED - configure access to exchange 'hidden' in vhost 'work' refused for user 'app'"
+    );
+    client.reopen();
+    assert_eq!(
+        refusal(look(&mut client, "")).1,
+        "403 ACCESS_REFUSED - operation not permitted on the default exchange"
+    );
+}
+
+#[test]
 fn a_refused_item_is_named() {
     let broker = broker();
     let document = r#"{"vhosts": [{"name": "/"}], "queues": [{"name": "q", "vhost": "/", "durable": true,
