@@ -1,8 +1,8 @@
 //! From exchange, keys and headers to queues: one walk over a snapshot.
 //!
 //! - Each exchange is entered once, so cycles of bindings and alternates end.
-//! - An exchange that matched nothing hands the message to its alternate, if that exists. This holds for
-//!   each exchange on the way, not only for the first.
+//! - An exchange that matched nothing hands the message to its alternate, if that exists and is not the default
+//!   exchange. This holds for each exchange on the way, not only for the first.
 //! - An exchange that puts a message off matches nothing, has no alternate then, and is the end of the way.
 //! - With direct, fanout and the default exchange nothing is allocated once `out` and [`Scratch`] have grown.
 
@@ -216,7 +216,10 @@ impl Walk<'_, '_> {
                     Hit::One(destination) => follow(destination),
                 }
             });
-        if let (false, Some(alternate)) = (matched, &exchange.spec().alternate) {
+        // The default exchange has no bindings that an alternate could use: only who names it reaches queues through it.
+        if let (false, Some(alternate)) = (matched, &exchange.spec().alternate)
+            && !alternate.is_empty()
+        {
             push_unseen(alternate, exchange, seen, pending);
         }
     }

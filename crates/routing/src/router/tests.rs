@@ -71,6 +71,14 @@ fn an_exchange_that_does_not_exist_is_an_error() {
 }
 
 #[test]
+fn the_default_exchange_takes_nothing_as_an_alternate() {
+    let mut routes = routes(&[("orders", ExchangeKind::Direct)], &[]);
+    routes.add_queue("k".into(), QueueRef::new(1));
+    routes.set_alternate(b"orders", Some("".into()));
+    assert_eq!(found(&routes, "orders", "k"), []);
+}
+
+#[test]
 fn a_direct_exchange_compares_keys_and_a_fanout_does_not() {
     let bindings = [
         to_queue("amq.direct", "k", 1),
