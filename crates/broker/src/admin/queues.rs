@@ -79,6 +79,11 @@ impl<D: Disk> Broker<D> {
         };
         authorise(&name)?;
         let resource = Resource::queue(&name, &vhost.name);
+        // What goes with its connection is not durable, whatever was asked for.
+        let request = &QueueDeclare {
+            durable: request.durable && !request.exclusive,
+            ..request.clone()
+        };
         let owner = if request.exclusive { asking } else { None };
         let _administration = self.administer();
         if let Some(id) = vhost.topology().queue(&name) {
@@ -355,9 +360,9 @@ fn check_same(resource: &Resource<'_>, request: &QueueDeclare<'_>, current: &Que
 fn check_kind(resource: &Resource<'_>, request: &QueueDeclare<'_>, kind: QueueKind) -> Answer<()> {
     let problem = match kind {
         QueueKind::Classic => return Ok(()),
-        QueueKind::Quorum if !request.durable => "non-durable",
         QueueKind::Quorum if request.auto_delete => "auto-delete",
         QueueKind::Quorum if request.exclusive => "exclusive-owner",
+        QueueKind::Quorum if !request.durable => "non-durable",
         QueueKind::Quorum => return Ok(()),
     };
     Err(precondition_failed(format_args!(

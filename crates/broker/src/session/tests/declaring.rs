@@ -227,6 +227,16 @@ fn an_exclusive_queue_is_closed_to_others_and_goes_with_its_connection() {
 }
 
 #[test]
+fn an_exclusive_queue_is_never_durable_whatever_is_declared() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare_as("mine", false, true, false).unwrap();
+    client.declare_as("mine", true, true, false).unwrap();
+    client.declare_as("yours", true, true, false).unwrap();
+    client.declare_as("yours", false, true, false).unwrap();
+}
+
+#[test]
 fn an_auto_delete_queue_goes_with_its_last_consumer() {
     let broker = broker();
     let (mut client, mut other) = (Client::new(&broker), Client::new(&broker));
