@@ -41,7 +41,7 @@ impl fmt::Display for Resource<'_> {
     }
 }
 
-/// A name without the line breaks that RabbitMQ strips from declared names.
+/// A name without the line breaks that RabbitMQ strips from names in declarations, bindings and deletions.
 pub(crate) fn without_line_breaks(name: &str) -> Cow<'_, str> {
     if name.contains(['\r', '\n']) {
         Cow::Owned(name.replace(['\r', '\n'], ""))

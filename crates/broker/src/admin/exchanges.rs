@@ -21,10 +21,10 @@ pub(crate) const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
 impl<D: Disk> Broker<D> {
     /// Declares an exchange, or checks that the existing one is the same.
     pub(crate) fn declare_exchange(&self, vhost: &Vhost, request: &ExchangeDeclare<'_>) -> Answer<()> {
-        if request.name.is_empty() {
+        let name = without_line_breaks(request.name);
+        if name.is_empty() {
             return Err(default_exchange());
         }
-        let name = without_line_breaks(request.name);
         let resource = Resource::exchange(name.as_bytes(), &vhost.name);
         if request.passive {
             let topology = vhost.topology();
@@ -87,10 +87,10 @@ impl<D: Disk> Broker<D> {
 
     /// Deletes an exchange; a missing one is no error.
     pub(crate) fn delete_exchange(&self, vhost: &Vhost, name: &str, if_unused: bool) -> Answer<()> {
+        let name = without_line_breaks(name);
         if name.is_empty() {
             return Err(default_exchange());
         }
-        let name = without_line_breaks(name);
         let resource = Resource::exchange(name.as_bytes(), &vhost.name);
         if name.starts_with("amq.") {
             return Err(access_refused(format_args!(

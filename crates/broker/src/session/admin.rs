@@ -14,6 +14,7 @@ use crate::command::{Binding, ChannelId, ExchangeDeclare, QueueDeclare, QueueDel
 use crate::errors::{Answer, access_refused, not_found, storage_failed};
 use crate::queue::QueueKind;
 use crate::replies::REPLY_TO_PREFIX;
+use crate::resource::without_line_breaks;
 use crate::topology::Vhost;
 
 /// What is to be done with a binding.
@@ -35,7 +36,8 @@ impl<D: Disk> Session<D> {
         now: Now,
     ) -> Answer<()> {
         self.on_channel(channel, now, |session| {
-            let exchange = request.name.as_bytes();
+            let name = without_line_breaks(request.name);
+            let exchange = name.as_bytes();
             let alternate = request.arguments.get(ALTERNATE_EXCHANGE);
             let action = if request.passive {
                 Action::DeclarePassively(Target::Exchange(exchange))
@@ -64,12 +66,13 @@ impl<D: Disk> Session<D> {
         now: Now,
     ) -> Answer<()> {
         self.on_channel(channel, now, |session| {
+            let name = without_line_breaks(name);
             if !name.is_empty() {
                 session.authorise(Action::DeleteExchange(name.as_bytes()))?;
             }
             session
                 .broker
-                .delete_exchange(&session.core.vhost, name, if_unused)
+                .delete_exchange(&session.core.vhost, &name, if_unused)
         })
     }
 
@@ -207,7 +210,9 @@ impl<D: Disk> Session<D> {
         binding: &Binding<'_>,
         change: Change,
     ) -> Answer<()> {
+        let source = without_line_breaks(binding.source);
         let queue = self.named_queue(channel, binding.destination)?;
+        let queue = without_line_breaks(&queue);
         // With both names left out, the queue's name is the routing key, too.
         let shortcut = binding.destination.is_empty() && binding.routing_key.is_empty();
         let routing_key = if shortcut {
@@ -220,14 +225,14 @@ impl<D: Disk> Session<D> {
                 "cannot bind or unbind to a volatile (direct reply-to) queue",
             ));
         }
-        if binding.source.is_empty() {
+        if source.is_empty() {
             return Err(default_exchange());
         }
         self.authorise(Action::BindQueue {
             queue: &queue,
-            exchange: binding.source.as_bytes(),
+            exchange: source.as_bytes(),
         })?;
-        self.authorise_topic(binding.source, routing_key)?;
+        self.authorise_topic(&source, routing_key)?;
         let found = {
             let mut guard = self.broker.store.lock();
             let (_, state) = guard.parts();
@@ -241,7 +246,7 @@ impl<D: Disk> Session<D> {
             found => found?,
         };
         let request = BindingRequest {
-            source: binding.source,
+            source: &source,
             destination: Endpoint::Queue(spec),
             routing_key,
             arguments: binding.arguments,
@@ -250,17 +255,21 @@ impl<D: Disk> Session<D> {
     }
 
     fn change_exchange_binding(&mut self, binding: &Binding<'_>, change: Change) -> Answer<()> {
-        if binding.source.is_empty() || binding.destination.is_empty() {
+        let (source, destination) = (
+            without_line_breaks(binding.source),
+            without_line_breaks(binding.destination),
+        );
+        if source.is_empty() || destination.is_empty() {
             return Err(default_exchange());
         }
         self.authorise(Action::BindExchange {
-            destination: binding.destination.as_bytes(),
-            source: binding.source.as_bytes(),
+            destination: destination.as_bytes(),
+            source: source.as_bytes(),
         })?;
-        self.authorise_topic(binding.source, binding.routing_key)?;
+        self.authorise_topic(&source, binding.routing_key)?;
         let request = BindingRequest {
-            source: binding.source,
-            destination: Endpoint::Exchange(binding.destination),
+            source: &source,
+            destination: Endpoint::Exchange(&destination),
             routing_key: binding.routing_key,
             arguments: binding.arguments,
         };

@@ -237,6 +237,50 @@ fn an_exclusive_queue_is_never_durable_whatever_is_declared() {
 }
 
 #[test]
+fn names_in_bindings_lose_their_line_breaks() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    client.exchange("x", "fanout", true).unwrap();
+    let between = Binding {
+        source: "amq.fanout\n",
+        destination: "\rx",
+        routing_key: b"",
+        arguments: &Arguments::new(),
+    };
+    client.session.exchange_bind(ONE, &between, NOW).unwrap();
+    client.bind("x\n", "q\r\n", "").unwrap();
+    let _ = client.publish_with("amq.fanout", "", PERSISTENT, &["1"]);
+    assert_eq!(client.get("q", true).unwrap().body, "1");
+    client.session.exchange_unbind(ONE, &between, NOW).unwrap();
+    let _ = client.publish_with("amq.fanout", "", PERSISTENT, &["2"]);
+    let queue = Binding {
+        source: "\nx",
+        destination: "q\n",
+        ..between
+    };
+    client.session.queue_unbind(ONE, &queue, NOW).unwrap();
+    let _ = client.publish_with("x", "", PERSISTENT, &["3"]);
+    assert_eq!(client.returned, ["2", "3"]);
+}
+
+#[test]
+fn a_name_of_line_breaks_is_the_default_exchanges() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    let text = "403 ACCESS_REFUSED - operation not permitted on the default exchange";
+    assert_eq!(refusal(client.exchange("\r\n", "direct", true)).1, text);
+    client.reopen();
+    assert_eq!(refusal(client.bind("\n", "q", "k")).1, text);
+    client.reopen();
+    assert_eq!(
+        refusal(client.session.exchange_delete(ONE, "\n", false, NOW)).1,
+        text
+    );
+}
+
+#[test]
 fn an_auto_delete_queue_goes_with_its_last_consumer() {
     let broker = broker();
     let (mut client, mut other) = (Client::new(&broker), Client::new(&broker));
