@@ -14,7 +14,7 @@ use crate::command::{Binding, ChannelId, ExchangeDeclare, QueueDeclare, QueueDel
 use crate::errors::{Answer, access_refused, not_found, storage_failed};
 use crate::queue::QueueKind;
 use crate::replies::REPLY_TO_PREFIX;
-use crate::resource::without_line_breaks;
+use crate::resource::{Resource, without_line_breaks};
 use crate::topology::Vhost;
 
 /// What is to be done with a binding.
@@ -233,6 +233,10 @@ impl<D: Disk> Session<D> {
             exchange: source.as_bytes(),
         })?;
         self.authorise_topic(&source, routing_key)?;
+        if change == Change::Bind && self.core.vhost.topology().exchange(source.as_bytes()).is_none() {
+            let vhost = &self.core.vhost.name;
+            return Err(not_found(Resource::exchange(source.as_bytes(), vhost)));
+        }
         let found = {
             let mut guard = self.broker.store.lock();
             let (_, state) = guard.parts();

@@ -281,6 +281,16 @@ fn a_name_of_line_breaks_is_the_default_exchanges() {
 }
 
 #[test]
+fn of_a_binding_between_things_that_are_missing_the_exchange_is_named() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    assert_eq!(
+        refusal(client.bind("nowhere", "nothing", "k")).1,
+        "404 NOT_FOUND - no exchange 'nowhere' in vhost '/'"
+    );
+}
+
+#[test]
 fn an_auto_delete_queue_goes_with_its_last_consumer() {
     let broker = broker();
     let (mut client, mut other) = (Client::new(&broker), Client::new(&broker));
