@@ -40,6 +40,8 @@ pub const RETAINED_TRIED_MAX: usize = 64;
 /// Deaths of one message, each of another queue or reason, that its header `x-death` remembers: beyond that the oldest are
 /// forgotten.
 pub const DEATHS_MAX: usize = 1024;
+/// Words of a topic pattern that stand for any number of words.
+pub const PATTERN_HASHES_MAX: usize = 2;
 /// Routes that one session remembers before it forgets all of them.
 pub const ROUTES_MAX: usize = 1024;
 /// Largest number of properties' bytes (flags, list, exchange and key) that a message may have.

@@ -103,7 +103,8 @@ impl ExchangeSpec {
     }
 
     /// How it chooses where a message goes. What a damaged definition does not say counts as direct.
-    pub(crate) fn chooses(&self) -> ExchangeKind {
+    #[must_use]
+    pub fn chooses(&self) -> ExchangeKind {
         match self.kind {
             ExchangeKind::Delayed => delay::kind(&self.arguments).unwrap_or(ExchangeKind::Direct),
             kind => kind,

@@ -10,6 +10,7 @@ use super::exchanges::default_exchange;
 use crate::broker::Broker;
 use crate::entries::{BindingEntry, binding_key};
 use crate::errors::{Answer, not_found, precondition_failed, storage_failed};
+use crate::limits::PATTERN_HASHES_MAX;
 use crate::queue::{QueueKind, QueueSpec};
 use crate::resource::Resource;
 use crate::topology::{Gone, Topology, Vhost, queue_ref};
@@ -41,19 +42,19 @@ impl BindingRequest<'_> {
         }
     }
 
-    /// Exchanges that choose among the queues of their node have no replicated ones.
+    /// What else a kind of exchange asks of a binding. A new binding only: what exists stays as it is, at a start as well.
     fn check_kind(&self, topology: &Topology) -> Answer<()> {
         let kind = topology
             .exchange(self.source.as_bytes())
-            .map(|exchange| exchange.spec().kind);
-        match &self.destination {
-            Endpoint::Queue(spec)
-                if kind == Some(ExchangeKind::LocalRandom) && spec.kind == QueueKind::Quorum =>
-            {
+            .map(|exchange| exchange.spec().chooses());
+        match (kind, &self.destination) {
+            // It chooses among the queues of its node, and has no replicated ones.
+            (Some(ExchangeKind::LocalRandom), Endpoint::Queue(spec)) if spec.kind == QueueKind::Quorum => {
                 Err(precondition_failed(
                     "Queue type rabbit_quorum_queue not valid for this exchange type",
                 ))
             }
+            (Some(ExchangeKind::Topic), _) => check_pattern(self.routing_key),
             _ => Ok(()),
         }
     }
@@ -71,6 +72,21 @@ impl BindingRequest<'_> {
                 Endpoint::Exchange(name) => durable(name),
             }
     }
+}
+
+/// As in RabbitMQ, where each `#` multiplies what a routing key costs.
+fn check_pattern(pattern: &[u8]) -> Answer<()> {
+    let hashes = pattern
+        .split(|byte| *byte == b'.')
+        .filter(|word| word == b"#")
+        .count();
+    if hashes <= PATTERN_HASHES_MAX {
+        return Ok(());
+    }
+    let pattern = String::from_utf8_lossy(pattern);
+    Err(precondition_failed(format_args!(
+        "Topic binding key '{pattern}' uses {hashes} '#' wildcards, at most {PATTERN_HASHES_MAX} are allowed"
+    )))
 }
 
 impl<D: Disk> Broker<D> {

@@ -290,6 +290,39 @@ fn of_a_binding_between_things_that_are_missing_the_exchange_is_named() {
     );
 }
 
+#[rstest]
+#[case("topic", &[])]
+#[case("x-delayed-message", &[("x-delayed-type", Value::str("topic"))])]
+fn a_pattern_has_two_words_for_any_number_of_words_at_most(
+    #[case] kind: &str,
+    #[case] arguments: &[(&str, Value)],
+) {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    let arguments = arguments.iter().cloned().collect();
+    client.exchange_with("t", kind, true, &arguments).unwrap();
+    client.exchange("x", "fanout", true).unwrap();
+    client.bind("t", "q", "#.a.#.b#.#c").unwrap();
+    let text =
+        "406 PRECONDITION_FAILED - Topic binding key '#.a.#.#' uses 3 '#' wildcards, at most 2 are allowed";
+    assert_eq!(
+        refusal(client.bind("t", "q", "#.a.#.#")),
+        (Scope::Channel, text.into())
+    );
+    client.reopen();
+    let between = Binding {
+        source: "t",
+        destination: "x",
+        routing_key: b"#.a.#.#",
+        arguments: &Arguments::new(),
+    };
+    assert_eq!(refusal(client.session.exchange_bind(ONE, &between, NOW)).1, text);
+    client.reopen();
+    client.session.exchange_unbind(ONE, &between, NOW).unwrap();
+    client.bind("x", "q", "#.#.#").unwrap();
+}
+
 #[test]
 fn an_auto_delete_queue_goes_with_its_last_consumer() {
     let broker = broker();
