@@ -1,6 +1,8 @@
 //! The keys of a policy's definition: what they take, which kinds of queues know them, and how a policy and an operator policy
 //! are merged.
 
+use std::collections::BTreeMap;
+
 use logpond_routing::Value;
 
 use super::record::{PolicyError, PolicyKind};
@@ -25,6 +27,7 @@ enum Merge {
     /// Operators cannot set it.
     Never,
     Smaller,
+    Larger,
     /// The smaller, where a negative number means none.
     SmallerOrNone,
     Operators,
@@ -56,8 +59,12 @@ const fn key(name: &'static str, what: &'static str, takes: Takes, merge: Merge,
     }
 }
 
+const RETRY_MAX: &str = "delayed-retry-max";
+const RETRY_MIN: &str = "delayed-retry-min";
+const RETRY_TYPE: &str = "delayed-retry-type";
 const STRATEGIES: &[&str] = &["at-most-once", "at-least-once"];
 const MODES: &[&str] = &["default", "lazy"];
+const RETRIES: &[&str] = &["all", "failed", "returned", "disabled"];
 const OVERFLOWS: &[&str] = &["drop-head", "reject-publish", "reject-publish-dlx"];
 const LOCATORS: &[&str] = &["client-local", "balanced", "random", "least-leaders"];
 const SEGMENT_BYTES_MAX: i64 = 3_000_000_000;
@@ -105,6 +112,27 @@ const KEYS: &[Key] = &[
         Takes::OneOf(STRATEGIES),
         Merge::Never,
         Kinds::Quorum,
+    ),
+    key(
+        RETRY_MAX,
+        "delayed retry maximum delay. Must be a positive integer",
+        Takes::From(1),
+        Merge::Smaller,
+        Kinds::All,
+    ),
+    key(
+        RETRY_MIN,
+        "delayed retry minimum delay. Must be a positive integer",
+        Takes::From(1),
+        Merge::Larger,
+        Kinds::All,
+    ),
+    key(
+        RETRY_TYPE,
+        "delayed retry type. Must be one of: all, failed, returned, disabled",
+        Takes::OneOf(RETRIES),
+        Merge::Operators,
+        Kinds::All,
     ),
     key(
         "delivery-limit",
@@ -209,7 +237,7 @@ const KEYS: &[Key] = &[
         "target-group-size",
         "target group size",
         Takes::From(1),
-        Merge::Operators,
+        Merge::Larger,
         Kinds::Quorum,
     ),
 ];
@@ -231,6 +259,19 @@ pub(super) fn check(kind: PolicyKind, name: &str, value: &Value) -> Result<(), P
     })
 }
 
+/// Checks what the entries of a definition, which were checked one by one, say together.
+pub(super) fn check_together(definition: &BTreeMap<String, Value>) -> Result<(), PolicyError> {
+    let number = |key| definition.get(key).and_then(Value::as_integer);
+    let kind = definition.get(RETRY_TYPE).and_then(Value::as_str_bytes);
+    match (kind, number(RETRY_MIN), number(RETRY_MAX)) {
+        (Some(kind), None, _) if kind != b"disabled" => Err(PolicyError::RetryMinMissing {
+            kind: String::from_utf8_lossy(kind).into_owned(),
+        }),
+        (_, Some(min), Some(max)) if max < min => Err(PolicyError::RetryMaxTooSmall { min, max }),
+        _ => Ok(()),
+    }
+}
+
 /// Whether a queue of this kind can do what the key says.
 pub(super) fn is_for(kind: QueueKind, name: &str) -> bool {
     match find(name).map_or(Kinds::All, |key| key.kinds) {
@@ -247,14 +288,15 @@ pub(super) fn merge<'a>(name: &str, policy: &'a Value, operator: &'a Value) -> &
     let (Some(ours), Some(theirs)) = (policy.as_integer(), operator.as_integer()) else {
         return operator;
     };
-    let is_smaller = match merge {
+    let holds = match merge {
         Merge::Smaller => ours <= theirs,
+        Merge::Larger => ours >= theirs,
         // Negative means unlimited, so the larger one is the stricter.
         Merge::SmallerOrNone if ours < 0 || theirs < 0 => ours >= theirs,
         Merge::SmallerOrNone => ours <= theirs,
         Merge::Never | Merge::Operators => false,
     };
-    if is_smaller { policy } else { operator }
+    if holds { policy } else { operator }
 }
 
 impl Takes {
@@ -306,6 +348,21 @@ mod tests {
         "1 is not a valid alternate exchange name"
     )]
     #[case("max-age", Value::str("0D"), "<<\"0D\">> is not a valid max age")]
+    #[case(
+        "delayed-retry-type",
+        Value::str("some"),
+        "<<\"some\">> is not a valid delayed retry type. Must be one of: all, failed, returned, disabled"
+    )]
+    #[case(
+        "delayed-retry-min",
+        Value::I64(0),
+        "0 is not a valid delayed retry minimum delay. Must be a positive integer"
+    )]
+    #[case(
+        "delayed-retry-max",
+        Value::str("1"),
+        "<<\"1\">> is not a valid delayed retry maximum delay. Must be a positive integer"
+    )]
     #[case("ha-mode", Value::str("all"), "'ha-mode' is not a recognised policy setting")]
     fn a_wrong_value_is_refused_in_rabbitmqs_words(
         #[case] name: &str,
@@ -335,6 +392,11 @@ mod tests {
     #[case("delivery-limit", 5, -1, 5)]
     #[case("delivery-limit", 3, 5, 3)]
     #[case("queue-version", 1, 2, 2)]
+    #[case("target-group-size", 5, 3, 5)]
+    #[case("delayed-retry-min", 5, 3, 5)]
+    #[case("delayed-retry-min", 3, 5, 5)]
+    #[case("delayed-retry-max", 5, 3, 3)]
+    #[case("delayed-retry-max", 3, 5, 3)]
     fn the_stricter_value_holds(
         #[case] name: &str,
         #[case] policy: i64,

@@ -91,6 +91,20 @@ pub enum PolicyError {
         /// What was expected.
         what: &'static str,
     },
+    /// It delays retries and does not say for how long.
+    #[error("delayed-retry-min is required when delayed-retry-type is {kind}")]
+    RetryMinMissing {
+        /// Which retries.
+        kind: String,
+    },
+    /// The longest delay of a retry is shorter than the shortest.
+    #[error("delayed-retry-max ({max}) must not be smaller than delayed-retry-min ({min})")]
+    RetryMaxTooSmall {
+        /// The shortest.
+        min: i64,
+        /// The longest.
+        max: i64,
+    },
     /// It says nothing.
     #[error("no policy provided")]
     Empty,
@@ -126,7 +140,8 @@ impl Policy {
         }
         self.definition
             .iter()
-            .try_for_each(|(key, value)| definition::check(self.kind, key, value))
+            .try_for_each(|(key, value)| definition::check(self.kind, key, value))?;
+        definition::check_together(&self.definition)
     }
 
     fn finds(&self, name: &[u8]) -> bool {

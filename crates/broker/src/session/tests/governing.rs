@@ -240,6 +240,33 @@ fn a_policy_that_nothing_obeys_is_refused() {
 }
 
 #[test]
+fn a_policy_that_delays_retries_says_from_when_on() {
+    let broker = broker();
+    let put = |definition: &[(&str, Value)]| broker.put_policy(policy("p", "", definition), NOW);
+    let (all, disabled) = (Value::str("all"), Value::str("disabled"));
+    assert_eq!(
+        refusal(put(&[("delayed-retry-type", all.clone())])).1,
+        "406 PRECONDITION_FAILED - delayed-retry-min is required when delayed-retry-type is all"
+    );
+    let (five, four) = (Value::I64(5), Value::I64(4));
+    let longer = [
+        ("delayed-retry-min", five.clone()),
+        ("delayed-retry-max", four.clone()),
+    ];
+    assert_eq!(
+        refusal(put(&longer)).1,
+        "406 PRECONDITION_FAILED - delayed-retry-max (4) must not be smaller than delayed-retry-min (5)"
+    );
+    put(&[("delayed-retry-type", disabled)]).unwrap();
+    put(&[
+        ("delayed-retry-type", all),
+        ("delayed-retry-min", four),
+        ("delayed-retry-max", five),
+    ])
+    .unwrap();
+}
+
+#[test]
 fn policies_are_imported_with_the_definitions() {
     let broker = broker();
     Client::new(&broker).declare("q");
