@@ -35,22 +35,20 @@ pub(crate) struct NoArray {
 /// The keys in the table's `CC` and `BCC`: of the arrays' elements those that are strings.
 pub(crate) fn further_keys(table: &[u8]) -> Result<FurtherKeys<'_>, NoArray> {
     let mut further = FurtherKeys::default();
-    let mut hidden = Vec::new();
+    let (mut has_shown, mut hidden) = (false, Vec::new());
     for field in Fields(Cursor(table)) {
-        let header = match field.name {
-            CC => "CC",
-            BCC => "BCC",
+        let (header, is_known, keys) = match field.name {
+            CC => ("CC", &mut has_shown, &mut further.keys),
+            BCC => ("BCC", &mut further.has_hidden, &mut hidden),
             _ => continue,
         };
+        // Of equal names the first counts.
+        if std::mem::replace(is_known, true) {
+            continue;
+        }
         let &[b'A', _, _, _, _, ref array @ ..] = field.value else {
             let found = field.value.first().copied().map_or("undefined", type_name);
             return Err(NoArray { header, found });
-        };
-        further.has_hidden |= field.name == BCC;
-        let keys = if field.name == BCC {
-            &mut hidden
-        } else {
-            &mut further.keys
         };
         let mut elements = Cursor(array);
         while let Some(element) = elements.raw_value() {
@@ -285,6 +283,12 @@ mod tests {
             })
         );
         assert_eq!(without_hidden(both), b"\x02CCA\x00\x00\x00\x06S\x00\x00\x00\x01k");
+        let twice = b"\x02CCA\x00\x00\x00\x06S\x00\x00\x00\x01k\x02CCA\x00\x00\x00\x06S\x00\x00\x00\x01l";
+        assert_eq!(
+            further_keys(twice).map(|further| further.keys),
+            Ok(vec![&b"k"[..]]),
+            "the first of equal keys counts"
+        );
         let problem = further_keys(b"\x03BCCS\x00\x00\x00\x01k").unwrap_err();
         assert_eq!(
             problem.to_string(),

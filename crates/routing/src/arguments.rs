@@ -18,6 +18,19 @@ impl Arguments {
         Self(Vec::new())
     }
 
+    /// The arguments of a table: of a key that comes twice the first value counts, as where RabbitMQ looks one up.
+    #[must_use]
+    pub fn of_table<K: Into<Name>>(pairs: impl IntoIterator<Item = (K, Value)>) -> Self {
+        let pairs = pairs.into_iter().map(|(key, value)| (key.into(), value));
+        Self::first_of_each(pairs.collect())
+    }
+
+    fn first_of_each(mut all: Vec<(Name, Value)>) -> Self {
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all.dedup_by(|later, kept| later.0 == kept.0);
+        Self(all)
+    }
+
     /// The value of `key`.
     #[must_use]
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<&Value> {
@@ -63,7 +76,7 @@ impl Arguments {
     }
 }
 
-/// Of a key that comes twice the last value counts, as for RabbitMQ's message headers.
+/// Of a key that comes twice the last value counts, as for the headers of a message that RabbitMQ routes by them.
 impl<K: Into<Name>> FromIterator<(K, Value)> for Arguments {
     fn from_iter<I: IntoIterator<Item = (K, Value)>>(pairs: I) -> Self {
         let mut all: Vec<(Name, Value)> = pairs
@@ -71,9 +84,7 @@ impl<K: Into<Name>> FromIterator<(K, Value)> for Arguments {
             .map(|(key, value)| (key.into(), value))
             .collect();
         all.reverse();
-        all.sort_by(|a, b| a.0.cmp(&b.0));
-        all.dedup_by(|later, kept| later.0 == kept.0);
-        Self(all)
+        Self::first_of_each(all)
     }
 }
 
@@ -102,6 +113,13 @@ mod tests {
             written.iter().map(|(key, _)| key.to_text()).collect::<Vec<_>>(),
             ["a", "b"]
         );
+    }
+
+    #[test]
+    fn of_equal_keys_in_a_table_the_first_counts() {
+        let table = [("b", Value::Void), ("a", Value::I32(1)), ("a", Value::I32(2))];
+        let once = Arguments::from_iter([("a", Value::I32(1)), ("b", Value::Void)]);
+        assert_eq!(Arguments::of_table(table), once);
     }
 
     #[test]

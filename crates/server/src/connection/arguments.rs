@@ -5,10 +5,7 @@ use logpond_broker::{Arguments, Decimal, Value};
 
 /// Copies a table. Depth and size were bounded when the table was parsed.
 pub(crate) fn arguments(table: Table<'_>) -> Arguments {
-    table
-        .iter()
-        .map(|(key, value)| (key.as_bytes(), owned(value)))
-        .collect()
+    Arguments::of_table(table.iter().map(|(key, value)| (key.as_bytes(), owned(value))))
 }
 
 fn owned(value: Wire<'_>) -> Value {
@@ -39,4 +36,16 @@ fn owned(value: Wire<'_>) -> Value {
 
 fn items(array: Array<'_>) -> Vec<Value> {
     array.iter().map(owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_equal_keys_in_a_table_the_first_counts() {
+        let bytes = b"\x01aI\x00\x00\x00\x01\x01bV\x01aI\x00\x00\x00\x02";
+        let read = arguments(Table::parse(bytes).unwrap());
+        assert_eq!((read.len(), read.get("a")), (2, Some(&Value::I32(1))));
+    }
 }
