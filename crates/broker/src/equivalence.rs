@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use logpond_routing::{Arguments, Value};
+use logpond_routing::{Arguments, Term, Value};
 
 use crate::errors::{AmqpError, Answer, precondition_failed};
 
@@ -103,22 +103,14 @@ impl fmt::Display for Typed<'_> {
     }
 }
 
-/// A value as RabbitMQ prints it in texts.
+/// A value as RabbitMQ prints it in texts: a string as it is, everything else as a term.
 pub(crate) struct Shown<'a>(pub &'a Value);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Value::Bool(value) => value.fmt(formatter),
-            Value::F32(value) => value.fmt(formatter),
-            Value::F64(value) => value.fmt(formatter),
             Value::Str(bytes) | Value::Bytes(bytes) => String::from_utf8_lossy(bytes).fmt(formatter),
-            Value::Timestamp(value) => value.fmt(formatter),
-            Value::Void => formatter.write_str("undefined"),
-            other => match other.as_integer() {
-                Some(number) => number.fmt(formatter),
-                None => write!(formatter, "{other:?}"),
-            },
+            other => Term(other).fmt(formatter),
         }
     }
 }
@@ -172,6 +164,16 @@ mod tests {
     #[case(Value::str("1"), Value::I32(1), "received '1' but current is '1'")]
     #[case(Value::Bool(true), Value::str("yes"), "received 'true' but current is 'yes'")]
     #[case(Value::Void, Value::I32(1), "received none but current is '1'")]
+    #[case(
+        Value::F64(5.0),
+        Value::F32(0.1),
+        "received '5.0' but current is '0.10000000149011612'"
+    )]
+    #[case(
+        Value::Array(vec![Value::I32(1), Value::str("a")]),
+        Value::Table([("a", Value::I32(1))].into_iter().collect()),
+        "received '[{signedint,1},{longstr,<<\"a\">>}]' but current is '[{<<\"a\">>,signedint,1}]'"
+    )]
     fn of_two_values_the_text_names_no_types(
         #[case] received: Value,
         #[case] current: Value,

@@ -11,7 +11,7 @@
 //! One difference to RabbitMQ 4.3: there a timestamp argument never matches, since the message's is
 //! converted to milliseconds and the binding's is not. Here equal timestamps match.
 
-use crate::{Arguments, BindError, Value};
+use crate::{Arguments, BindError, Term, Value};
 
 const X_MATCH: &str = "x-match";
 
@@ -52,13 +52,13 @@ impl MatchRule {
                 b"any-with-x" => rule(Quantifier::Any, XHeaders::Counted),
                 _ => Err(BindError::InvalidArgument(format!(
                     "Invalid x-match field value {}; expected all, any, all-with-x, or any-with-x",
-                    erlang_term(&Value::Str(text.clone())),
+                    Term(&Value::Str(text.clone())),
                 ))),
             },
             Some(other) => Err(BindError::InvalidArgument(format!(
                 "Invalid x-match field type {} (value {}); expected longstr",
                 other.type_name(),
-                erlang_term(other),
+                Term(other),
             ))),
         }
     }
@@ -101,28 +101,6 @@ fn float(value: &Value) -> Option<f64> {
         Value::F32(n) => Some(n.into()),
         Value::F64(n) => Some(n),
         _ => None,
-    }
-}
-
-/// A value as RabbitMQ prints it in error texts.
-pub(crate) fn erlang_term(value: &Value) -> String {
-    match value {
-        Value::Bool(v) => v.to_string(),
-        Value::F32(v) => format!("{v:?}"),
-        Value::F64(v) => format!("{v:?}"),
-        Value::Timestamp(v) => v.to_string(),
-        Value::Void => "undefined".to_owned(),
-        Value::Str(bytes) | Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) if text.is_ascii() && !text.contains(char::is_control) => format!("<<{text:?}>>"),
-            Ok(text) if !text.contains(char::is_control) => format!("<<{text:?}/utf8>>"),
-            _ => {
-                let bytes: Vec<String> = bytes.iter().map(u8::to_string).collect();
-                format!("<<{}>>", bytes.join(","))
-            }
-        },
-        other => other
-            .as_integer()
-            .map_or_else(|| format!("{other:?}"), |n| n.to_string()),
     }
 }
 

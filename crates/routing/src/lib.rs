@@ -18,6 +18,7 @@ mod routes;
 mod share_map;
 mod spread;
 mod targets;
+mod term;
 mod topic;
 mod value;
 
@@ -30,4 +31,5 @@ pub use predeclared::{LOG_EXCHANGE, log_exchange, predeclared};
 pub use router::{MessageProperty, MessageSource, NoExchange, NoHeaders, Routed, Scratch};
 pub use routes::{ExchangeExists, Routes};
 pub use spread::HashArgumentError;
+pub use term::Term;
 pub use value::{Decimal, Value};

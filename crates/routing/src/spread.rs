@@ -12,9 +12,8 @@
 
 use std::sync::Arc;
 
-use crate::headers::erlang_term;
 use crate::share_map::{Seed, ShareMap};
-use crate::{Arguments, BindError, Binding, Destination, MessageProperty, MessageSource, Name, Value};
+use crate::{Arguments, BindError, Binding, Destination, MessageProperty, MessageSource, Name, Term, Value};
 
 const HASH_HEADER: &str = "hash-header";
 const HASH_PROPERTY: &str = "hash-property";
@@ -148,7 +147,8 @@ impl ConsistentHash {
         let text = std::str::from_utf8(key.as_bytes()).ok();
         match text.and_then(|text| text.parse::<i64>().ok()) {
             None => {
-                let key = erlang_term(&Value::str(key.as_bytes()));
+                let key = Value::str(key.as_bytes());
+                let key = Term(&key);
                 refuse(format!("The binding key must be an integer: {key}"))
             }
             Some(weight) if weight < 1 => refuse("The binding key must be greater than 0".to_owned()),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use logpond_routing::Value;
+use logpond_routing::{Term, Value};
 
 use super::record::{PolicyError, PolicyKind};
 use crate::queue::QueueKind;
@@ -254,7 +254,7 @@ pub(super) fn check(kind: PolicyKind, name: &str, value: &Value) -> Result<(), P
         return Ok(());
     }
     Err(PolicyError::InvalidValue {
-        value: shown(value),
+        value: Term(value).to_string(),
         what: key.what,
     })
 }
@@ -321,14 +321,6 @@ fn is_age(text: &[u8]) -> bool {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (number, unit) = text.split_at(digits);
     number.iter().any(|digit| *digit != b'0') && matches!(unit, b"Y" | b"M" | b"D" | b"h" | b"m" | b"s")
-}
-
-/// A value in an error's text.
-fn shown(value: &Value) -> String {
-    match value.as_str_bytes() {
-        Some(text) => format!("<<{:?}>>", String::from_utf8_lossy(text)),
-        None => crate::equivalence::Shown(value).to_string(),
-    }
 }
 
 #[cfg(test)]
