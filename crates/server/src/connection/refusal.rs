@@ -1,10 +1,16 @@
 //! Why a connection or a channel is closed by us: reply code, text, and the method that was at fault.
 
+use std::borrow::Cow;
+
+use logpond_amqp::limits::SHORT_STRING_BYTES_MAX;
 use logpond_amqp::{ChannelId, ContentError, FrameError, MethodError, MethodId, ReplyCode, ShortStr, method};
 use logpond_broker::{AmqpError, Scope};
 
 /// No method was at fault.
 const NO_METHOD: MethodId = MethodId::new(0, 0);
+
+/// How a text ends that was cut.
+const DOTS: &str = "...";
 
 /// What a `close` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +44,7 @@ impl Refusal {
     pub fn encode_connection_close(&self, out: &mut Vec<u8>) {
         method::connection::Close {
             reply_code: self.code.get(),
-            reply_text: ShortStr::truncated(&self.text),
+            reply_text: ShortStr::truncated(&self.reply_text()),
             class_id: self.method.class(),
             method_id: self.method.method(),
         }
@@ -49,11 +55,20 @@ impl Refusal {
     pub fn encode_channel_close(&self, channel: ChannelId, out: &mut Vec<u8>) {
         method::channel::Close {
             reply_code: self.code.get(),
-            reply_text: ShortStr::truncated(&self.text),
+            reply_text: ShortStr::truncated(&self.reply_text()),
             class_id: self.method.class(),
             method_id: self.method.method(),
         }
         .encode(channel, out);
+    }
+
+    /// The text, cut to what fits a short string: RabbitMQ lets it end with dots then.
+    fn reply_text(&self) -> Cow<'_, str> {
+        if self.text.len() <= SHORT_STRING_BYTES_MAX {
+            return Cow::Borrowed(&self.text);
+        }
+        let end = self.text.floor_char_boundary(SHORT_STRING_BYTES_MAX - DOTS.len());
+        Cow::Owned(format!("{}{DOTS}", &self.text[..end]))
     }
 }
 
@@ -111,5 +126,24 @@ impl From<AmqpError> for Failure {
             Scope::Channel => Self::Channel(refusal),
             Scope::Connection => Self::Connection(refusal),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_too_long_ends_with_three_dots() {
+        let told = |len: usize| {
+            let refusal = Refusal::new(ReplyCode::NOT_FOUND, "é".repeat(len));
+            let mut out = Vec::new();
+            refusal.encode_channel_close(ChannelId::CONNECTION, &mut out);
+            // Frame header, method and code, then the text and its length, two numbers and the end.
+            let text = out[13..out.len() - 5].strip_prefix(&[out[13]]).unwrap();
+            String::from_utf8(text.to_vec()).unwrap()
+        };
+        assert_eq!(told(121), format!("NOT_FOUND - {}", "é".repeat(121)));
+        assert_eq!(told(122), format!("NOT_FOUND - {}...", "é".repeat(120)));
     }
 }
