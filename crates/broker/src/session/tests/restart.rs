@@ -1,6 +1,7 @@
 //! What is there after a restart, clean or not.
 
 use super::*;
+use crate::entries::{BindingEntry, binding_key};
 use logpond_store::disk::sim::Rng;
 
 fn restarted(disk: &SimDisk, broker: Arc<Broker<SimDisk>>) -> (SimDisk, Arc<Broker<SimDisk>>) {
@@ -26,6 +27,33 @@ fn definitions_survive_and_work() {
     let _ = client.publish_with("news", "a.b", PERSISTENT, &["x"]);
     assert_eq!(client.ready("q"), 1);
     assert!(client.declare_passively("gone").is_err());
+}
+
+#[test]
+fn a_binding_that_would_be_refused_today_still_works() {
+    let disk = SimDisk::new(3);
+    let broker = open(&disk);
+    let mut client = Client::new(&broker);
+    client.declare("q");
+    client.bind("amq.topic", "q", "never").unwrap();
+    let vhost = broker.vhost("/").unwrap();
+    let topology = vhost.topology();
+    let bound = topology.routes.bindings_from(b"amq.topic").next().unwrap();
+    let binding = logpond_routing::Binding {
+        key: "#.#.#.b".into(),
+        ..(**bound).clone()
+    };
+    let key = binding_key("/", &binding);
+    let entry = BindingEntry {
+        vhost: "/".into(),
+        binding,
+    };
+    broker.store.catalog().put(&key, &entry).unwrap();
+    drop((client, topology, vhost));
+    let (_disk, broker) = restarted(&disk, broker);
+    let mut client = Client::new(&broker);
+    let _ = client.publish_with("amq.topic", "a.b", PERSISTENT, &["x"]);
+    assert_eq!(client.ready("q"), 1);
 }
 
 #[test]
