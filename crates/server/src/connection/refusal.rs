@@ -100,9 +100,10 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// The same, naming the method at fault.
+    /// The same, naming the method at fault. None is when its frame is broken.
     pub fn by(self, method: MethodId) -> Self {
         match self {
+            Self::Connection(refusal) if refusal.code == ReplyCode::FRAME_ERROR => Self::Connection(refusal),
             Self::Channel(refusal) => Self::Channel(refusal.by(method)),
             Self::Connection(refusal) => Self::Connection(refusal.by(method)),
         }

@@ -320,23 +320,40 @@ fn binding<'a>(
     Ok(Binding {
         source: text(source)?,
         destination: text(destination)?,
-        routing_key: routing_key.as_bytes(),
+        routing_key: text(routing_key)?.as_bytes(),
         arguments,
     })
 }
 
-/// Names are text; anything else is a syntax error.
+/// Names are text. In anything else RabbitMQ sees a broken frame.
 fn text(name: ShortStr<'_>) -> Result<&str, Failure> {
-    name.to_str().map_err(|_| {
-        Refusal::new(
-            ReplyCode::SYNTAX_ERROR,
-            format_args!("name {name:?} is not valid UTF-8"),
-        )
-        .into()
-    })
+    name.to_str()
+        .map_err(|_| Refusal::new(ReplyCode::FRAME_ERROR, "Malformed UTF-8 in shortstr").into())
 }
 
 /// The numbers of a method, for `close`.
 fn id_of(method: &Method<'_>) -> logpond_amqp::MethodId {
     method.id()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_not_utf_8_breaks_the_frame_and_is_no_methods_fault() {
+        let names = [b"\xff", b"k"].map(|name| ShortStr::new(name).unwrap());
+        let [broken, fine] = names;
+        let arguments = Arguments::new();
+        let told = Refusal::new(ReplyCode::FRAME_ERROR, "Malformed UTF-8 in shortstr");
+        for [source, destination, key] in [[broken, fine, fine], [fine, broken, fine], [fine, fine, broken]] {
+            let Err(failure) = binding(source, destination, key, &arguments) else {
+                panic!("one of the names is no text")
+            };
+            assert_eq!(
+                failure.by(method::queue::Bind::ID),
+                Failure::Connection(told.clone())
+            );
+        }
+    }
 }
