@@ -293,7 +293,8 @@ async fn what_a_full_queue_refuses_is_nacked() {
     let expected = Method::BasicNack(method::basic::Nack {
         delivery_tag: 2,
         multiple: false,
-        requeue: false,
+        // As RabbitMQ sends it.
+        requeue: true,
     });
     assert_eq!(client.receive().await.method(), expected);
     assert_eq!(
