@@ -21,10 +21,19 @@ const FOLDER_PREFIX: &str = "rabbitmq_server-";
 /// RabbitMQ with queues of one type.
 pub struct RabbitMq {
     scripts: PathBuf,
-    /// Where the virtual machine lies, if it is not installed.
-    erlang: Option<PathBuf>,
+    /// The virtual machine, if it is not installed.
+    erlang: Option<Erlang>,
     version: String,
     queue_type: QueueType,
+}
+
+/// A virtual machine in a folder of ours.
+struct Erlang {
+    root: PathBuf,
+    /// Its programs of this release.
+    programs: PathBuf,
+    /// Where `erl` is found. The script of that name knows only where it was to be installed.
+    starter: PathBuf,
 }
 
 /// What is declared.
@@ -55,12 +64,12 @@ impl RabbitMq {
         let package = unpacked.version(PACKAGE)?;
         // It may be installed without the other.
         let (erlang, erlang_package) = match unpacked.version(ERLANG) {
-            Ok(version) => (Some(unpacked.root()), version),
+            Ok(version) => (Some(Erlang::below(&unpacked.root())?), version),
             Err(_) => (None, "as installed".to_owned()),
         };
         Ok(Self {
             scripts,
-            erlang: erlang.map(|root| root.join("usr/lib/erlang/bin")),
+            erlang,
             version: format!("RabbitMQ {version}, {PACKAGE} {package}, {ERLANG} {erlang_package}"),
             queue_type,
         })
@@ -71,23 +80,54 @@ impl RabbitMq {
         let mut command = command(program);
         if let Some(erlang) = &self.erlang {
             let others = std::env::var_os("PATH").unwrap_or_default();
-            let folders = std::iter::once(erlang.clone()).chain(std::env::split_paths(&others));
-            command.env("PATH", std::env::join_paths(folders)?);
+            let own = [erlang.starter.clone(), erlang.programs.clone()];
+            let folders = own.into_iter().chain(std::env::split_paths(&others));
+            command
+                .env("PATH", std::env::join_paths(folders)?)
+                .env("ROOTDIR", &erlang.root)
+                .env("BINDIR", &erlang.programs)
+                .env("EMU", "beam")
+                .env("PROGNAME", "erl");
         }
         Ok(command)
     }
 }
 
+impl Erlang {
+    /// The one that was unpacked below a folder.
+    fn below(root: &Path) -> anyhow::Result<Self> {
+        let erlang = root.join("usr/lib/erlang");
+        let (release, _) = find(&erlang, "erts-")?;
+        let (programs, starter) = (release.join("bin"), root.join("starter"));
+        std::fs::create_dir_all(&starter)?;
+        let link = starter.join("erl");
+        if !link.exists() {
+            std::os::unix::fs::symlink(programs.join("erlexec"), link)?;
+        }
+        Ok(Self {
+            root: erlang,
+            programs,
+            starter,
+        })
+    }
+}
+
 /// The scripts of the one release in a folder, and its version.
 fn release(library: &Path) -> anyhow::Result<(PathBuf, String)> {
-    for entry in std::fs::read_dir(library).with_context(|| format!("{}", library.display()))? {
+    let (folder, version) = find(library, FOLDER_PREFIX)?;
+    Ok((folder.join("sbin"), version))
+}
+
+/// The first entry of a folder whose name begins like that, and how it goes on.
+fn find(folder: &Path, prefix: &str) -> anyhow::Result<(PathBuf, String)> {
+    for entry in std::fs::read_dir(folder).with_context(|| format!("{}", folder.display()))? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some(version) = name.strip_prefix(FOLDER_PREFIX) {
-            return Ok((entry.path().join("sbin"), version.to_owned()));
+        if let Some(rest) = name.strip_prefix(prefix) {
+            return Ok((entry.path(), rest.to_owned()));
         }
     }
-    anyhow::bail!("{} holds no RabbitMQ", library.display())
+    anyhow::bail!("{} holds no {prefix}…", folder.display())
 }
 
 /// What the installed packages are called, as far as the package manager says it.
