@@ -47,7 +47,7 @@ impl<D: Disk> Store<D> {
         Ok(Ticket::new(self, block))
     }
 
-    /// The same, but gives the batch back instead of waiting while the disk is behind.
+    /// The same, but gives the batch back instead of waiting while the disk is behind. One that only acknowledges is always taken.
     ///
     /// # Errors
     /// When there is no room now, or the batch cannot be taken at all.
@@ -211,12 +211,12 @@ impl<D: Disk> Store<D> {
     }
 }
 
-/// The deliveries of a batch that was taken are done.
 /// Whether the disk keeps up. What only acknowledges is taken all the same, as it is one by one: it makes room.
 fn has_room_for<D: Disk>(shard: &Shard<D>, batch: &Batch<D>) -> bool {
     batch.messages.count() == 0 || shard.has_room()
 }
 
+/// The deliveries of a batch that was taken are done.
 fn settle<D: Disk>(
     mut batch: Batch<D>,
     taken: Result<BlockNumber, CommitError>,

@@ -53,18 +53,20 @@ impl SnapshotError {
         leftovers: Leftovers,
     ) -> impl FnOnce(io::Error) -> Self {
         let file = file.into();
-        move |source| match is_full(&source) {
-            true => Self::NoRoom {
-                file,
-                leftovers,
-                source,
-            },
-            false => Self::Io {
+        move |source| {
+            if is_full(&source) {
+                return Self::NoRoom {
+                    file,
+                    leftovers,
+                    source,
+                };
+            }
+            Self::Io {
                 what,
                 file,
                 leftovers,
                 source,
-            },
+            }
         }
     }
 }
