@@ -54,6 +54,8 @@ pub const WRITE_BUFFER_BYTES: usize = 1024 * 1024;
 pub const POLL_BYTES_MAX: usize = 768 * 1024;
 /// While so much waits for the socket the broker is not polled.
 pub const POLL_PENDING_BYTES_MAX: usize = 256 * 1024;
+/// So long a connection goes on with what the broker has for it before others have their turn, while it brings nothing to them itself.
+pub const TURN_TIME: Duration = Duration::from_millis(2);
 /// Memory of a write buffer that is kept for reuse. A buffer doubles when it grows.
 pub const WRITE_BUFFER_KEPT_BYTES_MAX: usize = 2 * WRITE_BUFFER_BYTES;
 

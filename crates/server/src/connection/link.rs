@@ -60,6 +60,8 @@ pub(super) struct Link {
     life: Life,
     flow: Flow,
     turn: Turn,
+    /// Something came, since this was asked last, for which the broker may have woken others.
+    has_brought: bool,
     /// Why the connection ended, for the log.
     cause: Option<String>,
 }
@@ -76,6 +78,7 @@ impl Link {
             life: Life::Open,
             flow: Flow::Continue,
             turn: Turn::None,
+            has_brought: false,
             cause: None,
         }
     }
@@ -101,6 +104,11 @@ impl Link {
     /// Why the connection ended, if not because the client closed it.
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
+    }
+
+    /// Whether anything but acknowledgements was fed since this was asked last: they wake nobody but this connection.
+    pub fn take_brought(&mut self) -> bool {
+        std::mem::take(&mut self.has_brought)
     }
 
     /// Whether what comes next waits for a turn. Nothing is to be fed until [`Link::grant`].

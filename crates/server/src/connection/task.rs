@@ -26,7 +26,8 @@ use super::link::{Life, Link};
 use super::output::{Output, Written, equip, release};
 use super::wire::Wire;
 use crate::limits::{
-    CLOSE_OK_TIMEOUT, LINGER_TIME, POLL_PENDING_BYTES_MAX, SHUTDOWN_CLOSE_TIMEOUT, WRITE_BUFFER_BYTES,
+    CLOSE_OK_TIMEOUT, LINGER_TIME, POLL_PENDING_BYTES_MAX, SHUTDOWN_CLOSE_TIMEOUT, TURN_TIME,
+    WRITE_BUFFER_BYTES,
 };
 use crate::peer::PeerAddress;
 use crate::server::Shared;
@@ -82,8 +83,8 @@ struct Task {
     output: Output,
     /// Bytes of an incomplete frame or message.
     rest: Vec<u8>,
-    /// The broker got something from this client since others had their turn.
-    has_fed: bool,
+    /// When this task was last woken, or let others have their turn.
+    turn_began: Instant,
     is_socket_full: bool,
     is_peer_done: bool,
     /// We do not read any more, since the server stops.
@@ -109,7 +110,7 @@ impl Task {
             heartbeat,
             output: Output::default(),
             rest,
-            has_fed: false,
+            turn_began: Instant::now(),
             is_socket_full: false,
             is_peer_done: false,
             is_draining: false,
@@ -175,23 +176,24 @@ impl Task {
                     self.read()?;
                 }
                 tokio::task::consume_budget().await;
-                self.give_way().await;
+                if self.link.take_brought() || self.turn_began.elapsed() >= TURN_TIME {
+                    self.give_way().await;
+                }
                 continue;
             }
-            if self.has_fed && self.socket.is_readable_now().await {
+            if self.link.take_brought() && self.socket.is_readable_now().await {
                 self.give_way().await;
             }
-            self.has_fed = false;
             self.wait(stop).await?;
+            self.turn_began = Instant::now();
         }
     }
 
-    /// Lets others have their turn after something was brought to the broker. Whom it woke for that, consumers say, may only be served
-    /// by this thread, which would go on with the next that came while it wrote the log.
+    /// Lets others have their turn. Whom the broker woke for what was brought to it, consumers say, may only be served by this thread,
+    /// which would go on with the next that came while it wrote the log. It is not for nothing: the task may go on elsewhere.
     async fn give_way(&mut self) {
-        if std::mem::take(&mut self.has_fed) {
-            tokio::task::yield_now().await;
-        }
+        tokio::task::yield_now().await;
+        self.turn_began = Instant::now();
     }
 
     /// Waits for the next thing that happens, and deals with it.
@@ -319,7 +321,6 @@ impl Task {
                 equip(&mut self.link.out, &self.shared.buffers);
                 let taken = self.link.feed(&space.bytes[..kept + len], &mut space.commands);
                 self.keep(&space.bytes[taken..kept + len]);
-                self.has_fed = true;
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),

@@ -60,6 +60,7 @@ impl Link {
         if let Some((publish, taken)) = parse_publish(bytes, payload_max)
             && self.channels.is_open(publish.channel)
         {
+            self.has_brought = true;
             check_headers(publish.raw_properties)?;
             batch.push(Command::Publish(Publish {
                 channel: own(publish.channel),
@@ -95,6 +96,7 @@ impl Link {
         let Some((frame, taken)) = parse_frame(bytes, payload_max)? else {
             return Ok(0);
         };
+        self.has_brought = true;
         if is_publish(&frame) && self.channels.is_open(frame.channel) {
             let mark = batch.parts.len();
             let body_bytes_max = self.shared.message_bytes_max;
