@@ -56,6 +56,8 @@ pub const POLL_BYTES_MAX: usize = 768 * 1024;
 pub const POLL_PENDING_BYTES_MAX: usize = 256 * 1024;
 /// So long a connection goes on with what the broker has for it before others have their turn, while it brings nothing to them itself.
 pub const TURN_TIME: Duration = Duration::from_millis(2);
+/// So long a connection keeps its turn at requests that may wait for the disk, once it has one.
+pub const TURN_HELD_MAX: Duration = Duration::from_millis(20);
 /// Memory of a write buffer that is kept for reuse. A buffer doubles when it grows.
 pub const WRITE_BUFFER_KEPT_BYTES_MAX: usize = 2 * WRITE_BUFFER_BYTES;
 

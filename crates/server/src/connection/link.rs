@@ -17,6 +17,7 @@ use logpond_amqp::{ChannelId, MethodId, ReplyCode, encode_heartbeat, method};
 use logpond_broker as broker;
 use logpond_broker::{Command, Flow, Portion};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use super::batch::Batch;
 use super::channels::{Channels, Slot};
@@ -44,8 +45,12 @@ enum Turn {
     None,
     /// The next frame needs it.
     Awaited,
-    /// Until what was read is served.
-    Held(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit),
+    /// Until what was read is served, or others had to wait long enough.
+    Held {
+        #[expect(dead_code, reason = "it is held")]
+        permit: OwnedSemaphorePermit,
+        since: Instant,
+    },
 }
 
 /// An open connection.
@@ -62,6 +67,8 @@ pub(super) struct Link {
     turn: Turn,
     /// Something came, since this was asked last, for which the broker may have woken others.
     has_brought: bool,
+    /// Requests were left in what was fed, since their answers would have been too much at once.
+    is_paused: bool,
     /// Why the connection ended, for the log.
     cause: Option<String>,
 }
@@ -79,6 +86,7 @@ impl Link {
             flow: Flow::Continue,
             turn: Turn::None,
             has_brought: false,
+            is_paused: false,
             cause: None,
         }
     }
@@ -111,6 +119,11 @@ impl Link {
         std::mem::take(&mut self.has_brought)
     }
 
+    /// Whether what was left of the last [`Link::feed`] is to be fed again, with or without more behind it.
+    pub fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
     /// Whether what comes next waits for a turn. Nothing is to be fed until [`Link::grant`].
     pub fn awaits_turn(&self) -> bool {
         matches!(self.turn, Turn::Awaited) && self.life == Life::Open
@@ -118,7 +131,10 @@ impl Link {
 
     /// It is this connection's turn.
     pub fn grant(&mut self, turn: OwnedSemaphorePermit) {
-        self.turn = Turn::Held(turn);
+        self.turn = Turn::Held {
+            permit: turn,
+            since: Instant::now(),
+        };
     }
 
     /// Hands the collected commands to the broker.

@@ -3,6 +3,7 @@
 //! Invariants:
 //! - A connection without pending bytes holds no write buffer: it is back in the pool.
 //! - Bytes leave in the order in which they were encoded.
+//! - What counts as answers is at least what waits of them, and nothing once the last of them has left.
 
 use std::io;
 
@@ -22,6 +23,9 @@ pub(super) enum Written {
 #[derive(Debug, Default)]
 pub(super) struct Output {
     written: usize,
+    /// Bytes of answers, since none of them waited, and how much is to be written until that is so again.
+    answers: usize,
+    until_answered: usize,
 }
 
 impl Output {
@@ -30,12 +34,34 @@ impl Output {
         buffer.len() - self.written
     }
 
+    /// Bytes of answers that wait, as opposed to what the client did not ask for just now.
+    pub fn answers(&self) -> usize {
+        self.answers
+    }
+
+    /// What stands in `buffer` behind its first `before` bytes are answers.
+    pub fn answered(&mut self, before: usize, buffer: &[u8]) {
+        let more = buffer.len() - before;
+        if more > 0 {
+            self.answers += more;
+            self.until_answered = self.pending(buffer);
+        }
+    }
+
+    fn wrote(&mut self, len: usize) {
+        self.written += len;
+        self.until_answered = self.until_answered.saturating_sub(len);
+        if self.until_answered == 0 {
+            self.answers = 0;
+        }
+    }
+
     /// Writes what the socket takes without waiting.
     pub fn write_to(&mut self, socket: &mut Wire, buffer: &mut Vec<u8>) -> io::Result<Written> {
         while self.written < buffer.len() {
             match socket.try_write(&buffer[self.written..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(len) => self.written += len,
+                Ok(len) => self.wrote(len),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.compact(buffer);
                     return Ok(Written::Some);

@@ -114,7 +114,7 @@ impl Link {
                 return Err(Refusal::new(ReplyCode::CHANNEL_ERROR, "second 'channel.open' seen").into());
             }
             Method::ChannelClose(_) => {
-                session.close_channel(id, now);
+                blocking(|| session.close_channel(id, now));
                 self.channels.set(channel, Slot::Absent);
                 method::channel::CloseOk.encode(channel, out);
             }
@@ -156,7 +156,8 @@ impl Link {
                 }
             }
             Method::BasicCancel(cancel) => {
-                session.cancel(id, text(cancel.consumer_tag)?, now)?;
+                let tag = text(cancel.consumer_tag)?;
+                blocking(|| session.cancel(id, tag, now))?;
                 if !cancel.no_wait {
                     method::basic::CancelOk {
                         consumer_tag: cancel.consumer_tag,

@@ -3,7 +3,8 @@
 //! Invariants:
 //! - Nothing waits but the one `select!`: reading, serving and writing never block on the peer.
 //! - We read only while the broker takes commands and the answers fit into the write buffer; that is how back-pressure
-//!   reaches a publisher.
+//!   reaches a publisher. Deliveries that a client does not take keep us from nothing: it may send before it reads, and is found
+//!   silent when it is gone.
 //! - While a request waits for its turn nothing behind it is read; what the broker has for the client goes out.
 //! - A connection that has nothing to do holds no read buffer and no write buffer.
 
@@ -18,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
+use super::batch::CommandSpace;
 use super::blockage::Blockage;
 use super::greeting::{Greeted, greet};
 use super::handshake::Handshake;
@@ -200,7 +202,7 @@ impl Task {
     async fn wait(&mut self, stop: &mut Stop) -> io::Result<()> {
         let interest = self.interest();
         let reads = self.reads();
-        if reads && self.socket.has_input() {
+        if reads && (self.socket.has_input() || self.link.is_paused()) {
             return self.read();
         }
         let blocked = self.blockage.deadline();
@@ -301,11 +303,15 @@ impl Task {
             && !self.is_peer_done
             && !self.link.awaits_turn()
             && self.link.flow() == Flow::Continue
-            && self.pending() < WRITE_BUFFER_BYTES
+            && self.output.answers() < WRITE_BUFFER_BYTES
     }
 
-    /// Reads once, and serves what came.
+    /// Reads once, and serves what came; what came before and was not served yet goes first.
     fn read(&mut self) -> io::Result<()> {
+        if self.link.is_paused() {
+            self.feed_rest();
+            return Ok(());
+        }
         let mut space = self.shared.buffers.take_reading();
         let kept = self.rest.len();
         space.bytes[..kept].copy_from_slice(&self.rest);
@@ -318,8 +324,7 @@ impl Task {
             }
             Ok(len) => {
                 self.heartbeat.received();
-                equip(&mut self.link.out, &self.shared.buffers);
-                let taken = self.link.feed(&space.bytes[..kept + len], &mut space.commands);
+                let taken = self.feed(&space.bytes[..kept + len], &mut space.commands);
                 self.keep(&space.bytes[taken..kept + len]);
                 Ok(())
             }
@@ -343,10 +348,18 @@ impl Task {
     fn feed_rest(&mut self) {
         let mut space = self.shared.buffers.take_reading();
         let rest = std::mem::take(&mut self.rest);
-        equip(&mut self.link.out, &self.shared.buffers);
-        let taken = self.link.feed(&rest, &mut space.commands);
+        let taken = self.feed(&rest, &mut space.commands);
         self.keep(&rest[taken..]);
         self.shared.buffers.return_reading(space);
+    }
+
+    /// Has bytes served; how many of them are done with.
+    fn feed(&mut self, bytes: &[u8], commands: &mut CommandSpace) -> usize {
+        equip(&mut self.link.out, &self.shared.buffers);
+        let before = self.link.out.len();
+        let taken = self.link.feed(bytes, commands);
+        self.output.answered(before, &self.link.out);
+        taken
     }
 
     /// Whether there is nothing left to do with this socket.

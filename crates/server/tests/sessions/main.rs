@@ -10,5 +10,6 @@ mod fairness;
 mod handshake;
 mod lapsing;
 mod lifetime;
+mod pressure;
 mod served;
 mod tls;

@@ -4,13 +4,14 @@
 //! - A message or frame is taken as a whole or not at all; what is left comes again with more behind it.
 //! - Before a request is answered, what was collected ahead of it is applied.
 //! - Behind a broken frame nothing is looked at.
+//! - What one read asks for is answered with no more than a full write buffer and one answer at a time.
 
 use super::{Life, Link, Turn, not_open, own};
 use crate::connection::batch::{Batch, CommandSpace};
 use crate::connection::channels::Slot;
 use crate::connection::content::{Assembly, Scan, check_headers, scan, unexpected};
 use crate::connection::refusal::{Failure, Refusal};
-use crate::limits::RAW_MESSAGE_BYTES_MAX;
+use crate::limits::{RAW_MESSAGE_BYTES_MAX, TURN_HELD_MAX, WRITE_BUFFER_BYTES};
 use logpond_amqp::{
     ChannelId, Frame, FrameKind, Method, ReplyCode, method, parse_ack, parse_frame, parse_publish,
 };
@@ -20,13 +21,23 @@ use std::sync::Arc;
 /// Classes whose requests take turns: see [`method::exchange`] and [`method::queue`].
 const EXCHANGE_CLASS: u16 = 40;
 const QUEUE_CLASS: u16 = 50;
+/// Other methods that do: the last consumer takes its auto-delete queue along.
+const CHANNEL_CLOSE: (u16, u16) = (20, 40);
+const BASIC_CANCEL: (u16, u16) = (60, 30);
 
 impl Link {
-    /// Takes bytes from the socket; how many of them are done with. The rest has to come again with more behind it.
+    /// Takes bytes from the socket; how many of them are done with. The rest has to come again, with more behind it unless the link
+    /// [is paused](Link::is_paused).
     pub fn feed(&mut self, bytes: &[u8], space: &mut CommandSpace) -> usize {
         let mut batch = space.lend();
         let mut at = 0;
+        let answers_end = self.out.len() + WRITE_BUFFER_BYTES;
+        self.is_paused = false;
         while at < bytes.len() && self.life != Life::Finished {
+            if self.out.len() >= answers_end {
+                self.is_paused = true;
+                break;
+            }
             match self.take(&bytes[at..], &mut batch) {
                 Ok(0) => break,
                 Ok(taken) => at += taken,
@@ -123,22 +134,32 @@ impl Link {
 
     /// Whether the frame is a request that may wait for the disk, or for others that do.
     fn needs_turn(&self, frame: &Frame<'_>) -> bool {
-        let class = frame
-            .payload
-            .first_chunk()
-            .map(|class| u16::from_be_bytes(*class));
+        let Some(&[class_high, class_low, method_high, method_low]) = frame.payload.first_chunk() else {
+            return false;
+        };
+        let class = u16::from_be_bytes([class_high, class_low]);
+        let method = u16::from_be_bytes([method_high, method_low]);
         frame.kind == FrameKind::Method
             && self.life == Life::Open
-            && matches!(class, Some(EXCHANGE_CLASS | QUEUE_CLASS))
+            && matches!(
+                (class, method),
+                (EXCHANGE_CLASS | QUEUE_CLASS, _) | CHANNEL_CLOSE | BASIC_CANCEL
+            )
     }
 
-    /// Takes a turn if one is free; says that one is awaited if not.
+    /// Takes a turn if one is free; says that one is awaited if not, or if it was held long enough.
     fn takes_turn(&mut self) -> bool {
-        if matches!(self.turn, Turn::Held(_)) {
-            return true;
+        if let Turn::Held { since, .. } = &self.turn {
+            let goes_on = since.elapsed() < TURN_HELD_MAX;
+            if !goes_on {
+                self.turn = Turn::Awaited;
+            }
+            return goes_on;
         }
-        let free = Arc::clone(&self.shared.turns).try_acquire_owned();
-        self.turn = free.map_or(Turn::Awaited, Turn::Held);
+        match Arc::clone(&self.shared.turns).try_acquire_owned() {
+            Ok(turn) => self.grant(turn),
+            Err(_) => self.turn = Turn::Awaited,
+        }
         !self.awaits_turn()
     }
 
