@@ -63,7 +63,7 @@ pub const WRITE_BUFFER_KEPT_BYTES_MAX: usize = 2 * WRITE_BUFFER_BYTES;
 
 /// Connections that may be open at once; further ones are closed at once.
 pub const CONNECTIONS_MAX: usize = 65_536;
-/// Time that a clean stop may take before the process ends without it.
+/// Time that connections may take in a clean stop before they are dropped.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Part of the clean stop in which clients may answer `connection.close`.
 pub const SHUTDOWN_CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -79,7 +79,7 @@ const _: () = assert!(8_192 + 8 < UNAUTHENTICATED_BYTES_MAX && FRAME_BYTES_MIN =
 // What a slow reader leaves in its buffer stays within what it may have there.
 const _: () = assert!(POLL_PENDING_BYTES_MAX + POLL_BYTES_MAX <= WRITE_BUFFER_BYTES);
 // The refusal and the answer to it must fit into the stop.
-const _: () = assert!(SHUTDOWN_CLOSE_TIMEOUT.as_secs() < SHUTDOWN_TIMEOUT.as_secs());
+const _: () = assert!(DRAIN_TIME.as_secs() + SHUTDOWN_CLOSE_TIMEOUT.as_secs() < SHUTDOWN_TIMEOUT.as_secs());
 
 /// Connections that may wait at once for the administration of queues, exchanges and bindings: fewer than there are threads to wait.
 pub(crate) const TURNS: usize = 4;

@@ -1,7 +1,7 @@
 //! The running server: its broker, its listeners, and how it ends.
 //!
 //! Invariants:
-//! - A clean stop takes at most `SHUTDOWN_TIMEOUT`; the store is marked clean only after every connection has ended.
+//! - A clean stop gives connections `SHUTDOWN_TIMEOUT` at most; the store is closed, and marked clean, when every one of them has ended.
 //! - Once the store is poisoned nothing is confirmed, and `run` returns within a second.
 
 use std::net::SocketAddr;
@@ -232,7 +232,7 @@ impl Server {
         if timeout(DRAIN_TIME, ended.recv()).await.is_err() {
             stopper.enter(Phase::Closing);
         }
-        if timeout(SHUTDOWN_TIMEOUT, ended.recv()).await.is_err() {
+        if timeout(SHUTDOWN_TIMEOUT - DRAIN_TIME, ended.recv()).await.is_err() {
             tracing::warn!("connections did not end in time");
         }
         blocking(|| shared.broker.close())?;

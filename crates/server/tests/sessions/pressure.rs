@@ -84,7 +84,7 @@ async fn a_client_may_send_before_it_takes_large_deliveries() {
     fill(&mut client, "q", 10, 3).await;
     client.declare(ONE, "other").await;
     client.send(ONE, &consume("q")).await;
-    let messages = publish(ONE, "", "other", &[1; MIB], FRAME_MAX).repeat(20);
+    let messages = publish(ONE, "", "other", &vec![1; MIB], FRAME_MAX).repeat(20);
 
     let sending = client.write(&messages);
     timeout(PATIENCE, sending)
