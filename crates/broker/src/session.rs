@@ -308,6 +308,7 @@ impl<D: Disk> Session<D> {
         for channel in locked.core.channels.ids() {
             locked.end_channel(channel);
         }
+        locked.end_consumers();
         locked.return_withheld(|_| true);
         let owned = locked
             .state()

@@ -133,7 +133,10 @@ impl<D: Disk> Session<D> {
                 tag,
             } = notice;
             self.core.tags.remove(&consumer);
-            if let Some(open) = self.core.channels.get_mut(channel) {
+            // The client may have cancelled it meanwhile, and have another with its tag.
+            if let Some(open) = self.core.channels.get_mut(channel)
+                && open.consumers.get(&tag) == Some(&consumer)
+            {
                 open.consumers.remove(&tag);
                 sink.cancelled(channel, &tag);
             }

@@ -210,6 +210,15 @@ impl<'a, D: Disk> Locked<'a, D> {
         self.state().remove_consumer(key, now);
     }
 
+    /// Ends the consumers that no channel has ended: none, unless a channel lost sight of one. Left behind, it would be given
+    /// messages that nobody sees.
+    pub(super) fn end_consumers(&mut self) {
+        let keys: Vec<_> = self.core.tags.keys().copied().collect();
+        for key in keys {
+            self.end_consumer(key);
+        }
+    }
+
     /// Ends a channel: its consumers, its outstanding messages, its unfinished transaction.
     pub(super) fn end_channel(&mut self, id: ChannelId) {
         let Some(mut channel) = self.core.channels.remove(id) else {

@@ -205,6 +205,63 @@ fn deleting_a_queue_cancels_its_consumers() {
     assert_eq!(client.bodies().last().unwrap(), "2");
 }
 
+fn consumers(client: &mut Client, queue: &str) -> u32 {
+    client.declare_passively(queue).unwrap().consumer_count
+}
+
+/// The client has a consumer `x` on a queue `old` that another connection has just deleted, and does not know of it.
+fn client_of_a_deleted_queue() -> (Client, Client) {
+    let broker = broker();
+    let (mut client, mut other) = (Client::new(&broker), Client::new(&broker));
+    client.declare("old");
+    client.declare("new");
+    client.consume("old", "x", false).unwrap();
+    client.poll();
+    other.delete("old").unwrap();
+    (client, other)
+}
+
+#[test]
+fn a_late_cancellation_does_not_touch_a_new_consumer_with_the_same_tag() {
+    let (mut client, mut other) = client_of_a_deleted_queue();
+    client.session.cancel(ONE, "x", NOW).unwrap();
+    client.consume("new", "x", false).unwrap();
+    let _ = client.publish("new", &["1"]);
+    assert_eq!(client.bodies(), ["1"]);
+    assert!(client.seen.cancelled.is_empty());
+    client.session.close_channel(ONE, NOW);
+    assert_eq!(consumers(&mut other, "new"), 0);
+    other.consume("new", "y", false).unwrap();
+    assert_eq!(other.bodies(), ["1"]);
+}
+
+#[test]
+fn a_cancellation_from_before_a_channel_was_opened_again_does_not_touch_its_consumers() {
+    let (mut client, mut other) = client_of_a_deleted_queue();
+    client.session.close_channel(ONE, NOW);
+    client.reopen();
+    client.consume("new", "x", false).unwrap();
+    client.poll();
+    assert!(client.seen.cancelled.is_empty());
+    client.session.cancel(ONE, "x", NOW).unwrap();
+    assert_eq!(consumers(&mut other, "new"), 0);
+}
+
+#[test]
+fn no_consumer_outlives_its_session() {
+    let broker = broker();
+    let (mut client, mut other) = (Client::new(&broker), Client::new(&broker));
+    client.declare("q");
+    client.consume("q", "x", false).unwrap();
+    let _ = client.publish("q", &["1"]);
+    sync(&broker);
+    // As if the channel had lost sight of it.
+    client.session.core.channel(ONE).unwrap().consumers.clear();
+    drop(client);
+    assert_eq!(consumers(&mut other, "q"), 0);
+    assert_eq!(other.get("q", true).unwrap().body, "1");
+}
+
 #[test]
 fn a_reused_consumer_tag_closes_the_connection() {
     let broker = broker();
