@@ -40,6 +40,8 @@ pub const RETAINED_TRIED_MAX: usize = 64;
 /// Deaths of one message, each of another queue or reason, that its header `x-death` remembers: beyond that the oldest are
 /// forgotten.
 pub const DEATHS_MAX: usize = 1024;
+/// Copies of one message that full queues pass on, beside those that refused the message itself: they are routed under one hold of the lock.
+pub const COPIES_PASSED_ON_MAX: usize = 1024;
 /// Words of a topic pattern that stand for any number of words.
 pub const PATTERN_HASHES_MAX: usize = 2;
 /// Routes that one session remembers before it forgets all of them.

@@ -100,6 +100,8 @@ pub(crate) struct Queue {
     pub policy: Option<QueuePolicy>,
     /// A delivery waits for this block.
     pub waits: Option<BlockNumber>,
+    /// It was full and dropped copies of a message that it had passed on already.
+    pub has_dropped_copies: bool,
 }
 
 impl Queue {
@@ -113,6 +115,7 @@ impl Queue {
             exhausted: Exhausted::default(),
             policy: None,
             waits: None,
+            has_dropped_copies: false,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - A queue that refuses it goes without, as in RabbitMQ; one that passes on what it refuses makes it die again.
-//! - The chain of queues that pass on ends, for each of them is one in which it died since.
+//! - The chain of queues that pass on ends, for each of them is one in which it died since; and there are not many chains (`walk`).
 //! - A letter that no block has room for is lost, and reported; the other letters and the publish stand.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use logpond_store::{BlockNumber, QueueId, Shard, TransactionSize};
 
 use super::deaths::Reason;
 use super::letter::Letter;
+use super::walk::Walk;
 use crate::errors::{Answer, Scope};
 use crate::queue::{Queue, QueueSpec};
 use crate::queue_policy::Destination;
@@ -113,6 +114,7 @@ impl BrokerState {
         shard: &mut Shard<D>,
         topology: &Topology,
         first: Way,
+        walk: &mut Walk,
         body: &[&[u8]],
         now: Now,
     ) -> Plan {
@@ -151,11 +153,16 @@ impl BrokerState {
             let stored = letter.to_store(&ids, true, body);
             let (properties_bytes, body_bytes) = stored.lengths();
             self.tell_awaited(shard, &ids, properties_bytes, body_bytes);
-            let refused = stored.refused(shard);
-            plan.reaches_all &= refused.is_empty();
-            for target in targets.iter().filter(|target| refused.contains(&target.spec.id)) {
+            let (refusing, taking): (Vec<&Queue>, Vec<_>) = targets
+                .into_iter()
+                .partition(|target| shard.refuses(target.spec.id, properties_bytes, body_bytes));
+            plan.reaches_all &= refusing.is_empty();
+            for target in refusing {
                 let policy = target.policy.as_ref();
                 if let Some(to) = policy.and_then(|policy| policy.refused_letters()) {
+                    if !walk.goes_on(target.spec.id, &letter.keys_to(to)) {
+                        continue;
+                    }
                     let again = letter.died(&target.spec.name, Reason::Full, now.wall_ms, to);
                     waiting.push(Way {
                         letter: again,
@@ -164,9 +171,8 @@ impl BrokerState {
                     });
                 }
             }
-            let takes = |target: &&&Queue| !refused.contains(&target.spec.id);
-            let durable = targets.iter().filter(takes).any(|target| target.spec.is_kept());
-            let queues: Vec<_> = ids.into_iter().filter(|id| !refused.contains(id)).collect();
+            let durable = taking.iter().any(|target| target.spec.is_kept());
+            let queues: Vec<_> = taking.iter().map(|target| target.spec.id).collect();
             if !delays.is_empty() {
                 plan.hops.push(Hop {
                     letter: letter.clone(),
@@ -210,19 +216,32 @@ impl BrokerState {
         now: Now,
     ) -> Answer<PassedOn> {
         let mut passed = PassedOn::default();
+        let mut walk = Walk::default();
+        let passing = |state: &Self, id| {
+            let queue = state.queues.get(id)?;
+            let to = queue.policy.as_ref()?.refused_letters()?;
+            Some((Arc::clone(&queue.spec), Arc::clone(to)))
+        };
+        // Before the first goes its way, which may lead to the others.
         for id in refused {
-            let Some(queue) = self.queues.get(id) else {
+            if let Some((_, to)) = passing(self, id) {
+                walk.begin(*id, &letter.keys_to(&to));
+            }
+        }
+        for id in refused {
+            let Some((queue, to)) = passing(self, id) else {
                 continue;
             };
-            let to = queue.policy.as_ref().and_then(|policy| policy.refused_letters());
-            let Some(to) = to.cloned() else { continue };
             let dying = Dying {
                 letter,
-                queue: Arc::clone(&queue.spec),
+                queue,
                 reason: Reason::Full,
                 to,
             };
-            for hop in self.plan(shard, topology, dying.way(now), body, now).hops {
+            for hop in self
+                .plan(shard, topology, dying.way(now), &mut walk, body, now)
+                .hops
+            {
                 match hop.publish(shard, body, now) {
                     Ok(block) => {
                         passed.block = Some(block);
@@ -234,6 +253,7 @@ impl BrokerState {
                 }
             }
         }
+        self.report_dropped(&walk);
         Ok(passed)
     }
 }

@@ -130,6 +130,13 @@ impl Letter {
         self.keys.iter().map(|key| &**key).collect()
     }
 
+    /// The keys that it is routed by when it has died in a queue whose dead letters go there.
+    pub(crate) fn keys_to<'a>(&'a self, to: &'a Destination) -> Vec<&'a [u8]> {
+        to.routing_key
+            .as_ref()
+            .map_or_else(|| self.keys(), |key| vec![&**key])
+    }
+
     /// Property flags and list.
     pub(crate) fn properties(&self) -> &[u8] {
         &self.properties

@@ -12,12 +12,15 @@
 //!   with both.
 //! - A letter that died for another reason than a client's rejection does not reach a queue again in which it died since the last
 //!   rejection. So nothing goes round for ever by itself.
+//! - Of the copies of one message a full queue passes on one with the same keys (`walk`). So full queues that pass on to each other are
+//!   not walked in all their orders.
 
 mod deaths;
 mod hop;
 mod letter;
 mod mover;
 mod retained;
+mod walk;
 
 pub(crate) use letter::Letter;
 pub(crate) use mover::{Mover, Watch};

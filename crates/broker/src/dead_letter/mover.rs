@@ -16,6 +16,7 @@ use logpond_store::{AckReason, DeadLetter, QueueId, ReadError, Reader, Shard, So
 use super::deaths::Reason;
 use super::hop::{Dying, Plan, Way};
 use super::letter::Letter;
+use super::walk::Walk;
 use crate::broker::Broker;
 use crate::delay::DelayQueue;
 use crate::errors::Answer;
@@ -371,7 +372,12 @@ impl BrokerState {
         let letter = read.content.letter().map(|(letter, _)| letter);
         let way = letter.and_then(|letter| taken.fate.way(letter, now));
         let plan = match (way, topology) {
-            (Some(way), Some(topology)) => self.plan(shard, topology, way, body, now),
+            (Some(way), Some(topology)) => {
+                let mut walk = Walk::default();
+                let plan = self.plan(shard, topology, way, &mut walk, body, now);
+                self.report_dropped(&walk);
+                plan
+            }
             _ => Plan::default(),
         };
         let keeps = self.queues.get(&id).and_then(|queue| queue.policy.as_ref());

@@ -146,3 +146,92 @@ fn a_quorum_queue_that_is_to_pass_on_what_it_refuses_drops_its_head_as_in_rabbit
     assert_eq!(bodies(&mut client, "dead"), ["a"]);
     assert_eq!(bodies(&mut client, "q"), ["b"]);
 }
+
+/// Queues `full.0`, `full.1`, … which take one message and pass the others on to the exchange that they are bound to, and `all`, which takes
+/// whatever comes there.
+fn circle(client: &mut Client, count: usize) {
+    let full = [
+        to("amq.fanout", None),
+        vec![
+            ("x-max-length", Value::I32(1)),
+            ("x-overflow", Value::str("reject-publish-dlx")),
+        ],
+    ]
+    .concat();
+    for number in 0..count {
+        let name = format!("full.{number}");
+        client.declare_with(&name, &full).unwrap();
+        client.bind("amq.fanout", &name, "").unwrap();
+    }
+    client.declare("all");
+    client.bind("amq.fanout", "all", "").unwrap();
+}
+
+#[test]
+fn full_queues_that_pass_on_to_one_exchange_do_so_once_for_a_message() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    circle(&mut client, 12);
+    let _ = client.publish_with("amq.fanout", "", PERSISTENT, &["fills"]);
+    assert_eq!(bodies(&mut client, "all"), ["fills"]);
+    let _ = client.publish_with("amq.fanout", "", PERSISTENT, &["x"]);
+    let mut died_in = Vec::new();
+    while let Some(found) = find(&mut client, "all") {
+        died_in.push(
+            deaths(&found)
+                .into_iter()
+                .map(|(queue, ..)| queue)
+                .collect::<Vec<_>>(),
+        );
+    }
+    died_in.sort();
+    let mut expected = vec![vec![]];
+    expected.extend((0..12).map(|number| vec![format!("full.{number}")]));
+    expected.sort();
+    assert_eq!(died_in, expected);
+}
+
+#[test]
+fn a_dead_letter_is_passed_on_once_by_each_full_queue() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    circle(&mut client, 12);
+    client.declare_with("from", &to("amq.fanout", None)).unwrap();
+    let _ = client.publish_with("amq.fanout", "", PERSISTENT, &["fills"]);
+    assert_eq!(bodies(&mut client, "all"), ["fills"]);
+    let _ = client.publish("from", &["x"]);
+    reject(&mut client, "from");
+    assert_eq!(bodies(&mut client, "all"), ["x"; 13]);
+}
+
+#[test]
+fn a_full_queue_passes_on_what_comes_with_another_key() {
+    let broker = broker();
+    let mut client = Client::new(&broker);
+    let full = |exchange, key| {
+        let full = [
+            ("x-max-length", Value::I32(0)),
+            ("x-overflow", Value::str("reject-publish-dlx")),
+        ];
+        [to(exchange, key), full.to_vec()].concat()
+    };
+    client.exchange("between", "fanout", true).unwrap();
+    client
+        .declare_with("a", &full("between", Some("from a")))
+        .unwrap();
+    client
+        .declare_with("b", &full("between", Some("from b")))
+        .unwrap();
+    client.declare_with("last", &full("amq.direct", None)).unwrap();
+    client.bind("between", "last", "").unwrap();
+    for queue in ["a", "b"] {
+        client.bind("amq.fanout", queue, "").unwrap();
+    }
+    for key in ["from a", "from b"] {
+        client.declare(key);
+        client.bind("amq.direct", key, key).unwrap();
+    }
+    let _ = client.publish_with("amq.fanout", "", PERSISTENT, &["x"]);
+    assert_eq!(bodies(&mut client, "from a"), ["x"]);
+    assert_eq!(bodies(&mut client, "from b"), ["x"]);
+}
