@@ -3,7 +3,8 @@
 //! Invariants:
 //! - Messages of a queue are leased in order, whoever gets them.
 //! - Among consumers of one priority with credit the turns go round message by message, so none gets more than one ahead.
-//! - A consumer whose session's outbox is full stands in that session's `stalled` list, once.
+//! - A queue of which a consumer found its session's outbox full stands in that session's `stalled` list, once, however many of its
+//!   consumers are the session's. A consumer that is marked so has its queue there.
 
 use std::task::Waker;
 
@@ -177,7 +178,7 @@ fn give<D: Disk>(
     let Some((messages, bytes)) = session.outbox.room() else {
         if !consumer.stalled {
             consumer.stalled = true;
-            session.stalled.push_back(consumer.queue);
+            session.stall(consumer.queue);
         }
         return Given::Refused;
     };

@@ -126,7 +126,7 @@ pub(crate) struct SessionState {
     pub outbox: Outbox,
     pub notices: Vec<Notice>,
     pub replies: ReplyBox,
-    /// Queues with messages for this session that did not fit into its outbox, longest waiting first.
+    /// Queues with messages for this session that did not fit into its outbox, longest waiting first, each once.
     pub stalled: VecDeque<QueueId>,
     /// The first block whose durability the session waits for.
     pub confirm_block: Option<BlockNumber>,
@@ -157,6 +157,19 @@ impl SessionState {
             self.woken = true;
             wakers.push(self.waker.clone());
         }
+    }
+
+    /// Notes that a queue has messages for which the outbox has no room.
+    pub(crate) fn stall(&mut self, queue: QueueId) {
+        // The last one first: its other consumers are refused right after the first.
+        if self.stalled.back() != Some(&queue) && !self.stalled.contains(&queue) {
+            self.stalled.push_back(queue);
+        }
+    }
+
+    /// Forgets a queue that has no consumer any more which waits for room.
+    pub(crate) fn unstall(&mut self, queue: QueueId) {
+        self.stalled.retain(|other| *other != queue);
     }
 
     /// The session looks by itself soon, so nobody needs to wake it.

@@ -142,7 +142,21 @@ impl BrokerState {
                 self.touch(consumer.queue);
             }
         }
+        if consumer.stalled {
+            self.unstall(&consumer);
+        }
         Some(consumer)
+    }
+
+    /// Lets the queue of a consumer that ended wait no longer for room in its session's outbox, unless another one waits there.
+    fn unstall(&mut self, ended: &Consumer) {
+        let queue = self.queues.get(&ended.queue);
+        let others = queue.into_iter().flat_map(|queue| queue.rota.iter());
+        let mut others = others.filter_map(|key| self.consumers.get(key));
+        let is_waited_for = others.any(|other| other.stalled && other.session == ended.session);
+        if !is_waited_for && let Some(session) = self.sessions.get_mut(ended.session) {
+            session.unstall(ended.queue);
+        }
     }
 
     /// Forgets a queue that was deleted, and tells its consumers.
@@ -155,6 +169,9 @@ impl BrokerState {
                 continue;
             };
             if let Some(session) = self.sessions.get_mut(consumer.session) {
+                if consumer.stalled {
+                    session.unstall(id);
+                }
                 session.notices.push(Notice::Cancelled {
                     channel: consumer.channel,
                     consumer: key,

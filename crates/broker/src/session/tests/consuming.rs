@@ -169,6 +169,64 @@ fn a_busy_queue_does_not_starve_another_of_the_same_session() {
     panic!("the calm queue starves");
 }
 
+/// A client with many consumers on the long backlog of the queue "busy", and one on "calm", which has one message.
+fn client_with_a_backlog(broker: &Arc<Broker<SimDisk>>) -> Client {
+    let mut client = Client::new(broker);
+    client.declare("busy");
+    client.declare("calm");
+    let bodies = vec!["b"; 500];
+    for _ in 0..40 {
+        let _ = client.publish("busy", &bodies);
+        sync(broker);
+    }
+    for number in 0..10 {
+        client.consume("busy", &format!("busy {number}"), true).unwrap();
+    }
+    sync(broker);
+    client.consume("calm", "calm", true).unwrap();
+    let _ = client.publish("calm", &["c"]);
+    sync(broker);
+    client
+}
+
+/// How many queues wait for room in the client's outbox.
+fn stalled(client: &Client) -> usize {
+    let mut guard = client.broker.store.lock();
+    let session = guard.parts().1.sessions.get_mut(client.session.core.key);
+    session.unwrap().stalled.len()
+}
+
+#[test]
+fn many_consumers_of_a_busy_queue_do_not_starve_another_queue() {
+    let broker = broker();
+    let mut client = client_with_a_backlog(&broker);
+    let is_calm = |got: &Got| got.consumer == "calm";
+    while !client.seen.deliveries.iter().any(is_calm) {
+        let _ = client.session.poll(1000, &mut client.seen, NOW);
+        sync(&broker);
+        assert!(client.seen.deliveries.len() <= 3 * crate::limits::OUTBOX_MESSAGES_MAX);
+        assert!(stalled(&client) <= 2);
+    }
+}
+
+#[test]
+fn a_queue_without_consumers_waits_for_no_room() {
+    let broker = broker();
+    let mut client = client_with_a_backlog(&broker);
+    assert_eq!(stalled(&client), 2);
+    for number in 0..9 {
+        client
+            .session
+            .cancel(ONE, &format!("busy {number}"), NOW)
+            .unwrap();
+        assert_eq!(stalled(&client), 2);
+    }
+    client.session.cancel(ONE, "busy 9", NOW).unwrap();
+    assert_eq!(stalled(&client), 1);
+    client.delete("calm").unwrap();
+    assert_eq!(stalled(&client), 0);
+}
+
 #[test]
 fn cancelling_gives_back_what_was_not_sent() {
     let broker = broker();
