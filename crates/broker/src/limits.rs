@@ -46,6 +46,9 @@ pub const COPIES_PASSED_ON_MAX: usize = 1024;
 pub const PATTERN_HASHES_MAX: usize = 2;
 /// Routes that one session remembers before it forgets all of them.
 pub const ROUTES_MAX: usize = 1024;
+/// Queues that the routes remembered by one session lead to, before it forgets all of them: half a MiB, where the number of routes would allow
+/// gigabytes. A route that leads to more is not remembered.
+pub const ROUTE_QUEUES_MAX: usize = 65_536;
 /// Largest number of properties' bytes (flags, list, exchange and key) that a message may have.
 pub const PROPERTIES_BYTES_MAX: usize = 1 << 20;
 /// Messages and acknowledgements that one transaction collects.

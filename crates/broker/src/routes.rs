@@ -3,7 +3,7 @@
 //! Invariants:
 //! - A remembered route is used only with the topology and permissions it was found with.
 //! - Routes that depend on more of a message than its keys are found anew each time.
-//! - At most `ROUTES_MAX` routes are remembered.
+//! - At most `ROUTES_MAX` routes are remembered, which lead to at most `ROUTE_QUEUES_MAX` queues.
 
 mod remembered;
 
@@ -16,7 +16,7 @@ use logpond_routing::{Arguments, MessageProperty, MessageSource, NoExchange, Que
 use logpond_store::QueueId;
 
 use crate::delay::delay_ms;
-use crate::limits::ROUTES_MAX;
+use crate::limits::{ROUTE_QUEUES_MAX, ROUTES_MAX};
 use crate::properties::{self, Properties};
 use crate::queue::Queue;
 use crate::queue_policy::QueuePolicy;
@@ -193,7 +193,11 @@ impl RouteCache {
 
     /// Remembers what was found last, if it can be.
     fn remember(&mut self, exchange: &[u8], key: &[u8]) -> Option<Place> {
-        if self.routes.len() >= ROUTES_MAX {
+        let queues = self.passing.queues.len() + self.passing.delays.len();
+        if queues > ROUTE_QUEUES_MAX {
+            return None;
+        }
+        if self.routes.len() >= ROUTES_MAX || self.routes.queue_count() + queues > ROUTE_QUEUES_MAX {
             self.forget();
         }
         // Places change when one is added.
@@ -243,3 +247,6 @@ impl MessageSource for WatchedMessage<'_> {
         state.finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

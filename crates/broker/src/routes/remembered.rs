@@ -54,6 +54,11 @@ impl RememberedRoutes {
         self.routes.len()
     }
 
+    /// How many queues all routes lead to, each counted as often as a route leads to it.
+    pub(super) fn queue_count(&self) -> usize {
+        self.queues.len()
+    }
+
     /// Where the route of messages with this address stands.
     #[inline]
     pub(super) fn find(&self, exchange: &[u8], key: &[u8]) -> Option<Place> {
