@@ -5,7 +5,7 @@
 //! - A dead run's messages went back to their queue already; it only keeps its place until the swap.
 //! - A session is woken at most once between two of its polls.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -132,8 +132,8 @@ pub(crate) struct SessionState {
     pub confirm_block: Option<BlockNumber>,
     /// Whether it stopped reading until the store has room.
     pub waits_for_room: bool,
-    /// Queues that belong to it alone.
-    pub owned: Vec<QueueId>,
+    /// Queues that belong to it alone, and exist.
+    pub owned: BTreeSet<QueueId>,
 }
 
 impl SessionState {
@@ -147,7 +147,7 @@ impl SessionState {
             stalled: VecDeque::new(),
             confirm_block: None,
             waits_for_room: false,
-            owned: Vec::new(),
+            owned: BTreeSet::new(),
         }
     }
 

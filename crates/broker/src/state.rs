@@ -164,6 +164,9 @@ impl BrokerState {
         let Some(queue) = self.queues.remove(&id) else {
             return;
         };
+        if let Some(owner) = queue.owner.and_then(|owner| self.sessions.get_mut(owner)) {
+            owner.owned.remove(&id);
+        }
         for key in queue.rota.iter() {
             let Some(consumer) = self.consumers.remove(key) else {
                 continue;

@@ -1,5 +1,6 @@
 //! `queue.declare` and `queue.delete`.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -186,7 +187,7 @@ impl<D: Disk> Broker<D> {
             .set_policy(shard, spec.id, policy, now)
             .map_err(storage_failed)?;
         if let Some(session) = owner.and_then(|owner| state.sessions.get_mut(owner)) {
-            session.owned.push(spec.id);
+            session.owned.insert(spec.id);
         }
         let Ok(_) = vhost.change(|routes| {
             Ok::<_, Infallible>(routes.add_queue(Name::from(spec.name.as_ref()), queue_ref(spec.id)))
@@ -270,7 +271,7 @@ impl<D: Disk> Broker<D> {
     }
 
     /// Deletes the queues that belong to a session which ends.
-    pub(crate) fn delete_owned(&self, owner: SessionKey, queues: &[QueueId], now: Now) {
+    pub(crate) fn delete_owned(&self, owner: SessionKey, queues: &BTreeSet<QueueId>, now: Now) {
         let _administration = self.administer();
         for id in queues {
             let mut guard = self.store.lock();

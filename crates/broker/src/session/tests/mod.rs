@@ -15,6 +15,7 @@ mod limiting;
 mod limits;
 mod model;
 mod moving;
+mod owning;
 mod passing;
 mod precedence;
 mod publishing;
