@@ -15,6 +15,8 @@ pub fn start(settings: &Settings) -> anyhow::Result<()> {
     })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Told with `eprintln!`, a line that cannot be written would end who says it.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     match settings.log_format {
         LogFormat::Text => builder.with_ansi(false).init(),
