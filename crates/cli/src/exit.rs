@@ -8,6 +8,7 @@ use logpond_store::OpenError;
 use logpond_store::disk::LockError;
 
 use crate::client::ClientError;
+use crate::results;
 
 /// Anything that has no code of its own.
 const FAILED: u8 = 1;
@@ -41,7 +42,7 @@ pub const OFFLINE_CODES: &str = "Exit codes: 0 sound, 1 failed, 2 wrong usage, 3
 /// Prints what went wrong, and chooses the code.
 pub fn code_of(outcome: anyhow::Result<ExitCode>) -> ExitCode {
     outcome.unwrap_or_else(|error| {
-        eprintln!("logpond: {}", told(&error));
+        results::note(told(&error));
         ExitCode::from(number(&error))
     })
 }

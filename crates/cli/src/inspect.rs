@@ -3,6 +3,7 @@
 mod place;
 mod segment_name;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -11,6 +12,7 @@ use logpond_store::inspect::{Inspector, RecordInfo, RecordKind};
 
 use crate::exit;
 use crate::offline::{Output, Place, print_json, print_table};
+use crate::results::Results;
 
 use place::Spot;
 use segment_name::SegmentName;
@@ -118,7 +120,7 @@ impl View {
                 segment.bytes.to_string(),
             ]
         });
-        print_table(["file", "role", "epoch", "first lsn", "limit", "bytes"], rows);
+        print_table(["file", "role", "epoch", "first lsn", "limit", "bytes"], rows)?;
         Ok(())
     }
 
@@ -141,16 +143,20 @@ impl View {
         print_table(
             ["block", "bytes", "number", "epoch", "records", "crc", "previous"],
             rows,
-        );
+        )?;
         if let Some(footer) = &detail.footer {
             let says = match footer.blocks {
                 Some(blocks) => format!("of {blocks} blocks"),
                 None => "damaged".to_owned(),
             };
-            println!("footer {}, {} bytes, {says}", footer.file, footer.bytes);
+            writeln!(Results, "footer {}, {} bytes, {says}", footer.file, footer.bytes)?;
         }
         for gap in &detail.gaps {
-            println!("no sound block from byte {}, {} bytes", gap.offset, gap.bytes);
+            writeln!(
+                Results,
+                "no sound block from byte {}, {} bytes",
+                gap.offset, gap.bytes
+            )?;
         }
         self.dump(&detail.segment.file, 0, 4096)
     }
@@ -160,7 +166,8 @@ impl View {
         if self.output == Output::Json {
             return print_json(&serde_json::json!({ "block": block, "records": records }));
         }
-        println!(
+        writeln!(
+            Results,
             "block {} of {} bytes at lsn {}: {} of {} records sound, {} bytes of records, all below lsn {} was synced",
             block.number,
             block.bytes,
@@ -169,7 +176,7 @@ impl View {
             block.records,
             block.payload_bytes,
             block.durable_lsn
-        );
+        )?;
         let rows = records.iter().map(|record| {
             [
                 format!("{}@{}", spot.segment, record.offset),
@@ -177,7 +184,7 @@ impl View {
                 describe(record),
             ]
         });
-        print_table(["record", "bytes", "what"], rows);
+        print_table(["record", "bytes", "what"], rows)?;
         let file = self.inspector.segment(spot.segment.number())?.segment.file;
         self.dump(&file, block.offset, block.bytes)
     }
@@ -187,9 +194,9 @@ impl View {
         if self.output == Output::Json {
             return print_json(&record);
         }
-        println!("{} bytes: {}", record.bytes, describe(&record));
+        writeln!(Results, "{} bytes: {}", record.bytes, describe(&record))?;
         if self.hex {
-            print_hex(&bytes, record.offset);
+            print_hex(&bytes, record.offset)?;
         }
         Ok(())
     }
@@ -207,7 +214,7 @@ impl View {
                 if page.sound { "sound" } else { "damaged" }.to_owned(),
             ]
         });
-        print_table(["page", "queue", "first seq", "checksum"], rows);
+        print_table(["page", "queue", "first seq", "checksum"], rows)?;
         Ok(())
     }
 
@@ -218,12 +225,13 @@ impl View {
         }
         let owner = format!("queue {}, from seq {}", info.owner.0, info.owner.1);
         match &info.used {
-            Some(used) => println!(
+            Some(used) => writeln!(
+                Results,
                 "{owner}: in use, {}",
                 if used.sound { "sound" } else { "damaged" }
             ),
-            None => println!("{owner}: not in use by the newest checkpoint"),
-        }
+            None => writeln!(Results, "{owner}: not in use by the newest checkpoint"),
+        }?;
         let rows = info.entries.iter().map(|entry| {
             let place = match (entry.segment, entry.offset) {
                 (Some(segment), Some(offset)) => format!("{}@{offset}", SegmentName::of(segment)),
@@ -237,7 +245,7 @@ impl View {
                 if entry.dead { "dead" } else { "live" }.to_owned(),
             ]
         });
-        print_table(["seq", "record", "bytes", "priority", "state"], rows);
+        print_table(["seq", "record", "bytes", "priority", "state"], rows)?;
         self.dump(
             &format!("shard-00/x/{:04x}.idx", page.slab),
             page.page * 4096,
@@ -270,7 +278,7 @@ impl View {
                 "clean stop",
             ],
             rows,
-        );
+        )?;
         Ok(())
     }
 
@@ -303,7 +311,7 @@ impl View {
                 }
             }
         });
-        print_table(["slot", "generation", "store", "epoch", "clean stop", ""], rows);
+        print_table(["slot", "generation", "store", "epoch", "clean stop", ""], rows)?;
         self.dump("META", 0, 8192)
     }
 
@@ -322,7 +330,7 @@ impl View {
             };
             [key, entry.value_bytes.to_string(), value]
         });
-        print_table(["key", "value bytes", if self.hex { "value" } else { "" }], rows);
+        print_table(["key", "value bytes", if self.hex { "value" } else { "" }], rows)?;
         Ok(())
     }
 
@@ -351,13 +359,13 @@ impl View {
             "acked above",
             "segments",
         ];
-        print_table(titles, rows);
+        print_table(titles, rows)?;
         Ok(())
     }
 
     fn dump(&self, file: &str, offset: u64, len: u64) -> anyhow::Result<()> {
         if self.hex {
-            print_hex(&self.inspector.bytes(file, offset, len)?, offset);
+            print_hex(&self.inspector.bytes(file, offset, len)?, offset)?;
         }
         Ok(())
     }
@@ -421,7 +429,7 @@ fn ranges_of(ranges: &[(logpond_store::QueueId, logpond_store::Seq, u64)]) -> St
 }
 
 /// Sixteen bytes in a line: offset, hex, and what is printable.
-fn print_hex(bytes: &[u8], offset: u64) {
+fn print_hex(bytes: &[u8], offset: u64) -> io::Result<()> {
     for (line, at) in bytes.chunks(16).zip((offset..).step_by(16)) {
         let hex: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
         let text: String = line
@@ -434,6 +442,7 @@ fn print_hex(bytes: &[u8], offset: u64) {
                 }
             })
             .collect();
-        println!("{at:08x}  {:<47}  {text}", hex.join(" "));
+        writeln!(Results, "{at:08x}  {:<47}  {text}", hex.join(" "))?;
     }
+    Ok(())
 }

@@ -14,6 +14,7 @@ mod logging;
 mod offline;
 mod publish;
 mod repair;
+mod results;
 mod serve;
 mod verify;
 

@@ -3,7 +3,7 @@
 //! Invariants:
 //! - Results go to stdout, progress and errors to stderr, and progress only to a terminal.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -14,6 +14,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use logpond_store::disk::RealDisk;
 use logpond_store::inspect::{Progress, Stage};
 use serde::Serialize;
+
+use crate::results::Results;
 
 /// Which directory, and how the result is told.
 #[derive(Debug, Args)]
@@ -49,18 +51,21 @@ fn look_at(data: &Path) -> anyhow::Result<RealDisk> {
 
 /// Prints a value as one JSON document.
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    writeln!(Results, "{}", serde_json::to_string_pretty(value)?)?;
     Ok(())
 }
 
 /// Prints rows below a line of titles; nothing but the titles when there are none.
-pub fn print_table<const N: usize>(titles: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
+pub fn print_table<const N: usize>(
+    titles: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> io::Result<()> {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(titles);
     for row in rows {
         table.add_row(row);
     }
-    println!("{}", table.trim_fmt());
+    writeln!(Results, "{}", table.trim_fmt())
 }
 
 /// A bar on stderr, if that is a terminal.

@@ -1,5 +1,6 @@
 //! `logpond repair`: damage set aside in `quarantine/`, nothing removed.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -8,6 +9,7 @@ use logpond_store::disk::{Disk, RealDisk, WriteMode};
 use logpond_store::inspect::{Action, Inspector, RepairPlan, plan, repair};
 
 use crate::offline::{Bar, Output, Place, print_json, print_table};
+use crate::results::Results;
 use crate::{exit, verify};
 
 /// Set what is damaged in a data directory aside, so that the next start rebuilds what can be rebuilt. Removes nothing.
@@ -46,9 +48,9 @@ fn print(plan: &RepairPlan, output: Output) -> anyhow::Result<()> {
     if output == Output::Json {
         return print_json(plan);
     }
-    verify::print(&plan.report);
+    verify::print(&plan.report)?;
     if plan.steps.is_empty() {
-        println!("nothing to repair");
+        writeln!(Results, "nothing to repair")?;
         return Ok(());
     }
     let rows = plan.steps.iter().map(|step| {
@@ -64,6 +66,6 @@ fn print(plan: &RepairPlan, output: Output) -> anyhow::Result<()> {
         };
         [action.to_owned(), what, to.clone(), step.why.to_owned()]
     });
-    print_table(["step", "what", "to", "why"], rows);
+    print_table(["step", "what", "to", "why"], rows)?;
     Ok(())
 }

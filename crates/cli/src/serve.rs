@@ -1,6 +1,7 @@
 //! `logpond serve`: the broker in this process, until a signal.
 
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -82,26 +83,30 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let data = settings.data.clone();
     let server = Server::start(settings).await?;
-    announce(&server, &data);
+    // What nobody can be told is no reason to stop.
+    let _ = announce(&server, &data);
     server.run(stop).await?;
     Ok(())
 }
 
 /// The lines that people read and tests parse: one `listening on` for each address.
-fn announce(server: &Server, data: &std::path::Path) {
+fn announce(server: &Server, data: &Path) -> io::Result<()> {
+    let mut out = io::stdout().lock();
     let data = std::path::absolute(data).unwrap_or_else(|_| data.to_path_buf());
-    println!(
+    writeln!(
+        out,
         "logpond {} (AMQP 0-9-1 as RabbitMQ {})",
         env!("CARGO_PKG_VERSION"),
         logpond_server::RABBITMQ_VERSION
-    );
-    println!("data in {}", data.display());
+    )?;
+    writeln!(out, "data in {}", data.display())?;
     for address in server.addresses() {
-        println!("listening on {address} (amqp)");
+        writeln!(out, "listening on {address} (amqp)")?;
     }
     for address in server.tls_addresses() {
-        println!("listening on {address} (amqps)");
+        writeln!(out, "listening on {address} (amqps)")?;
     }
+    Ok(())
 }
 
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {

@@ -1,5 +1,6 @@
 //! `logpond verify`: every byte that a store relies on, looked at without opening it.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -8,6 +9,7 @@ use logpond_store::inspect::{Finding, IndexState, VerifyReport, verify};
 
 use crate::exit;
 use crate::offline::{Bar, Output, Place, print_json, print_table};
+use crate::results::Results;
 
 /// Check every checksum of a data directory, and the index against the log. The broker may run meanwhile.
 #[derive(Debug, Args)]
@@ -22,7 +24,7 @@ pub fn run(arguments: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let report = verify(&arguments.place.disk()?, &mut Bar::new())?;
     match arguments.place.output {
         Output::Json => print_json(&report)?,
-        Output::Text => print(&report),
+        Output::Text => print(&report)?,
     }
     Ok(code(&report))
 }
@@ -37,8 +39,9 @@ pub fn code(report: &VerifyReport) -> ExitCode {
 }
 
 /// Prints a report for people.
-pub fn print(report: &VerifyReport) {
-    println!(
+pub fn print(report: &VerifyReport) -> io::Result<()> {
+    writeln!(
+        Results,
         "store {}, {}",
         report.store,
         if report.clean {
@@ -46,8 +49,9 @@ pub fn print(report: &VerifyReport) {
         } else {
             "running, or not stopped in order"
         }
-    );
-    println!(
+    )?;
+    writeln!(
+        Results,
         "{} segments, {} blocks, {} records, {} footers, {} index pages, {} index entries, {} checkpoints, {} catalog frames",
         report.segments,
         report.blocks,
@@ -57,26 +61,27 @@ pub fn print(report: &VerifyReport) {
         report.index_entries,
         report.checkpoints,
         report.catalog_frames
-    );
-    println!("index {}", told(&report.index));
+    )?;
+    writeln!(Results, "index {}", told(&report.index))?;
     if !report.findings.is_empty() {
         print_table(
             ["damaged", "offset", "bytes", "part", "lost", "set aside"],
             report.findings.iter().map(row),
-        );
+        )?;
     }
-    print_entries("lost", &report.lost);
-    print_entries("misled by the index, brought back by a repair:", &report.astray);
+    print_entries("lost", &report.lost)?;
+    print_entries("misled by the index, brought back by a repair:", &report.astray)?;
     for torn in &report.torn {
-        println!(
+        writeln!(
+            Results,
             "interrupted write in {} at byte {}: never confirmed, no damage",
             torn.file, torn.offset
-        );
+        )?;
     }
     for unjudged in &report.unjudged {
-        println!("not judged: {} ({})", unjudged.file, unjudged.why);
+        writeln!(Results, "not judged: {} ({})", unjudged.file, unjudged.why)?;
     }
-    println!("{}", verdict(report));
+    writeln!(Results, "{}", verdict(report))
 }
 
 /// The last line.
@@ -115,11 +120,12 @@ fn row(finding: &Finding) -> [String; 6] {
     ]
 }
 
-fn print_entries(what: &str, entries: &[LostEntries]) {
+fn print_entries(what: &str, entries: &[LostEntries]) -> io::Result<()> {
     for lost in entries {
         let (first, last) = (lost.first.get(), lost.first.get() + lost.count.saturating_sub(1));
-        println!("{what} queue {} seq {first} to {last}", lost.queue);
+        writeln!(Results, "{what} queue {} seq {first} to {last}", lost.queue)?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use logpond_store::Priority;
 use logpond_store::disk::{RealDisk, WriteMode};
 use logpond_store::{Engine, NewMessage, Options, Persistence, QueueDurability};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 use std::process::{Command, Output};
 
 const ROTTEN: &[u8] = b"message number 13 rots";
@@ -119,6 +120,35 @@ fn each_part_of_a_store_can_be_looked_at_as_text_as_json_and_as_bytes() {
 }
 
 #[test]
+fn a_closed_output_leaves_the_code_of_the_finding_and_a_full_one_ends_with_code_1() {
+    let dir = store();
+    rot(&dir.path().join("shard-00/j/0000000000000001.seg"), ROTTEN);
+    for (code, tool) in [
+        (7, &["verify"][..]),
+        (7, &["repair", "--plan"]),
+        (0, &["inspect", "segments"]),
+        (0, &["inspect", "segment", "1", "--hex"]),
+    ] {
+        for how in ["text", "json"] {
+            let mut command = command(dir.path(), &[tool, &["--output", how]].concat());
+            let unread = command.stdout(std::io::pipe().unwrap().1).output().unwrap();
+            assert_eq!(unread.status.code(), Some(code), "{tool:?}: {unread:?}");
+            assert!(unread.stderr.is_empty(), "{unread:?}");
+            let full = || File::options().write(true).open("/dev/full").unwrap();
+            let unwritten = command.stdout(full()).output().unwrap();
+            assert_eq!(unwritten.status.code(), Some(1), "{tool:?}: {unwritten:?}");
+            let said = String::from_utf8(unwritten.stderr).unwrap();
+            assert!(said.starts_with("logpond: cannot write the result: "), "{said}");
+            assert_eq!(
+                command.stderr(full()).status().unwrap().code(),
+                Some(1),
+                "{tool:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_part_that_does_not_exist_is_an_error_that_says_where_to_look() {
     let dir = store();
     for part in [
@@ -198,9 +228,13 @@ fn disk(dir: &Path) -> RealDisk {
 }
 
 fn logpond(data: &Path, arguments: &[&str]) -> Output {
-    let binary = PathBuf::from(env!("CARGO_BIN_EXE_logpond"));
-    let mut command = Command::new(binary);
-    command.args(arguments).arg("--data").arg(data).output().unwrap()
+    command(data, arguments).output().unwrap()
+}
+
+fn command(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_logpond"));
+    command.args(arguments).arg("--data").arg(data);
+    command
 }
 
 fn text(told: &Output) -> String {

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::Output;
 use crate::field_json;
+use crate::results::unwritable;
 
 /// Writes deliveries in one form.
 pub struct Printer<W: Write> {
@@ -70,7 +71,7 @@ impl<W: Write> Printer<W> {
     fn judge(&mut self, outcome: io::Result<()>) -> io::Result<Printed> {
         match outcome {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
-            Err(error) => return Err(error),
+            Err(error) => return Err(unwritable(&error)),
             Ok(()) => {}
         }
         Ok(if self.closed {

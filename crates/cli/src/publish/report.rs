@@ -12,6 +12,7 @@ use serde_json::json;
 use super::Output;
 use super::window::Tally;
 use crate::field_json;
+use crate::results::{self, Results};
 
 /// Where and how to say it.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +28,7 @@ impl Report {
 
     /// Says something on the way.
     pub fn note(self, text: &str) {
-        eprintln!("logpond: {text}");
+        results::note(text);
     }
 
     /// Says that a message came back.
@@ -57,8 +58,8 @@ impl Report {
             "routing_key": field_json::text(returned.routing_key.as_bytes()),
             "body": field_json::text(body),
         });
-        // Whoever reads the lines has gone; the exit code still tells.
-        let _ = writeln!(io::stdout().lock(), "{line}");
+        // The exit code still tells.
+        let _ = writeln!(Results, "{line}");
     }
 
     /// Says how it went.
@@ -70,7 +71,7 @@ impl Report {
             nacked,
             returned,
         } = *tally;
-        let mut out = io::stdout().lock();
+        let mut out = Results;
         if self.output == Output::Json {
             let confirmed = with_confirms.then_some(confirmed);
             let line = json!({

@@ -3,8 +3,9 @@
 //! Invariant: it never outlives the test: dropping it kills it.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::fs::File;
+use std::io::{BufRead, BufReader, PipeWriter};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
@@ -35,6 +36,19 @@ impl Broker {
         }
     }
 
+    /// Starts one that cannot say where it listens, and waits until somebody answers at a free address.
+    pub fn silent(dir: &Path, stdout: impl Into<Stdio>) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut command = serve(dir);
+        command.args(["--listen", &address.to_string()]).stdout(stdout);
+        let mut child = command.spawn().unwrap();
+        while TcpStream::connect(address).is_err() {
+            assert_eq!(child.try_wait().unwrap(), None, "it runs");
+            std::thread::yield_now();
+        }
+        Self { child, address }
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
@@ -43,9 +57,15 @@ impl Broker {
 
     /// Runs a client against it.
     pub fn client(&self, command: &str, arguments: &[&str]) -> Output {
+        self.client_command(command, arguments).output().unwrap()
+    }
+
+    /// A client that is to use it.
+    pub fn client_command(&self, command: &str, arguments: &[&str]) -> Command {
         let mut client = logpond();
         client.args([command, "--url", &format!("amqp://{}", self.address)]);
-        client.args(arguments).stdin(Stdio::null()).output().unwrap()
+        client.args(arguments).stdin(Stdio::null());
+        client
     }
 
     /// Whether it takes a message, and gives it out again.
@@ -69,6 +89,16 @@ impl Drop for Broker {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A standard output that nobody reads.
+pub fn closed() -> PipeWriter {
+    std::io::pipe().unwrap().1
+}
+
+/// A standard output that has no room.
+pub fn full() -> File {
+    File::options().write(true).open("/dev/full").unwrap()
 }
 
 /// The broker's command on the directory `data` in `dir`, without an address.
