@@ -80,6 +80,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
+    outlive_hangup()?;
     let stop = stop_signal()?;
     let data = settings.data.clone();
     let server = Server::start(settings).await?;
@@ -106,6 +107,13 @@ fn announce(server: &Server, data: &Path) -> io::Result<()> {
     for address in server.tls_addresses() {
         writeln!(out, "listening on {address} (amqps)")?;
     }
+    Ok(())
+}
+
+/// Takes SIGHUP, which would end the process, from here to its end. Whoever loads something again listens by itself.
+fn outlive_hangup() -> anyhow::Result<()> {
+    // The system's own answer does not come back when nobody listens any more.
+    drop(signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?);
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use rustix::process::Signal;
+
 use crate::broker::{Broker, closed, full, serve};
 
 #[test]
@@ -20,4 +22,13 @@ fn a_broker_that_cannot_say_where_it_listens_does_not_end_for_that() {
         assert!(broker.serves());
         assert_eq!(broker.stop().code(), Some(0));
     }
+}
+
+#[test]
+fn sighup_does_not_end_a_broker_without_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::of(serve(dir.path()).args(["--listen", "127.0.0.1:0"]));
+    broker.signal(Signal::HUP);
+    assert!(broker.serves());
+    assert_eq!(broker.stop().code(), Some(0));
 }
