@@ -71,6 +71,12 @@ fn a_log_level_that_means_nothing_is_a_bad_setting() {
     let (code, said) = serve(dir.path(), &["--set", "log.level=bogus=xx"]);
     assert_eq!(code, Some(2));
     assert!(said.starts_with("logpond: `log.level`: bogus=xx: "), "{said}");
+    let (code, said) = serve(dir.path(), &["--set", "log.level=inof"]);
+    assert_eq!(code, Some(2));
+    assert!(
+        said.starts_with("logpond: `log.level`: `inof` is no level: "),
+        "{said}"
+    );
 }
 
 #[test]
