@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 
 use anyhow::Context;
 use clap::Args;
@@ -16,8 +17,15 @@ const WORKERS_MIN: usize = 2;
 /// Threads that stand in for a worker which waits for the disk. Each costs a stack and a heap, so they are few.
 const BLOCKING_MAX: usize = 8;
 
+/// Said below the help.
+const SIGNALS: &str = "SIGTERM and SIGINT stop the broker with exit code 0, also while it starts; SIGHUP loads certificates again.
+
+Exit codes: 0 stopped, 1 failed, 2 wrong usage or configuration, 3 another process uses the data directory, 4 the store failed \
+while running";
+
 /// Flags of `logpond serve`. They win over `--set`, which wins over the file.
 #[derive(Debug, Args)]
+#[command(after_help = SIGNALS)]
 pub struct Arguments {
     /// The data directory [default: ./logpond-data]
     #[arg(long, value_name = "DIR")]
@@ -59,7 +67,8 @@ impl Arguments {
     }
 }
 
-/// Runs the broker until SIGTERM or SIGINT, or until its store fails.
+/// Runs the broker until SIGTERM or SIGINT, or until its store fails. A start that is interrupted leaves what a crash would leave, and
+/// that is no failure.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut settings = arguments.into_settings()?;
     crate::logging::start(&settings)?;
@@ -81,9 +90,19 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     outlive_hangup()?;
-    let stop = stop_signal()?;
+    let mut stop = pin!(stop_signal()?);
     let data = settings.data.clone();
-    let server = Server::start(settings).await?;
+    // A task of its own: a start waits for the disk, and who waits in this one would not hear of a signal meanwhile.
+    let mut start = tokio::spawn(Server::start(settings));
+    let started = tokio::select! {
+        biased;
+        started = &mut start => started,
+        () = &mut stop => {
+            tracing::info!("stopped before it listened: the next start recovers what this one was to recover");
+            return Ok(());
+        }
+    };
+    let server = started.context("the start panicked")??;
     // What nobody can be told is no reason to stop.
     let _ = announce(&server, &data);
     server.run(stop).await?;

@@ -1,10 +1,12 @@
 //! What does not end a broker, and what does.
 
+use std::fs::File;
 use std::process::Stdio;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
-use crate::broker::{Broker, closed, full, serve};
+use crate::broker::{Broker, closed, full, serve, signal_to};
 
 #[test]
 fn a_log_that_cannot_be_written_does_not_end_the_broker() {
@@ -31,4 +33,21 @@ fn sighup_does_not_end_a_broker_without_tls() {
     broker.signal(Signal::HUP);
     assert!(broker.serves());
     assert_eq!(broker.stop().code(), Some(0));
+}
+
+#[test]
+fn sigterm_and_sigint_end_a_broker_that_starts_and_sighup_does_not() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("definitions.json");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let mut command = serve(dir.path());
+        command.args(["--listen", "127.0.0.1:0", "--definitions", "definitions.json"]);
+        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+        // It opens once the broker does, which then waits for definitions as long as we have it.
+        let _unwritten = File::options().write(true).open(&pipe).unwrap();
+        signal_to(&child, Signal::HUP);
+        signal_to(&child, signal);
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{signal:?}");
+    }
 }
