@@ -1,7 +1,8 @@
 //! `logpond consume`: prints messages of a queue of any AMQP broker, and settles them once they are written.
 //!
 //! Invariants:
-//! - A message is acknowledged only after its output was flushed; what was not written goes back to the queue.
+//! - A message is acknowledged only after its output was flushed; what was not written goes back to the queue. Nothing is taken with
+//!   no-ack: the broker would forget what it sends ahead, of which the end of this process may print nothing.
 //! - Nothing else is printed on standard output, so that it can be piped.
 //!
 //! Elsewhere: how a message looks (`printer`).
@@ -67,7 +68,7 @@ pub struct ConsumeArgs {
 enum AckMode {
     /// It is acknowledged.
     Manual,
-    /// The broker forgets it as soon as it is sent.
+    /// As manual: what was sent ahead and not printed is not lost.
     Auto,
     /// It goes back to its place in the queue, at the end; needs --count.
     Requeue,
@@ -161,7 +162,7 @@ fn start(args: &ConsumeArgs, prefetch: u16, client: &mut Client) -> anyhow::Resu
         queue,
         consumer_tag: ShortStr::try_from(args.consumer_tag.as_str()).context("--consumer-tag")?,
         no_local: false,
-        no_ack: args.ack == AckMode::Auto,
+        no_ack: false,
         exclusive: args.exclusive,
         no_wait: false,
         arguments: arguments(args.arguments.as_deref(), &mut argument_bytes)?,
@@ -261,9 +262,9 @@ impl Settling {
         self.last_flushed = self.last_printed;
         let mut frame = Vec::new();
         match self.mode {
-            AckMode::Manual => encode_ack(&mut frame, CHANNEL, self.last_flushed, true),
+            AckMode::Manual | AckMode::Auto => encode_ack(&mut frame, CHANNEL, self.last_flushed, true),
             AckMode::Reject => encode_nack(&mut frame, CHANNEL, self.last_flushed, true, false),
-            AckMode::Auto | AckMode::Requeue => return Ok(()),
+            AckMode::Requeue => return Ok(()),
         }
         receiver.sender().send(&frame)
     }

@@ -18,6 +18,11 @@ pub struct Broker {
 }
 
 impl Broker {
+    /// Starts one on the directory `data` in `dir`, and waits until it listens.
+    pub fn start(dir: &Path) -> Self {
+        Self::of(serve(dir).args(["--listen", "127.0.0.1:0"]))
+    }
+
     /// Starts one with a command of one's own, and waits until it says where it listens.
     pub fn of(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();

@@ -1,11 +1,11 @@
 //! `logpond publish`.
 
-use crate::broker::{Broker, closed, full, serve};
+use crate::broker::{Broker, closed, full};
 
 #[test]
 fn a_summary_that_nobody_reads_is_no_failure_and_one_that_has_no_room_is() {
     let dir = tempfile::tempdir().unwrap();
-    let broker = Broker::of(serve(dir.path()).args(["--listen", "127.0.0.1:0"]));
+    let broker = Broker::start(dir.path());
     let arguments = ["--declare", "--queue", "q", "--body", "hi"];
     let mut publish = broker.client_command("publish", &arguments);
     assert_eq!(publish.stdout(closed()).status().unwrap().code(), Some(0));

@@ -29,7 +29,7 @@ fn a_broker_that_cannot_say_where_it_listens_does_not_end_for_that() {
 #[test]
 fn sighup_does_not_end_a_broker_without_tls() {
     let dir = tempfile::tempdir().unwrap();
-    let broker = Broker::of(serve(dir.path()).args(["--listen", "127.0.0.1:0"]));
+    let broker = Broker::start(dir.path());
     broker.signal(Signal::HUP);
     assert!(broker.serves());
     assert_eq!(broker.stop().code(), Some(0));
