@@ -63,8 +63,13 @@ impl Arguments {
             definitions: self.definitions,
             ..ConfigFile::default()
         });
-        Ok(Settings::from_file(file, |name| std::env::var(name).ok())?)
+        Ok(Settings::from_file(file, variable)?)
     }
+}
+
+/// A variable that says something. Compose files make an empty one of what is not set.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Runs the broker until SIGTERM or SIGINT, or until its store fails. A start that is interrupted leaves what a crash would leave, and

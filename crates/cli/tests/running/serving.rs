@@ -51,3 +51,14 @@ fn sigterm_and_sigint_end_a_broker_that_starts_and_sighup_does_not() {
         assert_eq!(child.wait().unwrap().code(), Some(0), "{signal:?}");
     }
 }
+
+#[test]
+fn empty_variables_leave_the_defaults() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = serve(dir.path());
+    for name in ["USER", "PASS", "VHOST"] {
+        command.env(format!("RABBITMQ_DEFAULT_{name}"), "");
+    }
+    let broker = Broker::of(command.args(["--listen", "127.0.0.1:0"]));
+    assert!(broker.serves());
+}
