@@ -89,20 +89,22 @@ enum Output {
 
 /// Consumes; the code says whether as many messages came as were asked for.
 pub fn run(args: &ConsumeArgs) -> anyhow::Result<ExitCode> {
-    let prefetch = prefetch(args)?;
-    let timeout = args
-        .timeout
-        .map(Duration::try_from_secs_f64)
-        .transpose()
-        .context("--timeout")?;
+    let mut argument_bytes = Vec::new();
+    let subscription = Subscription::of(args, &mut argument_bytes).map_err(exit::wrong_usage)?;
     let mut client = connect(&args.url)?;
     if args.count != Some(0) {
-        start(args, prefetch, &mut client)?;
+        subscription.start(args.declare, &mut client)?;
     }
     let mut receiver = client.into_receiver();
     let mut printer = Printer::new(args.output, io::stdout().lock());
     let mut settled = Settling::new(args.ack);
-    let printed = receive(args, timeout, &mut receiver, &mut printer, &mut settled)?;
+    let printed = receive(
+        args,
+        subscription.timeout,
+        &mut receiver,
+        &mut printer,
+        &mut settled,
+    )?;
     settled.finish(&receiver)?;
     receiver.close()?;
     let short_of_count = args.count.is_some_and(|count| printed < count) && !printer.is_closed();
@@ -111,6 +113,61 @@ pub fn run(args: &ConsumeArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// What the command line asks of the broker, in the broker's words.
+struct Subscription<'a> {
+    prefetch: u16,
+    timeout: Option<Duration>,
+    consume: basic::Consume<'a>,
+}
+
+impl<'a> Subscription<'a> {
+    fn of(args: &'a ConsumeArgs, argument_bytes: &'a mut Vec<u8>) -> anyhow::Result<Self> {
+        let timeout = args.timeout.map(Duration::try_from_secs_f64).transpose();
+        Ok(Self {
+            prefetch: prefetch(args)?,
+            timeout: timeout.context("--timeout")?,
+            consume: basic::Consume {
+                queue: ShortStr::try_from(args.queue.as_str()).context("--queue")?,
+                consumer_tag: ShortStr::try_from(args.consumer_tag.as_str()).context("--consumer-tag")?,
+                no_local: false,
+                no_ack: false,
+                exclusive: args.exclusive,
+                no_wait: false,
+                arguments: arguments(args.arguments.as_deref(), argument_bytes)?,
+            },
+        })
+    }
+
+    fn start(&self, declare: bool, client: &mut Client) -> anyhow::Result<()> {
+        if declare {
+            let declare = queue::Declare {
+                queue: self.consume.queue,
+                passive: false,
+                durable: true,
+                exclusive: false,
+                auto_delete: false,
+                no_wait: false,
+                arguments: Table::EMPTY,
+            };
+            client.ask(CHANNEL, declare.into(), |method| {
+                matches!(method, Method::QueueDeclareOk(_))
+            })?;
+        }
+        let qos = basic::Qos {
+            prefetch_size: 0,
+            prefetch_count: self.prefetch,
+            global: false,
+        };
+        client.ask(CHANNEL, qos.into(), |method| {
+            matches!(method, Method::BasicQosOk(_))
+        })?;
+        client.ask(CHANNEL, self.consume.into(), |method| {
+            matches!(method, Method::BasicConsumeOk(_))
+        })?;
+        Ok(())
+    }
 }
 
 /// Messages that go back at the end are all held until then.
@@ -131,46 +188,6 @@ fn prefetch(args: &ConsumeArgs) -> anyhow::Result<u16> {
         ),
         (_, None) => Ok(args.prefetch),
     }
-}
-
-fn start(args: &ConsumeArgs, prefetch: u16, client: &mut Client) -> anyhow::Result<()> {
-    let queue = ShortStr::try_from(args.queue.as_str()).context("--queue")?;
-    if args.declare {
-        let declare = queue::Declare {
-            queue,
-            passive: false,
-            durable: true,
-            exclusive: false,
-            auto_delete: false,
-            no_wait: false,
-            arguments: Table::EMPTY,
-        };
-        client.ask(CHANNEL, declare.into(), |method| {
-            matches!(method, Method::QueueDeclareOk(_))
-        })?;
-    }
-    let qos = basic::Qos {
-        prefetch_size: 0,
-        prefetch_count: prefetch,
-        global: false,
-    };
-    client.ask(CHANNEL, qos.into(), |method| {
-        matches!(method, Method::BasicQosOk(_))
-    })?;
-    let mut argument_bytes = Vec::new();
-    let consume = basic::Consume {
-        queue,
-        consumer_tag: ShortStr::try_from(args.consumer_tag.as_str()).context("--consumer-tag")?,
-        no_local: false,
-        no_ack: false,
-        exclusive: args.exclusive,
-        no_wait: false,
-        arguments: arguments(args.arguments.as_deref(), &mut argument_bytes)?,
-    };
-    client.ask(CHANNEL, consume.into(), |method| {
-        matches!(method, Method::BasicConsumeOk(_))
-    })?;
-    Ok(())
 }
 
 fn arguments<'a>(text: Option<&str>, out: &'a mut Vec<u8>) -> anyhow::Result<Table<'a>> {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use logpond_server::config::ConfigError;
-use logpond_server::{RunError, StartError};
+use logpond_server::{DefinitionsError, RunError, StartError};
 use logpond_store::OpenError;
 use logpond_store::disk::LockError;
 
@@ -38,6 +38,27 @@ or the connection broke, 7 a message was refused or came back, 8 fewer messages 
 /// The codes of the tools that look at a data directory, for their help.
 pub const OFFLINE_CODES: &str = "Exit codes: 0 sound, 1 failed, 2 wrong usage, 3 another process uses the data directory \
 (repair only), 7 something is damaged, 9 no damage was found but not all could be judged.";
+
+/// The command line asks for what cannot be, and nothing was done.
+#[derive(Debug)]
+pub struct WrongUsage(anyhow::Error);
+
+/// Calls an error one of the command line.
+pub fn wrong_usage(error: anyhow::Error) -> WrongUsage {
+    WrongUsage(error)
+}
+
+impl std::fmt::Display for WrongUsage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for WrongUsage {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
 
 /// Prints what went wrong, and chooses the code.
 pub fn code_of(outcome: anyhow::Result<ExitCode>) -> ExitCode {
@@ -81,7 +102,9 @@ pub fn too_few() -> ExitCode {
 }
 
 fn number(error: &anyhow::Error) -> u8 {
-    if error.is::<ConfigError>() {
+    let is_configuration =
+        error.is::<ConfigError>() || error.downcast_ref::<StartError>().is_some_and(is_named);
+    if is_configuration || error.is::<WrongUsage>() {
         return USAGE;
     }
     if let Some(error) = error.downcast_ref::<ClientError>() {
@@ -99,6 +122,14 @@ fn number(error: &anyhow::Error) -> u8 {
         return IN_USE;
     }
     FAILED
+}
+
+/// Whether this start wants a file that the configuration names and nobody can use.
+fn is_named(error: &StartError) -> bool {
+    matches!(
+        error,
+        StartError::Tls(_) | StartError::Definitions(DefinitionsError::Unreadable { .. })
+    )
 }
 
 /// Whether this is a start that another process prevents.

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use logpond_amqp::method::{basic, queue};
 use logpond_amqp::{Method, ShortStr, Table, encode_content};
@@ -90,14 +91,31 @@ enum Output {
     Json,
 }
 
+impl PublishArgs {
+    fn method(&self) -> anyhow::Result<basic::Publish<'_>> {
+        let (flag, key) = match &self.queue {
+            Some(queue) => ("--queue", queue),
+            None => ("--routing-key", &self.routing_key),
+        };
+        Ok(basic::Publish {
+            exchange: ShortStr::try_from(self.exchange.as_str()).context("--exchange")?,
+            routing_key: ShortStr::try_from(key.as_str()).context(flag)?,
+            mandatory: self.mandatory,
+            immediate: false,
+        })
+    }
+}
+
 /// Publishes everything; the code says whether the broker took it.
 pub fn run(args: &PublishArgs) -> anyhow::Result<ExitCode> {
     let mut raw_properties = Vec::new();
-    args.properties.encode(&mut raw_properties)?;
+    let encoded = args.properties.encode(&mut raw_properties);
+    encoded.map_err(exit::wrong_usage)?;
+    let publish = args.method().map_err(exit::wrong_usage)?;
     let mut input = Input::open(args.body.as_deref(), &args.files, args.lines)?;
     let mut client = connect(&args.url)?;
     if let Some(queue) = args.queue.as_deref().filter(|_| args.declare) {
-        let declare = declaration(short(queue)?);
+        let declare = declaration(ShortStr::try_from(queue)?);
         client.ask(CHANNEL, declare.into(), |method| {
             matches!(method, Method::QueueDeclareOk(_))
         })?;
@@ -117,7 +135,14 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<ExitCode> {
         std::thread::spawn(move || listen(receiver, &window, report))
     };
     let begin = Instant::now();
-    let sent = send_all(args, &raw_properties, &mut input, &sender, &window);
+    let sent = send_all(
+        args.count,
+        &publish,
+        &raw_properties,
+        &mut input,
+        &sender,
+        &window,
+    );
     let closed = sent.and_then(|()| Ok(Receiver::begin_close(&sender)?));
     if closed.is_err() {
         // The listener waits for the broker's last word, which may never come.
@@ -156,28 +181,19 @@ fn declaration(queue: ShortStr<'_>) -> queue::Declare<'_> {
     }
 }
 
-fn short(text: &str) -> anyhow::Result<ShortStr<'_>> {
-    Ok(ShortStr::try_from(text)?)
-}
-
 /// Sends all bodies and waits until none is outstanding.
 fn send_all(
-    args: &PublishArgs,
+    count: u64,
+    publish: &basic::Publish<'_>,
     raw_properties: &[u8],
     input: &mut Input,
     sender: &Sender,
     window: &Window,
 ) -> anyhow::Result<()> {
-    let publish = basic::Publish {
-        exchange: short(&args.exchange)?,
-        routing_key: short(args.queue.as_deref().unwrap_or(&args.routing_key))?,
-        mandatory: args.mandatory,
-        immediate: false,
-    };
     let mut frames = Vec::new();
     let mut body = Vec::new();
     while input.next(&mut body)? {
-        for _ in 0..args.count {
+        for _ in 0..count {
             if !window.try_enter() {
                 flush(&mut frames, sender)?;
                 if !window.enter() {

@@ -27,9 +27,9 @@ fn a_file_that_cannot_be_had_is_told_with_its_cause_once() {
     let tls = ["--set", "tls.certificate=none", "--set", "tls.key=none"];
     let cases: [(i32, &[&str]); 4] = [
         (2, &["--config", "none.toml"]),
-        (1, &["--definitions", "none.json"]),
+        (2, &["--definitions", "none.json"]),
         (1, &["--data", "file/data"]),
-        (1, &tls),
+        (2, &tls),
     ];
     for (code, arguments) in cases {
         let dir = tempfile::tempdir().unwrap();
@@ -63,6 +63,28 @@ fn a_broker_that_does_not_answer_is_told_with_its_cause_once() {
     let (code, said) = failed(dir.path(), "consume", &["--url", &url, "--queue", "q"]);
     assert_eq!(code, Some(5), "{said}");
     assert_eq!(said.matches("os error").count(), 1, "{said}");
+}
+
+#[test]
+fn what_the_command_line_cannot_ask_for_is_wrong_usage_before_any_connection() {
+    let long = "x".repeat(256);
+    let cases: [(&str, &[&str]); 9] = [
+        ("consume", &["--queue", "q", "--ack", "requeue"]),
+        ("consume", &["--queue", "q", "--arguments", "x"]),
+        ("consume", &["--queue", "q", "--arguments", "[]"]),
+        ("consume", &["--queue", "q", "--timeout", "-1"]),
+        ("consume", &["--queue", &long]),
+        ("publish", &["--body", "hi", "--headers-json", "x"]),
+        ("publish", &["--body", "hi", "--headers-json", "[]"]),
+        ("publish", &["--body", "hi", "--header", "x"]),
+        ("publish", &["--body", "hi", "--routing-key", &long]),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    for (command, arguments) in cases {
+        let nowhere = ["--url", "amqp://127.0.0.1:1"];
+        let (code, said) = failed(dir.path(), command, &[&nowhere, arguments].concat());
+        assert_eq!(code, Some(2), "{arguments:?}: {said}");
+    }
 }
 
 #[test]
