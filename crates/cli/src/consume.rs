@@ -209,7 +209,7 @@ fn receive(
     settling: &mut Settling,
 ) -> anyhow::Result<u64> {
     let mut printed = 0;
-    let mut deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let mut deadline = deadline_after(timeout);
     while args.count.is_none_or(|count| printed < count) {
         match receiver.next(deadline)? {
             Event::Deadline => break,
@@ -224,7 +224,7 @@ fn receive(
                 }
                 printed += 1;
                 settling.printed(delivery.delivery_tag);
-                deadline = timeout.map(|timeout| Instant::now() + timeout);
+                deadline = deadline_after(timeout);
             }
             Event::Method(_) | Event::Content { .. } => {}
         }
@@ -239,6 +239,11 @@ fn receive(
         settling.flushed(receiver)?;
     }
     Ok(printed)
+}
+
+/// None for a time that no clock reaches, either.
+fn deadline_after(timeout: Option<Duration>) -> Option<Instant> {
+    Instant::now().checked_add(timeout?)
 }
 
 /// Deliveries that were printed and not yet settled.

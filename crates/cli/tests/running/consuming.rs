@@ -37,3 +37,12 @@ fn what_nobody_reads_stays_in_the_queue_however_it_is_acknowledged() {
         assert!(has_left(&broker, "5"), "{how}");
     }
 }
+
+#[test]
+fn a_timeout_that_no_clock_reaches_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::start(dir.path());
+    publish_five(&broker);
+    let told = broker.client("consume", &["--queue", "q", "--count", "5", "--timeout", "1e19"]);
+    assert_eq!(told.status.code(), Some(0), "{told:?}");
+}
