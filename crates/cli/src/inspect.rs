@@ -1,9 +1,10 @@
 //! `logpond inspect`: what stands in the files of a data directory, part by part.
 
+mod hex;
 mod place;
 mod segment_name;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -14,6 +15,7 @@ use crate::exit;
 use crate::offline::{Output, Place, print_json, print_table};
 use crate::results::Results;
 
+use hex::{WithBytes, print_hex};
 use place::Spot;
 use segment_name::SegmentName;
 
@@ -126,8 +128,9 @@ impl View {
 
     fn segment(&self, name: &SegmentName) -> anyhow::Result<()> {
         let detail = self.inspector.segment(name.number())?;
+        let bytes = self.bytes(&detail.segment.file, 0, 4096)?;
         if self.output == Output::Json {
-            return print_json(&detail);
+            return print_json(&WithBytes::new(&detail, bytes.as_deref()));
         }
         let rows = detail.blocks.iter().map(|block| {
             [
@@ -158,13 +161,20 @@ impl View {
                 gap.offset, gap.bytes
             )?;
         }
-        self.dump(&detail.segment.file, 0, 4096)
+        dump(bytes.as_deref(), 0)
     }
 
     fn block(&self, spot: &Spot) -> anyhow::Result<()> {
         let (block, records) = self.inspector.block(spot.segment.number(), spot.offset)?;
+        let bytes = if self.hex {
+            let file = self.inspector.segment(spot.segment.number())?.segment.file;
+            self.bytes(&file, block.offset, block.bytes)?
+        } else {
+            None
+        };
         if self.output == Output::Json {
-            return print_json(&serde_json::json!({ "block": block, "records": records }));
+            let part = serde_json::json!({ "block": block, "records": records });
+            return print_json(&WithBytes::new(&part, bytes.as_deref()));
         }
         writeln!(
             Results,
@@ -185,20 +195,17 @@ impl View {
             ]
         });
         print_table(["record", "bytes", "what"], rows)?;
-        let file = self.inspector.segment(spot.segment.number())?.segment.file;
-        self.dump(&file, block.offset, block.bytes)
+        dump(bytes.as_deref(), block.offset)
     }
 
     fn record(&self, spot: &Spot) -> anyhow::Result<()> {
         let (record, bytes) = self.inspector.record(spot.segment.number(), spot.offset)?;
+        let bytes = self.hex.then_some(bytes.as_slice());
         if self.output == Output::Json {
-            return print_json(&record);
+            return print_json(&WithBytes::new(&record, bytes));
         }
         writeln!(Results, "{} bytes: {}", record.bytes, describe(&record))?;
-        if self.hex {
-            print_hex(&bytes, record.offset)?;
-        }
-        Ok(())
+        dump(bytes, record.offset)
     }
 
     fn index(&self) -> anyhow::Result<()> {
@@ -220,8 +227,10 @@ impl View {
 
     fn index_page(&self, page: place::Page) -> anyhow::Result<()> {
         let info = self.inspector.index_page(page.slab, page.page)?;
+        let (file, offset) = (format!("shard-00/x/{:04x}.idx", page.slab), page.page * 4096);
+        let bytes = self.bytes(&file, offset, 4096)?;
         if self.output == Output::Json {
-            return print_json(&info);
+            return print_json(&WithBytes::new(&info, bytes.as_deref()));
         }
         let owner = format!("queue {}, from seq {}", info.owner.0, info.owner.1);
         match &info.used {
@@ -246,11 +255,7 @@ impl View {
             ]
         });
         print_table(["seq", "record", "bytes", "priority", "state"], rows)?;
-        self.dump(
-            &format!("shard-00/x/{:04x}.idx", page.slab),
-            page.page * 4096,
-            4096,
-        )
+        dump(bytes.as_deref(), offset)
     }
 
     fn checkpoints(&self) -> anyhow::Result<()> {
@@ -284,8 +289,9 @@ impl View {
 
     fn meta(&self) -> anyhow::Result<()> {
         let meta = self.inspector.meta()?;
+        let bytes = self.bytes("META", 0, 8192)?;
         if self.output == Output::Json {
-            return print_json(&meta);
+            return print_json(&WithBytes::new(&meta, bytes.as_deref()));
         }
         let rows = meta.slots.iter().enumerate().map(|(at, slot)| {
             let counts = if meta.counts == Some(at) { "counts" } else { "" };
@@ -312,7 +318,7 @@ impl View {
             }
         });
         print_table(["slot", "generation", "store", "epoch", "clean stop", ""], rows)?;
-        self.dump("META", 0, 8192)
+        dump(bytes.as_deref(), 0)
     }
 
     fn catalog(&self) -> anyhow::Result<()> {
@@ -363,12 +369,18 @@ impl View {
         Ok(())
     }
 
-    fn dump(&self, file: &str, offset: u64, len: u64) -> anyhow::Result<()> {
-        if self.hex {
-            print_hex(&self.inspector.bytes(file, offset, len)?, offset)?;
-        }
-        Ok(())
+    /// The bytes, if they are asked for.
+    fn bytes(&self, file: &str, offset: u64, len: u64) -> anyhow::Result<Option<Vec<u8>>> {
+        let wanted = self.hex.then(|| self.inspector.bytes(file, offset, len));
+        Ok(wanted.transpose()?)
     }
+}
+
+fn dump(bytes: Option<&[u8]>, offset: u64) -> anyhow::Result<()> {
+    if let Some(bytes) = bytes {
+        print_hex(bytes, offset)?;
+    }
+    Ok(())
 }
 
 fn shown(number: Option<impl ToString>) -> String {
@@ -426,23 +438,4 @@ fn ranges_of(ranges: &[(logpond_store::QueueId, logpond_store::Seq, u64)]) -> St
         .map(|(queue, first, count)| format!("queue {queue} seq {first}, {count} in a row"))
         .collect();
     ranges.join("; ")
-}
-
-/// Sixteen bytes in a line: offset, hex, and what is printable.
-fn print_hex(bytes: &[u8], offset: u64) -> io::Result<()> {
-    for (line, at) in bytes.chunks(16).zip((offset..).step_by(16)) {
-        let hex: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
-        let text: String = line
-            .iter()
-            .map(|byte| {
-                if (32..127).contains(byte) {
-                    char::from(*byte)
-                } else {
-                    '.'
-                }
-            })
-            .collect();
-        writeln!(Results, "{at:08x}  {:<47}  {text}", hex.join(" "))?;
-    }
-    Ok(())
 }

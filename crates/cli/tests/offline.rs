@@ -120,6 +120,40 @@ fn each_part_of_a_store_can_be_looked_at_as_text_as_json_and_as_bytes() {
 }
 
 #[test]
+fn the_bytes_of_a_part_are_in_its_json_when_they_are_asked_for() {
+    let dir = store();
+    let told = |part: &[&str], how: &[&str]| {
+        let arguments = [&["inspect"], part, how, &["--output", "json"]].concat();
+        json(&logpond(dir.path(), &arguments))
+    };
+    let segment = told(&["segment", "1"], &[]);
+    let block = format!("1@{}", segment["blocks"][1]["offset"]);
+    let record = format!("1@{}", told(&["block", &block], &[])["records"][0]["offset"]);
+    let stands = |part: &[&str], file: &str, offset: &Value, len: &Value| {
+        let bytes = std::fs::read(dir.path().join(file)).unwrap();
+        let at = |number: &Value| usize::try_from(number.as_u64().unwrap()).unwrap();
+        let bytes = &bytes[at(offset)..at(offset) + at(len)];
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (mut with, without) = (told(part, &["--hex"]), told(part, &[]));
+        assert_eq!(
+            with.as_object_mut().unwrap().remove("hex"),
+            Some(hex.into()),
+            "{part:?}"
+        );
+        assert_eq!(with, without, "nothing else is different");
+    };
+    let file = "shard-00/j/0000000000000001.seg";
+    let (first, page) = (Value::from(0), Value::from(4096));
+    stands(&["segment", "1"], file, &first, &page);
+    let info = &segment["blocks"][1];
+    stands(&["block", &block], file, &info["offset"], &info["bytes"]);
+    let info = told(&["record", &record], &[]);
+    stands(&["record", &record], file, &info["offset"], &info["bytes"]);
+    stands(&["index", "0:0"], "shard-00/x/0000.idx", &first, &page);
+    stands(&["meta"], "META", &first, &Value::from(8192));
+}
+
+#[test]
 fn a_closed_output_leaves_the_code_of_the_finding_and_a_full_one_ends_with_code_1() {
     let dir = store();
     rot(&dir.path().join("shard-00/j/0000000000000001.seg"), ROTTEN);
