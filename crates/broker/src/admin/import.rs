@@ -190,9 +190,13 @@ impl<D: Disk> Broker<D> {
         let _administration = self.administer();
         let mut draft = self.accounts.draft();
         for user in &definitions.users {
+            let is_new = self.accounts.directory().user(&user.name).is_none();
             draft.put_user(user.clone().into_user(self.salt())?)?;
             if user.limits != UserLimits::default() {
                 draft.put_limits(user.limits.clone())?;
+            }
+            for permission in user.permissions.iter().filter(|_| is_new) {
+                draft.put_permission(permission.clone())?;
             }
         }
         for permission in &definitions.permissions {

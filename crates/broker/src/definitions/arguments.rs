@@ -1,7 +1,7 @@
 //! Arguments from JSON, with the types that RabbitMQ gives them: integers become signed 64-bit numbers, other
 //! numbers doubles, strings long strings, `null` void.
 
-use logpond_routing::{Arguments, Value};
+use logpond_routing::{Arguments, Name, Value};
 use serde_json::Value as Json;
 
 use super::DefinitionsError;
@@ -22,6 +22,18 @@ pub(super) fn object(item: &Item<'_>, key: &str) -> Result<Arguments, Definition
         Some(Json::Object(object)) => table(object, &path),
         Some(other) => Err(path.error(format_args!("expected an object, found {}", kind(other)))),
     }
+}
+
+/// The exchange that gets what this one routes nowhere.
+pub(super) fn alternate(item: &Item<'_>, arguments: &Arguments) -> Result<Option<Name>, DefinitionsError> {
+    let Some(value) = arguments.get("alternate-exchange") else {
+        return Ok(None);
+    };
+    let name = value.as_str_bytes().ok_or_else(|| {
+        let path = Path::Key(&item.path, "arguments");
+        Path::Key(&path, "alternate-exchange").error("expected a string")
+    })?;
+    Ok(Some(Name::from(name)))
 }
 
 fn table(object: &serde_json::Map<String, Json>, path: &Path<'_>) -> Result<Arguments, DefinitionsError> {

@@ -45,6 +45,8 @@ pub struct UserDefinition {
     pub tags: Vec<String>,
     /// How much the user may have.
     pub limits: UserLimits,
+    /// Permissions that stand in the user: only for one who does not exist yet.
+    pub permissions: Vec<Permission>,
 }
 
 impl UserDefinition {

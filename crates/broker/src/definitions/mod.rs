@@ -9,14 +9,16 @@
 //! - Streams, which do not exist here, are left out with the bindings that lead to them, each by name: the rest of a document is
 //!   worth having without them.
 
+mod absent;
 mod arguments;
 mod content;
 mod credential;
 mod error;
 mod item;
 pub mod limits;
+mod permissions;
+mod policies;
 mod reader;
-mod streams;
 
 pub use content::{
     BindingDefinition, Credential, Definitions, DestinationName, ExchangeDefinition, Ignored, Loss,

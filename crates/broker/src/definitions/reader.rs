@@ -2,21 +2,23 @@
 
 use std::borrow::Cow;
 
-use logpond_routing::{Arguments, ExchangeKind, ExchangeSpec, LOG_EXCHANGE, Name, Value, predeclared};
+use logpond_routing::{ExchangeKind, ExchangeSpec, LOG_EXCHANGE, Value};
 use serde_json::Value as Json;
 
-use super::arguments::{arguments, object};
+use super::absent::{Absent, is_predeclared};
+use super::arguments::{alternate, arguments};
 use super::content::{
     BindingDefinition, Definitions, DestinationName, ExchangeDefinition, Ignored, Loss, QueueDefinition,
     UserDefinition, VhostDefinition,
 };
-use super::credential::credential;
+use super::credential::{credential, is_unsupported};
 use super::error::DefinitionsError;
 use super::item::{Item, Path};
 use super::limits::DOCUMENT_BYTES_MAX;
-use super::streams::Streams;
-use crate::auth::{Pattern, Permission, TopicPermission, UserLimits};
-use crate::policy::{ApplyTo, Policy, PolicyKind};
+use super::permissions::permission;
+use super::policies::policy;
+use crate::auth::{Permission, TopicPermission, UserLimits};
+use crate::policy::PolicyKind;
 use crate::topology::VhostLimits;
 
 /// Top-level entries that only say where the document comes from.
@@ -61,8 +63,8 @@ impl Definitions {
         if json.len() > DOCUMENT_BYTES_MAX {
             return Err(DefinitionsError::TooLong { len: json.len() });
         }
-        let document: Json =
-            serde_json::from_slice(json).map_err(|error| DefinitionsError::Json(error.to_string()))?;
+        let document: Json = serde_json::from_slice(content(json))
+            .map_err(|error| DefinitionsError::Json(error.to_string()))?;
         let root = Item::new(&document, Path::Root)?;
         let vhost = match vhost {
             Some(name) => Some(name),
@@ -71,17 +73,23 @@ impl Definitions {
         let mut reader = Reader {
             vhost,
             definitions: Self::default(),
-            streams: Streams::default(),
+            absent: Absent::default(),
         };
         reader.document(&root)?;
         Ok(reader.definitions)
     }
 }
 
+/// The document without a byte order mark. An empty file defines nothing.
+fn content(json: &[u8]) -> &[u8] {
+    let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
+    if json.trim_ascii().is_empty() { b"{}" } else { json }
+}
+
 struct Reader<'a> {
     vhost: Option<&'a str>,
     definitions: Definitions,
-    streams: Streams,
+    absent: Absent,
 }
 
 type Read<T = ()> = Result<T, DefinitionsError>;
@@ -120,9 +128,17 @@ impl Reader<'_> {
             "hashing_algorithm",
             "tags",
             "limits",
+            "permissions",
         ];
         self.ignore_others(item, KNOWN);
         let name = item.text("name")?.to_owned();
+        if is_unsupported(item)? {
+            let reason = format!(
+                "the password of user '{name}' is hashed with MD5, not supported, left out: \
+                 the user cannot log in with a password"
+            );
+            self.leave_out(&Path::Key(&item.path, "password_hash"), reason);
+        }
         let [max_connections, max_channels] = self.limits(item, ["max-connections", "max-channels"])?;
         let limits = match (max_connections, max_channels) {
             (None, None) => UserLimits::default(),
@@ -133,6 +149,7 @@ impl Reader<'_> {
             },
         };
         let user = UserDefinition {
+            permissions: self.user_permissions(item, &name)?,
             name,
             limits,
             credential: credential(item)?,
@@ -140,6 +157,22 @@ impl Reader<'_> {
         };
         self.definitions.users.push(user);
         Ok(())
+    }
+
+    /// The permissions of a user by virtual host.
+    fn user_permissions(&mut self, item: &Item<'_>, user: &str) -> Read<Vec<Permission>> {
+        let Some(Json::Object(vhosts)) = item.get("permissions") else {
+            // Erlang writes an empty table as an empty list.
+            self.ignore_content(item, "permissions");
+            return Ok(Vec::new());
+        };
+        let path = Path::Key(&item.path, "permissions");
+        let read = vhosts.iter().map(|(vhost, value)| {
+            let item = Item::new(value, Path::Key(&path, vhost))?;
+            self.ignore_others(&item, &["configure", "write", "read"]);
+            permission(&item, user.to_owned(), vhost.clone())
+        });
+        read.collect()
     }
 
     fn vhost(&mut self, item: &Item<'_>) -> Read {
@@ -231,15 +264,8 @@ impl Reader<'_> {
 
     fn permission(&mut self, item: &Item<'_>) -> Read {
         self.ignore_others(item, &["user", "vhost", "configure", "write", "read"]);
-        let pattern = |key| Pattern::new(item.text(key)?).map_err(|error| item.error(key, error));
-        let permission = Permission {
-            user: item.text("user")?.to_owned(),
-            vhost: self.vhost_of(item)?,
-            configure: pattern("configure")?,
-            write: pattern("write")?,
-            read: pattern("read")?,
-        };
-        self.definitions.permissions.push(permission);
+        let read = permission(item, item.text("user")?.to_owned(), self.vhost_of(item)?)?;
+        self.definitions.permissions.push(read);
         Ok(())
     }
 
@@ -247,25 +273,23 @@ impl Reader<'_> {
         const KNOWN: &[&str] = &["vhost", "name", "pattern", "apply-to", "definition", "priority"];
         self.ignore_others(item, KNOWN);
         let (vhost, name) = (self.vhost_of(item)?, item.text("name")?.to_owned());
-        let policy = read_policy(item, kind, vhost, name)?;
-        self.definitions.policies.push(policy);
+        let read = policy(item, kind, vhost, name)?;
+        self.definitions.policies.push(read);
         Ok(())
     }
 
     /// Operator policies and limits of virtual hosts stand among the parameters, with their name and virtual host beside the value.
     fn parameter(&mut self, item: &Item<'_>) -> Read {
-        let path = Path::Key(&item.path, "value");
-        let value = item
-            .get("value")
-            .map(|value| Item::new(value, path))
-            .transpose()?;
-        match (item.text("component")?, value) {
+        // Values of other components may be anything, lists among them.
+        match (item.text("component")?, item.get("value")) {
             ("operator_policy", Some(value)) => {
+                let value = Item::new(value, Path::Key(&item.path, "value"))?;
                 let (vhost, name) = (self.vhost_of(item)?, item.text("name")?.to_owned());
-                let policy = read_policy(&value, PolicyKind::Operator, vhost, name)?;
-                self.definitions.policies.push(policy);
+                let read = policy(&value, PolicyKind::Operator, vhost, name)?;
+                self.definitions.policies.push(read);
             }
             ("vhost-limits", Some(value)) => {
+                let value = Item::new(value, Path::Key(&item.path, "value"))?;
                 let vhost = self.vhost_of(item)?;
                 let [max_connections, max_queues] =
                     self.numbers(&value, ["max-connections", "max-queues"])?;
@@ -293,8 +317,13 @@ impl Reader<'_> {
         ];
         self.ignore_others(item, KNOWN);
         let name = name(item, "name")?;
-        if name == LOG_EXCHANGE || predeclared().any(|(known, _)| known == Name::from(name.as_str())) {
+        if name == LOG_EXCHANGE || is_predeclared(&name) {
             self.ignore(&item.path, PREDECLARED);
+            return Ok(());
+        }
+        let vhost = self.vhost_of(item)?;
+        if let Some(reason) = Absent::exchange(&name, &vhost) {
+            self.leave_out(&item.path, reason);
             return Ok(());
         }
         let kind = item.text("type")?;
@@ -309,7 +338,6 @@ impl Reader<'_> {
             alternate: alternate(item, &arguments)?,
             arguments,
         };
-        let vhost = self.vhost_of(item)?;
         self.definitions
             .exchanges
             .push(ExchangeDefinition { vhost, name, spec });
@@ -345,7 +373,7 @@ impl Reader<'_> {
             auto_delete: item.flag("auto_delete", false)?,
             arguments,
         };
-        match self.streams.left_out(&queue) {
+        match self.absent.queue(&queue) {
             Some(reason) => self.leave_out(&item.path, reason),
             None => self.definitions.queues.push(queue),
         }
@@ -384,7 +412,7 @@ impl Reader<'_> {
             routing_key: name(item, "routing_key")?,
             arguments: arguments(item)?,
         };
-        match self.streams.left_out_with(&binding) {
+        match self.absent.binding(&binding) {
             Some(reason) => self.leave_out(&item.path, reason),
             None => self.definitions.bindings.push(binding),
         }
@@ -441,30 +469,6 @@ impl Reader<'_> {
     }
 }
 
-fn read_policy(item: &Item<'_>, kind: PolicyKind, vhost: String, name: String) -> Read<Policy> {
-    let apply_to = item.optional_text("apply-to")?.unwrap_or("all");
-    let definition = object(item, "definition")?;
-    let policy = Policy {
-        vhost,
-        name,
-        kind,
-        pattern: Pattern::new(item.text("pattern")?).map_err(|error| item.error("pattern", error))?,
-        apply_to: ApplyTo::parse(apply_to).ok_or_else(|| {
-            item.error(
-                "apply-to",
-                format_args!("'{apply_to}' is nothing that policies apply to"),
-            )
-        })?,
-        priority: item.integer("priority", 0)?,
-        definition: definition
-            .iter()
-            .map(|(key, value)| (key.to_text(), value.clone()))
-            .collect(),
-    };
-    policy.check().map_err(|error| item.error("definition", error))?;
-    Ok(policy)
-}
-
 /// A name or key, which AMQP sends with a length of one byte.
 fn name(item: &Item<'_>, key: &str) -> Read<String> {
     let name = item.text(key)?;
@@ -475,17 +479,6 @@ fn name(item: &Item<'_>, key: &str) -> Read<String> {
         ));
     }
     Ok(name.to_owned())
-}
-
-fn alternate(item: &Item<'_>, arguments: &Arguments) -> Read<Option<Name>> {
-    let Some(value) = arguments.get("alternate-exchange") else {
-        return Ok(None);
-    };
-    let name = value.as_str_bytes().ok_or_else(|| {
-        let path = Path::Key(&item.path, "arguments");
-        Path::Key(&path, "alternate-exchange").error("expected a string")
-    })?;
-    Ok(Some(Name::from(name)))
 }
 
 #[cfg(test)]

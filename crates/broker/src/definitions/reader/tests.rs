@@ -1,8 +1,10 @@
 //! Tests of `reader`: each states one thing that it keeps.
 
+use logpond_routing::Arguments;
 use rstest::rstest;
 
 use super::*;
+use crate::definitions::Credential;
 
 const CLUSTER: &[u8] = include_bytes!("../fixtures/cluster.json");
 const VHOST: &[u8] = include_bytes!("../fixtures/vhost.json");
@@ -200,8 +202,8 @@ fn a_single_virtual_host_goes_where_it_came_from_or_where_it_is_told(
     "users[0].password_hash: the password hash has 3 bytes, its algorithm makes 36"
 )]
 #[case(
-    r#"{"users": [{"name": "u", "password_hash": "AAAA", "hashing_algorithm": "rabbit_password_hashing_md5"}]}"#,
-    "users[0].hashing_algorithm: passwords hashed with 'rabbit_password_hashing_md5' are not supported; set the password anew"
+    r#"{"users": [{"name": "u", "password_hash": "AAAA", "hashing_algorithm": "rabbit_password_hashing_own"}]}"#,
+    "users[0].hashing_algorithm: passwords hashed with 'rabbit_password_hashing_own' are not supported; set the password anew"
 )]
 #[case(
     r#"{"users": [{"name": "u", "password": ""}]}"#,
@@ -251,4 +253,79 @@ fn names_have_at_most_255_bytes() {
     );
     let refused = Definitions::parse(json.as_bytes(), None).unwrap_err().to_string();
     assert_eq!(refused, "queues[0].name: has 256 bytes, at most 255 are possible");
+}
+
+#[test]
+fn a_parameter_whose_value_is_a_list_is_left_out() {
+    let json = br#"{"parameters": [
+        {"component": "federation-upstream-set", "vhost": "/", "name": "all", "value": [{"upstream": "a"}]},
+        {"component": "vhost-limits", "vhost": "/", "name": "limits", "value": {"max-queues": 5}}
+    ]}"#;
+    let definitions = Definitions::parse(json, None).unwrap();
+    assert_eq!(definitions.vhost_limits.len(), 1);
+    let ignored: Vec<String> = definitions.ignored.iter().map(ToString::to_string).collect();
+    assert_eq!(ignored, ["parameters[0]: not supported, left out"]);
+}
+
+#[test]
+fn names_that_a_server_gave_are_left_out_with_their_bindings() {
+    let json = br#"{"exchanges": [{"name": "amq.own", "vhost": "/", "type": "topic"}],
+        "queues": [{"name": "amq.gen-1", "vhost": "/"}, {"name": "q", "vhost": "/"}],
+        "bindings": [
+        {"source": "e", "vhost": "/", "destination": "amq.gen-1", "destination_type": "queue", "routing_key": "a"},
+        {"source": "amq.own", "vhost": "/", "destination": "q", "destination_type": "queue", "routing_key": "b"},
+        {"source": "amq.rabbitmq.log", "vhost": "/", "destination": "q", "destination_type": "queue", "routing_key": "c"},
+        {"source": "e", "vhost": "/", "destination": "amq.own", "destination_type": "exchange", "routing_key": "d"},
+        {"source": "amq.topic", "vhost": "/", "destination": "q", "destination_type": "queue", "routing_key": "e"},
+        {"source": "e", "vhost": "/", "destination": "amq.fanout", "destination_type": "exchange", "routing_key": "f"}
+    ]}"#;
+    let definitions = Definitions::parse(json, None).unwrap();
+    assert_eq!((definitions.exchanges.len(), definitions.queues.len()), (0, 1));
+    let keys = definitions
+        .bindings
+        .iter()
+        .map(|binding| binding.routing_key.as_str());
+    assert_eq!(keys.collect::<Vec<_>>(), ["e", "f"]);
+    assert!(definitions.ignored.iter().all(|item| item.loss == Loss::Feature));
+    let ignored: Vec<String> = definitions.ignored.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        ignored,
+        [
+            "exchanges[0]: exchange 'amq.own' in vhost '/' has a name that only a server gives, left out",
+            "queues[0]: queue 'amq.gen-1' in vhost '/' has a name that only a server gives, left out",
+            "bindings[0]: the binding from exchange 'e' in vhost '/' with the key 'a' leads to the queue 'amq.gen-1', left out with it",
+            "bindings[1]: the binding from exchange 'amq.own' in vhost '/' with the key 'b' leads from there, left out with it",
+            "bindings[2]: the binding from exchange 'amq.rabbitmq.log' in vhost '/' with the key 'c' leads from there, left out with it",
+            "bindings[3]: the binding from exchange 'e' in vhost '/' with the key 'd' leads to the exchange 'amq.own', left out with it",
+        ]
+    );
+}
+
+#[test]
+fn a_user_whose_password_is_hashed_with_md5_comes_without_it() {
+    let json = br#"{"users": [{"name": "old", "tags": "", "hashing_algorithm": "rabbit_password_hashing_md5",
+        "password_hash": "uoTlqY+K0NwwF2nq3Xh6cq1oZ8Q="}]}"#;
+    let definitions = Definitions::parse(json, None).unwrap();
+    assert_eq!(definitions.users[0].credential, Credential::None);
+    let ignored: Vec<String> = definitions.ignored.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        ignored,
+        [
+            "users[0].password_hash: the password of user 'old' is hashed with MD5, not supported, left out: \
+             the user cannot log in with a password"
+        ]
+    );
+    assert_eq!(definitions.ignored[0].loss, Loss::Feature);
+}
+
+#[rstest]
+#[case(b"\xef\xbb\xbf{\"vhosts\": [{\"name\": \"work\"}]}", 1)]
+#[case(b"", 0)]
+#[case(b"\xef\xbb\xbf \r\n", 0)]
+fn a_byte_order_mark_means_nothing_and_an_empty_document_has_nothing(
+    #[case] json: &[u8],
+    #[case] vhosts: usize,
+) {
+    let definitions = Definitions::parse(json, None).unwrap();
+    assert_eq!(definitions.vhosts.len(), vhosts);
 }

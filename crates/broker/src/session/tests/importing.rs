@@ -181,3 +181,27 @@ fn a_virtual_host_of_streams_is_refused() {
         .unwrap_err();
     assert!(error.to_string().contains("default_queue_type=stream"), "{error}");
 }
+
+#[test]
+fn a_new_user_gets_the_permissions_that_stand_in_the_user() {
+    let user = r#"{"name": "eve", "password": "secret", "tags": "",
+        "permissions": {"work": {"configure": "^mine$", "write": "", "read": ""}}}"#;
+    let document = |user: &str| format!(r#"{{"vhosts": [{{"name": "work"}}], "users": [{user}]}}"#);
+    let broker = broker();
+    let log_in = || {
+        let login = broker.authenticate("eve", b"secret", Peer::Remote).unwrap();
+        let mut client = Client::new(&broker);
+        client.session = broker
+            .connect(&login, "work", Waker::from(Arc::clone(&client.wakes)))
+            .unwrap();
+        client.session.open_channel(ONE).unwrap();
+        client
+    };
+    let imported = broker.import_definitions(document(user).as_bytes(), NOW).unwrap();
+    assert_eq!(imported.ignored, [""; 0]);
+    log_in().declare("mine");
+    // Of a user who exists they change nothing.
+    let other = document(&user.replace("mine", "yours"));
+    broker.import_definitions(other.as_bytes(), NOW).unwrap();
+    log_in().declare("mine");
+}
