@@ -2,14 +2,15 @@
 //!
 //! Invariants:
 //! - The whole document is understood before anything of it is applied.
-//! - Everything goes through the same checks as a client's declarations; what exists already and is the same
-//!   stays as it is.
+//! - Everything goes through the same checks as a client's declarations.
+//! - An exchange or queue that exists already stays as it is; where it is another than the document's, that is told.
 
 use std::sync::{Arc, PoisonError};
 
 use logpond_store::disk::{Disk, Now};
 
 use super::bindings::{BindingRequest, Endpoint};
+use super::queues::with_default_kind;
 use crate::auth::{DraftError, UserLimits};
 use crate::broker::Broker;
 use crate::command::{ExchangeDeclare, QueueDeclare};
@@ -22,7 +23,7 @@ use crate::entries::{
 };
 use crate::errors::{AmqpError, Answer, not_found, precondition_failed, storage_failed};
 use crate::queue::QueueKind;
-use crate::resource::Resource;
+use crate::resource::{Resource, without_line_breaks};
 use crate::topology::{Vhost, VhostLimits};
 
 /// What an import did.
@@ -77,7 +78,7 @@ impl<D: Disk> Broker<D> {
             let of_it = definitions.ignored.iter().filter(move |item| item.loss == loss);
             of_it.map(ToString::to_string).collect()
         };
-        let summary = Imported {
+        let mut summary = Imported {
             users: definitions.users.len(),
             vhosts: definitions.vhosts.len(),
             policies: definitions.policies.len(),
@@ -103,11 +104,17 @@ impl<D: Disk> Broker<D> {
         }
         for exchange in &definitions.exchanges {
             let item = Resource::exchange(exchange.name.as_bytes(), &exchange.vhost).to_string();
-            refused(&item, self.import_exchange(exchange))?;
+            let kept = refused(&item, self.import_exchange(exchange))?;
+            summary
+                .left_out
+                .extend(kept.map(|why| kept_as_it_is(&item, &why)));
         }
         for queue in &definitions.queues {
             let item = Resource::queue(&queue.name, &queue.vhost).to_string();
-            refused(&item, self.import_queue(queue, now))?;
+            let kept = refused(&item, self.import_queue(queue, now))?;
+            summary
+                .left_out
+                .extend(kept.map(|why| kept_as_it_is(&item, &why)));
         }
         for binding in &definitions.bindings {
             let source = Resource::exchange(binding.source.as_bytes(), &binding.vhost);
@@ -213,7 +220,11 @@ impl<D: Disk> Broker<D> {
         Ok(())
     }
 
-    fn import_exchange(&self, exchange: &ExchangeDefinition) -> Answer<()> {
+    /// Declares an exchange. One that exists is kept; how it differs, if it does.
+    fn import_exchange(&self, exchange: &ExchangeDefinition) -> Answer<Option<AmqpError>> {
+        let vhost = self.known_vhost(&exchange.vhost)?;
+        let name = without_line_breaks(&exchange.name);
+        let exists = vhost.topology().exchange(name.as_bytes()).is_some();
         let spec = &exchange.spec;
         let request = ExchangeDeclare {
             name: &exchange.name,
@@ -224,11 +235,20 @@ impl<D: Disk> Broker<D> {
             internal: spec.internal,
             arguments: &spec.arguments,
         };
-        self.declare_exchange(&*self.known_vhost(&exchange.vhost)?, &request)
+        match self.declare_exchange(&vhost, &request) {
+            Err(difference) if exists => Ok(Some(difference)),
+            declared => declared.map(|()| None),
+        }
     }
 
-    fn import_queue(&self, queue: &QueueDefinition, now: Now) -> Answer<()> {
-        let request = QueueDeclare {
+    /// Declares a queue. One that exists is kept; how it differs, if it does.
+    fn import_queue(&self, queue: &QueueDefinition, now: Now) -> Answer<Option<AmqpError>> {
+        let vhost = self.known_vhost(&queue.vhost)?;
+        let exists = vhost
+            .topology()
+            .queue(&without_line_breaks(&queue.name))
+            .is_some();
+        let mut request = QueueDeclare {
             name: &queue.name,
             passive: false,
             durable: queue.durable,
@@ -236,9 +256,14 @@ impl<D: Disk> Broker<D> {
             auto_delete: queue.auto_delete,
             arguments: &queue.arguments,
         };
-        let vhost = self.known_vhost(&queue.vhost)?;
-        self.declare_queue(&vhost, &request, None, now, |_| Ok(()))
-            .map(|_| ())
+        let arguments = with_default_kind(&vhost, &request);
+        if let Some(arguments) = &arguments {
+            request.arguments = arguments;
+        }
+        match self.declare_queue(&vhost, &request, None, now, |_| Ok(())) {
+            Err(difference) if exists => Ok(Some(difference)),
+            declared => declared.map(|_| None),
+        }
     }
 
     fn import_binding(&self, binding: &BindingDefinition) -> Answer<()> {
@@ -266,6 +291,10 @@ impl<D: Disk> Broker<D> {
         self.vhost(name)
             .ok_or_else(|| not_found(format_args!("vhost '{name}'")))
     }
+}
+
+fn kept_as_it_is(item: &str, difference: &AmqpError) -> String {
+    format!("{item} exists and stays as it is: {difference}")
 }
 
 fn refused<T>(item: &str, answer: Answer<T>) -> Result<T, ImportError> {

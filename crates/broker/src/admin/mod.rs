@@ -13,7 +13,7 @@ mod queues;
 pub(crate) use bindings::{BindingRequest, Endpoint};
 pub(crate) use exchanges::ALTERNATE_EXCHANGE;
 pub use import::{ImportError, Imported};
-pub(crate) use queues::{Deletion, count};
+pub(crate) use queues::{Deletion, count, with_default_kind};
 
 use logpond_routing::ExchangeKind;
 use logpond_store::catalog::Changes;

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use logpond_routing::Name;
+use logpond_routing::{Arguments, Name, Value};
 use logpond_store::catalog::Changes;
 use logpond_store::disk::{Disk, Now};
 use logpond_store::{Counts, Guard, QueueDurability, QueueId};
 
-use crate::arguments;
+use crate::arguments::{self, QUEUE_TYPE};
 use crate::broker::Broker;
 use crate::command::QueueDeclare;
 use crate::entries::{QueueEntry, queue_key};
@@ -369,6 +369,18 @@ fn check_kind(resource: &Resource<'_>, request: &QueueDeclare<'_>, kind: QueueKi
     Err(precondition_failed(format_args!(
         "invalid property '{problem}' for {resource}"
     )))
+}
+
+/// The arguments with the virtual host's kind of queue, if they name none and the declaration fits that kind.
+pub(crate) fn with_default_kind(vhost: &Vhost, request: &QueueDeclare<'_>) -> Option<Arguments> {
+    let kind = vhost.default_kind();
+    let fits = request.durable && !request.exclusive && !request.auto_delete;
+    if kind == QueueKind::Classic || !fits || request.arguments.get(QUEUE_TYPE).is_some() {
+        return None;
+    }
+    let mut arguments = request.arguments.clone();
+    arguments.insert(QUEUE_TYPE, Value::str(kind.as_str()));
+    Some(arguments)
 }
 
 fn declared(queue: &Queue, counts: Option<Counts>) -> QueueDeclared {

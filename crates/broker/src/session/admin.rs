@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use logpond_routing::{Arguments, ExchangeKind, Value};
+use logpond_routing::ExchangeKind;
 use logpond_store::disk::{Disk, Now};
 
 use super::locked::Locked;
 use super::{QueueDeclared, Session};
-use crate::admin::{ALTERNATE_EXCHANGE, BindingRequest, Deletion, Endpoint, count};
-use crate::arguments::QUEUE_TYPE;
+use crate::admin::{ALTERNATE_EXCHANGE, BindingRequest, Deletion, Endpoint, count, with_default_kind};
 use crate::auth::{Action, Target};
 use crate::command::{Binding, ChannelId, ExchangeDeclare, QueueDeclare, QueueDelete};
 use crate::errors::{Answer, access_refused, not_found, storage_failed};
-use crate::queue::QueueKind;
 use crate::replies::REPLY_TO_PREFIX;
 use crate::resource::{Resource, without_line_breaks};
-use crate::topology::Vhost;
 
 /// What is to be done with a binding.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -302,16 +299,4 @@ impl<D: Disk> Session<D> {
 
 fn default_exchange() -> crate::AmqpError {
     access_refused("operation not permitted on the default exchange")
-}
-
-/// The arguments with the virtual host's kind of queue, if they name none and the declaration fits that kind.
-fn with_default_kind(vhost: &Vhost, request: &QueueDeclare<'_>) -> Option<Arguments> {
-    let kind = vhost.default_kind();
-    let fits = request.durable && !request.exclusive && !request.auto_delete;
-    if kind == QueueKind::Classic || !fits || request.arguments.get(QUEUE_TYPE).is_some() {
-        return None;
-    }
-    let mut arguments = request.arguments.clone();
-    arguments.insert(QUEUE_TYPE, Value::str(kind.as_str()));
-    Some(arguments)
 }

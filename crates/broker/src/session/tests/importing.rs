@@ -156,13 +156,9 @@ fn a_virtual_host_says_which_kind_queues_are_that_name_none() {
     let quorum = [("x-queue-type", Value::str("quorum"))];
     client.declare_with("replicated", &quorum).unwrap();
     client.declare_with("replicated", &[]).unwrap();
-    // What the document lists has the kind that it says there.
-    assert!(
-        refusal(client.declare_with("q", &quorum))
-            .1
-            .contains("but current is 'classic'")
-    );
-    client.reopen();
+    // What the document lists without a kind has that of the virtual host, too.
+    client.declare_with("q", &quorum).unwrap();
+    client.declare_with("q", &[]).unwrap();
     for (durable, exclusive) in [(false, false), (true, true)] {
         // Of these there are no quorum queues.
         let name = format!("{durable} {exclusive}");
@@ -180,6 +176,35 @@ fn a_virtual_host_of_streams_is_refused() {
         .import_definitions(document.as_bytes(), NOW)
         .unwrap_err();
     assert!(error.to_string().contains("default_queue_type=stream"), "{error}");
+}
+
+#[test]
+fn what_exists_otherwise_is_kept_and_told() {
+    let broker = broker();
+    broker.import_definitions(DOCUMENT.as_bytes(), NOW).unwrap();
+    let other = DOCUMENT
+        .replace(r#""type": "topic""#, r#""type": "fanout""#)
+        .replace(
+            r#""arguments": {}}],
+    "bindings""#,
+            r#""arguments": {"x-max-length": 1}}],
+    "bindings""#,
+        );
+    let imported = broker.import_definitions(other.as_bytes(), NOW).unwrap();
+    assert_eq!(
+        imported.left_out,
+        [
+            "exchange 'orders' in vhost 'work' exists and stays as it is: PRECONDITION_FAILED - inequivalent arg 'type' \
+             for exchange 'orders' in vhost 'work': received 'fanout' but current is 'topic'",
+            "queue 'q' in vhost 'work' exists and stays as it is: PRECONDITION_FAILED - inequivalent arg 'x-max-length' \
+             for queue 'q' in vhost 'work': received the value '1' of type 'long' but current is none",
+        ]
+    );
+    let mut client = app(&broker);
+    let _ = client.publish_with("orders", "us.new", PERSISTENT, &["0"]);
+    let _ = client.publish_with("orders", "eu.new", PERSISTENT, &["1"]);
+    let _ = client.publish_with("orders", "eu.new", PERSISTENT, &["2"]);
+    assert_eq!(client.get("q", true).unwrap().body, "1");
 }
 
 #[test]
