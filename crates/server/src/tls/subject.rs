@@ -13,44 +13,98 @@ const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
 /// The user that a certificate (DER) stands for.
 pub(crate) fn login_name(certificate: &[u8], from: LoginFrom) -> Option<String> {
-    let attributes = subject(certificate)?;
-    match from {
-        LoginFrom::CommonName => attributes
-            .into_iter()
-            .find(|attribute| attribute.kind == COMMON_NAME)
-            .map(|attribute| attribute.value),
-        LoginFrom::DistinguishedName => {
-            // Most specific first, as RFC 4514 writes it.
-            let parts: Vec<_> = attributes.iter().rev().map(Attribute::written).collect();
-            (!parts.is_empty()).then(|| parts.join(","))
+    let subject = subject(certificate)?;
+    let names: Vec<String> = match from {
+        LoginFrom::CommonName => {
+            let attributes = subject.iter().flatten();
+            let common = attributes.filter(|attribute| attribute.kind == COMMON_NAME);
+            common.map(Attribute::text).collect::<Option<_>>()?
         }
-    }
+        // Most specific first, as RFC 4514 writes it.
+        LoginFrom::DistinguishedName => {
+            let parts = subject.iter().rev().map(|part| written(part));
+            parts.collect::<Option<_>>()?
+        }
+    };
+    (!names.is_empty()).then(|| names.join(","))
+}
+
+/// The attributes of one part of a subject, which stand for each other, in the certificate's order.
+type Part<'a> = Vec<Attribute<'a>>;
+
+fn written(part: &[Attribute<'_>]) -> Option<String> {
+    let attributes: Option<Vec<_>> = part.iter().map(Attribute::written).collect();
+    Some(attributes?.join("+"))
 }
 
 struct Attribute<'a> {
     kind: &'a [u8],
-    value: String,
+    tag: u8,
+    value: &'a [u8],
 }
 
 impl Attribute<'_> {
-    fn written(&self) -> String {
-        let escaped: String = self
-            .value
-            .chars()
-            .flat_map(|letter| {
-                let escape = matches!(letter, ',' | '+' | '"' | '\\' | '<' | '>' | ';').then_some('\\');
-                escape.into_iter().chain(std::iter::once(letter))
-            })
-            .collect();
-        format!("{}={escaped}", kind_name(self.kind))
+    fn written(&self) -> Option<String> {
+        Some(format!("{}={}", kind_name(self.kind)?, escaped(&self.text()?)))
+    }
+
+    /// The value; none if it is no string, or not one of its type.
+    fn text(&self) -> Option<String> {
+        match self.tag {
+            // UTF8String, PrintableString, IA5String
+            0x0c | 0x13 | 0x16 => String::from_utf8(self.value.to_vec()).ok(),
+            // T61String, which in practice is Latin-1
+            0x14 => Some(self.value.iter().copied().map(char::from).collect()),
+            // UniversalString
+            0x1c => {
+                let (letters, []) = self.value.as_chunks() else {
+                    return None;
+                };
+                let letters = letters
+                    .iter()
+                    .map(|bytes| char::from_u32(u32::from_be_bytes(*bytes)));
+                letters.collect()
+            }
+            // BMPString
+            0x1e => {
+                let (units, []) = self.value.as_chunks() else {
+                    return None;
+                };
+                let units = units.iter().map(|bytes| u16::from_be_bytes(*bytes));
+                char::decode_utf16(units).collect::<Result<_, _>>().ok()
+            }
+            _ => None,
+        }
     }
 }
 
-fn kind_name(kind: &[u8]) -> String {
+/// As RabbitMQ writes a value: RFC 4514, and everything that is not printable ASCII, with `~`, in hexadecimal bytes.
+fn escaped(value: &str) -> String {
+    let last = value.len().saturating_sub(1);
+    let mut written = String::with_capacity(value.len());
+    for (at, byte) in value.bytes().enumerate() {
+        let is_special = match byte {
+            b' ' => at == 0 || at == last,
+            b'#' => at == 0,
+            _ => b"\"+,;<>\\".contains(&byte),
+        };
+        if is_special {
+            written.push('\\');
+        }
+        match byte {
+            b' '..=b'}' => written.push(char::from(byte)),
+            _ => written.push_str(&format!("\\{byte:02X}")),
+        }
+    }
+    written
+}
+
+/// The names that RabbitMQ knows, numbers for others.
+fn kind_name(kind: &[u8]) -> Option<String> {
     let name = match kind {
         [0x55, 0x04, 0x03] => "CN",
         [0x55, 0x04, 0x04] => "SN",
-        [0x55, 0x04, 0x05] => "serialNumber",
+        [0x55, 0x04, 0x05] => "SERIALNUMBER",
         [0x55, 0x04, 0x06] => "C",
         [0x55, 0x04, 0x07] => "L",
         [0x55, 0x04, 0x08] => "ST",
@@ -58,15 +112,38 @@ fn kind_name(kind: &[u8]) -> String {
         [0x55, 0x04, 0x0b] => "OU",
         [0x55, 0x04, 0x0c] => "TITLE",
         [0x55, 0x04, 0x2a] => "GIVENNAME",
+        [0x55, 0x04, 0x2b] => "INITIALS",
+        [0x55, 0x04, 0x2c] => "GENERATIONQUALIFIER",
+        [0x55, 0x04, 0x41] => "PSEUDONYM",
+        [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x01] => "UID",
         [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x19] => "DC",
-        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x01] => "EMAIL",
-        other => return other.iter().map(|byte| format!("{byte:02x}")).collect(),
+        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x01] => "EMAILADDRESS",
+        other => return dotted(other),
     };
-    name.to_owned()
+    Some(name.to_owned())
 }
 
-/// The attributes of the subject, in the certificate's order.
-fn subject(certificate: &[u8]) -> Option<Vec<Attribute<'_>>> {
+/// An object identifier in numbers. Of its first two the first is 0, 1 or 2, and both are written as one.
+fn dotted(identifier: &[u8]) -> Option<String> {
+    let mut arcs = Vec::new();
+    let mut arc = 0_u64;
+    for byte in identifier {
+        arc = arc.checked_mul(1 << 7)? | u64::from(byte & 0x7f);
+        if byte & 0x80 == 0 {
+            arcs.push(arc);
+            arc = 0;
+        }
+    }
+    let (&both, others) = arcs.split_first()?;
+    let first = (both / 40).min(2);
+    let arcs = [first, both - 40 * first]
+        .into_iter()
+        .chain(others.iter().copied());
+    Some(arcs.map(|arc| arc.to_string()).collect::<Vec<_>>().join("."))
+}
+
+/// The parts of the subject, in the certificate's order.
+fn subject(certificate: &[u8]) -> Option<Vec<Part<'_>>> {
     let mut whole = Der(certificate);
     let mut body = Der(Der(whole.take(SEQUENCE)?).take(SEQUENCE)?);
     if body.0.first() == Some(&VERSION) {
@@ -77,35 +154,19 @@ fn subject(certificate: &[u8]) -> Option<Vec<Attribute<'_>>> {
         body.any()?;
     }
     let mut names = Der(body.take(SEQUENCE)?);
-    let mut attributes = Vec::new();
+    let mut parts = Vec::new();
     while !names.0.is_empty() {
         let mut set = Der(names.take(SET)?);
+        let mut part = Part::new();
         while !set.0.is_empty() {
             let mut attribute = Der(set.take(SEQUENCE)?);
             let kind = attribute.take(OBJECT_IDENTIFIER)?;
             let (tag, value) = attribute.any()?;
-            let value = text(tag, value)?;
-            attributes.push(Attribute { kind, value });
+            part.push(Attribute { kind, tag, value });
         }
+        parts.push(part);
     }
-    Some(attributes)
-}
-
-fn text(tag: u8, bytes: &[u8]) -> Option<String> {
-    match tag {
-        // UTF8String, PrintableString, IA5String
-        0x0c | 0x13 | 0x16 => String::from_utf8(bytes.to_vec()).ok(),
-        // T61String, which in practice is Latin-1
-        0x14 => Some(bytes.iter().copied().map(char::from).collect()),
-        // BMPString
-        0x1e => {
-            let units = bytes
-                .chunks_exact(2)
-                .map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
-            char::decode_utf16(units).collect::<Result<_, _>>().ok()
-        }
-        _ => None,
-    }
+    Some(parts)
 }
 
 struct Der<'a>(&'a [u8]);
@@ -138,47 +199,4 @@ impl<'a> Der<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use rcgen::{CertificateParams, DnType, KeyPair};
-
-    use super::*;
-
-    fn certificate(names: &[(DnType, &str)]) -> Vec<u8> {
-        let mut params = CertificateParams::default();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        for (kind, value) in names {
-            params.distinguished_name.push(kind.clone(), *value);
-        }
-        let key = KeyPair::generate().unwrap();
-        params.self_signed(&key).unwrap().der().to_vec()
-    }
-
-    #[test]
-    fn the_common_name_or_the_whole_subject_is_the_users() {
-        let names = [
-            (DnType::OrganizationName, "Sägewerk, Inc."),
-            (DnType::CommonName, "ann"),
-        ];
-        let certificate = certificate(&names);
-        assert_eq!(login_name(&certificate, LoginFrom::CommonName).unwrap(), "ann");
-        assert_eq!(
-            login_name(&certificate, LoginFrom::DistinguishedName).unwrap(),
-            "CN=ann,O=Sägewerk\\, Inc."
-        );
-    }
-
-    #[test]
-    fn a_certificate_without_a_name_is_nobodys() {
-        let certificate = certificate(&[]);
-        assert_eq!(login_name(&certificate, LoginFrom::CommonName), None);
-        assert_eq!(login_name(&certificate, LoginFrom::DistinguishedName), None);
-    }
-
-    #[test]
-    fn a_truncated_certificate_has_no_name_and_does_no_harm() {
-        let certificate = certificate(&[(DnType::CommonName, "ann")]);
-        for len in 0..certificate.len() {
-            assert_eq!(login_name(&certificate[..len], LoginFrom::CommonName), None);
-        }
-    }
-}
+mod tests;
