@@ -176,10 +176,17 @@ impl Settings {
                 limits::FRAME_BYTES_MIN..=limits::FRAME_BYTES_MAX,
             )?,
             heartbeat_seconds: limits.heartbeat_seconds.unwrap_or(limits::HEARTBEAT_SECONDS),
+            // With a zero in one of these two nobody would get in.
             handshake_timeout: limits
                 .handshake_timeout_ms
+                .map(|ms| in_range("limits.handshake_timeout_ms", ms, 1..=u64::MAX))
+                .transpose()?
                 .map_or(limits::HANDSHAKE_TIMEOUT, Duration::from_millis),
-            connections_max: limits.connections_max.unwrap_or(limits::CONNECTIONS_MAX),
+            connections_max: in_range(
+                "limits.connections_max",
+                limits.connections_max.unwrap_or(limits::CONNECTIONS_MAX),
+                1..=usize::MAX,
+            )?,
             consumer_timeout_ms: in_range(
                 "limits.consumer_timeout_ms",
                 limits.consumer_timeout_ms.unwrap_or(limits::CONSUMER_TIMEOUT_MS),

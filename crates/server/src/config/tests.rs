@@ -50,6 +50,8 @@ fn an_unknown_key_is_refused_with_file_line_and_key(
 #[case("listen = ['nonsense']\n")]
 #[case("[limits]\nframe_bytes_max = 8191\n")]
 #[case("[limits]\nconsumer_timeout_ms = 0\n")]
+#[case("[limits]\nhandshake_timeout_ms = 0\n")]
+#[case("[limits]\nconnections_max = 0\n")]
 #[case("[store]\nwrite_mode = 'fast'\n")]
 fn a_value_of_the_wrong_kind_is_refused(#[case] text: &str) {
     settings(text).unwrap_err();
