@@ -59,7 +59,7 @@ pub use errors::{AmqpError, Answer, ReplyCode, Scope};
 pub use logpond_routing::{Arguments, Decimal, Value};
 pub use logpond_store::disk::{Disk, Now, RealDisk, WriteMode};
 pub use logpond_store::{DamagePolicy, Options as StoreOptions, RecoveryReport};
-pub use options::BrokerOptions;
+pub use options::{BrokerOptions, FirstContent};
 pub use session::{QueueDeclared, Session};
 pub use startup::{OpenError, StartReport};
 pub use topology::VhostLimits;

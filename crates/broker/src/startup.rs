@@ -20,7 +20,7 @@ use crate::entries::{
     BINDING, BindingEntry, DELAY, EXCHANGE, ExchangeEntry, POLICY, QUEUE, QueueEntry, VHOST, VHOST_LIMITS,
     VHOST_QUEUE_KIND, VhostEntry, VhostLimitsEntry, VhostQueueKindEntry, delay_key, vhost_key,
 };
-use crate::options::BrokerOptions;
+use crate::options::{BrokerOptions, FirstContent};
 use crate::policy::{self, Policy};
 use crate::queue::{Queue, QueueSpec};
 use crate::state::BrokerState;
@@ -68,7 +68,8 @@ pub(crate) fn start<D: Disk>(disk: &D, options: &BrokerOptions) -> Result<Starte
         warnings: Vec::new(),
     };
     let entries = Entries::read(&store.catalog(), &mut restored.warnings);
-    let is_new = entries.vhosts.is_empty();
+    // Without a virtual host it is new, and it stays new until definitions bring one.
+    let is_filled = entries.vhosts.is_empty() && options.first_content == FirstContent::Defaults;
     let first = FirstUser {
         name: &options.default_user,
         password: options.default_password.as_bytes(),
@@ -78,11 +79,11 @@ pub(crate) fn start<D: Disk>(disk: &D, options: &BrokerOptions) -> Result<Starte
     // Before the virtual host, whose absence says that the directory is new.
     let accounts = Accounts::open(
         &mut store.catalog(),
-        is_new.then_some(&first),
+        is_filled.then_some(&first),
         &mut restored.warnings,
     )
     .map_err(|cause| OpenError::Definitions(cause.to_string()))?;
-    if is_new {
+    if is_filled {
         let name = options.default_vhost.clone();
         store
             .catalog()

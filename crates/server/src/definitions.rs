@@ -54,6 +54,9 @@ impl Definitions {
             message: error.to_string(),
         })?;
         warn_of(&self.name, &imported.left_out);
+        if broker.accounts().directory().users().next().is_none() {
+            tracing::warn!(file = %self.name, "nobody can log in: the definitions have no user, and there is no other");
+        }
         tracing::info!(file = %self.name, ?imported, "definitions loaded");
         Ok(())
     }

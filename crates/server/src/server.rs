@@ -324,6 +324,7 @@ fn options(settings: &Settings) -> BrokerOptions {
     BrokerOptions {
         message_bytes_max: settings.message_bytes_max,
         consumer_timeout_ms: settings.consumer_timeout_ms,
+        first_content: settings.first_content,
         default_user: settings.default_user.name.clone(),
         default_password: settings.default_user.password.clone(),
         default_vhost: settings.default_vhost.clone(),

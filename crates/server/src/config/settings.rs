@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use logpond_broker::FirstContent;
+
 use super::ConfigError;
 use super::file::{Auth, ClientCertificates, ConfigFile, LogFormat, LoginFrom, Mechanism, Tls};
 use super::store::StoreKeys;
@@ -13,6 +15,13 @@ use crate::limits;
 pub const AMQP_PORT: u16 = 5672;
 /// The port of AMQP with TLS.
 pub const AMQPS_PORT: u16 = 5671;
+
+/// Variables that name what a new data directory has.
+const DEFAULTS_IN_ENVIRONMENT: [&str; 3] = [
+    "RABBITMQ_DEFAULT_USER",
+    "RABBITMQ_DEFAULT_PASS",
+    "RABBITMQ_DEFAULT_VHOST",
+];
 
 /// How encrypted connections are served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +87,8 @@ pub struct Settings {
     pub definitions: Option<PathBuf>,
     /// The server property `product`.
     pub product: String,
+    /// Whether a new data directory has a user and a vhost before the definitions.
+    pub first_content: FirstContent,
     /// The user of a new data directory.
     pub default_user: DefaultUser,
     /// The vhost of a new data directory.
@@ -137,6 +148,17 @@ impl Settings {
             auth,
         } = file;
         let (mechanisms, anonymous_user) = login(auth)?;
+        let names_defaults = [&defaults.user, &defaults.pass, &defaults.vhost]
+            .into_iter()
+            .any(Option::is_some)
+            || DEFAULTS_IN_ENVIRONMENT
+                .iter()
+                .any(|name| environment(name).is_some());
+        // As in RabbitMQ, unless somebody asks for the defaults.
+        let first_content = match &definitions {
+            Some(_) if !names_defaults => FirstContent::Nothing,
+            _ => FirstContent::Defaults,
+        };
         let defaulted = |value: Option<String>, variable: &str, default: &str| {
             value
                 .or_else(|| environment(variable))
@@ -157,6 +179,7 @@ impl Settings {
                 name: defaulted(defaults.user, "RABBITMQ_DEFAULT_USER", "guest"),
                 password: defaulted(defaults.pass, "RABBITMQ_DEFAULT_PASS", "guest"),
             },
+            first_content,
             default_vhost: defaulted(defaults.vhost, "RABBITMQ_DEFAULT_VHOST", "/"),
             log_level: log.level.unwrap_or_else(|| "info".to_owned()),
             log_format: log.format.unwrap_or_default(),

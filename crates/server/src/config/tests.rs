@@ -88,6 +88,26 @@ fn the_environment_names_the_first_user_and_the_file_wins_over_it() {
     assert_eq!(settings.default_vhost, "<RABBITMQ_DEFAULT_VHOST>");
 }
 
+#[test]
+fn definitions_come_in_place_of_the_first_user_and_vhost_unless_these_are_named() {
+    use logpond_broker::FirstContent::{Defaults, Nothing};
+    let first = |text: &str, variable: &str| {
+        let file = ConfigFile::parse("f", text).unwrap();
+        let set = |name: &str| (name == variable).then(|| "x".to_owned());
+        Settings::from_file(file, set).unwrap().first_content
+    };
+    assert_eq!(first("", ""), Defaults);
+    assert_eq!(first("definitions = 'd.json'\n", ""), Nothing);
+    assert_eq!(
+        first("definitions = 'd.json'\ndefaults.vhost = '/'\n", ""),
+        Defaults
+    );
+    assert_eq!(
+        first("definitions = 'd.json'\n", "RABBITMQ_DEFAULT_USER"),
+        Defaults
+    );
+}
+
 #[rstest]
 #[case("[tls]\ncertificate = 'c.pem'\n", "tls.key")]
 #[case(

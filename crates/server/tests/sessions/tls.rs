@@ -102,8 +102,11 @@ async fn tunnel(server: SocketAddr, config: ClientConfig) -> SocketAddr {
 
 async fn served(authority: &Authority, more: &str) -> Served {
     let document = authority.directory.path().join("definitions.json");
-    let permissions = r#"{"users": [{"name": "ann", "tags": []}],
-        "permissions": [{"user": "ann", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}]}"#;
+    let permissions = r#"{"vhosts": [{"name": "/"}],
+        "users": [{"name": "ann", "tags": []}, {"name": "guest", "password": "guest", "tags": ["administrator"]}],
+        "permissions": [
+            {"user": "ann", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"},
+            {"user": "guest", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}]}"#;
     std::fs::write(&document, permissions).unwrap();
     let settings = authority.settings(more);
     Served::start_with(&format!("definitions = {document:?}\n{settings}")).await

@@ -1,6 +1,7 @@
 //! Documents of definitions.
 
 use super::*;
+use crate::FirstContent;
 
 const DOCUMENT: &str = r#"{
     "users": [{"name": "app", "password": "secret", "tags": ""}],
@@ -229,4 +230,31 @@ fn a_new_user_gets_the_permissions_that_stand_in_the_user() {
     let other = document(&user.replace("mine", "yours"));
     broker.import_definitions(other.as_bytes(), NOW).unwrap();
     log_in().declare("mine");
+}
+
+#[test]
+fn a_data_directory_for_definitions_has_nothing_of_its_own() {
+    let open = |disk: &SimDisk| {
+        let options = BrokerOptions {
+            store: logpond_store::Options::tiny(),
+            first_content: FirstContent::Nothing,
+            ..BrokerOptions::default()
+        };
+        Broker::open(disk.clone(), options).unwrap().0
+    };
+    let disk = SimDisk::new(9);
+    let broker = open(&disk);
+    assert_eq!(broker.accounts().directory().users().count(), 0);
+    assert!(broker.vhost("/").is_none());
+    broker.import_definitions(DOCUMENT.as_bytes(), NOW).unwrap();
+    sync(&broker);
+    let survivor = disk.after_kill();
+    drop(broker);
+    let broker = open(&survivor);
+    let directory = broker.accounts().directory();
+    assert_eq!(
+        directory.users().map(|user| &*user.name).collect::<Vec<_>>(),
+        ["app"]
+    );
+    assert!(broker.vhost("/").is_none() && broker.vhost("work").is_some());
 }
