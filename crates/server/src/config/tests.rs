@@ -144,3 +144,49 @@ fn transient_messages_take_64_mib_of_memory_unless_told_otherwise() {
     assert_eq!(granted(""), 64);
     assert_eq!(granted("[store]\ntransient_bytes = 268435456\n"), 256);
 }
+
+/// The fields of what `Debug` prints, with the names of the tables that they stand in.
+fn keys(printed: &str) -> Vec<String> {
+    let mut tables: Vec<&str> = Vec::new();
+    let mut keys = Vec::new();
+    for line in printed.lines().map(str::trim) {
+        match line.split_once(": ") {
+            Some((name, value)) if value.ends_with('{') => tables.push(name),
+            Some((name, _)) => keys.push([&tables[..], &[name]].concat().join(".")),
+            None if line == "}," => {
+                tables.pop();
+            }
+            None => {}
+        }
+    }
+    keys
+}
+
+#[test]
+fn the_manual_has_every_key() {
+    let manual = include_str!("../../../../docs/configuration.md");
+    let keys = keys(&format!("{:#?}", ConfigFile::default()));
+    assert!(
+        keys.contains(&"data".to_owned()) && keys.contains(&"store.damage".to_owned()),
+        "{keys:?}"
+    );
+    let is_told = |key: &str| {
+        manual
+            .lines()
+            .any(|line| line.starts_with(&format!("| `{key}` |")))
+    };
+    let missing: Vec<_> = keys.iter().filter(|key| !is_told(key)).collect();
+    assert!(missing.is_empty(), "not in docs/configuration.md: {missing:?}");
+    let rows = manual
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    // Names of variables have no small letters.
+    let rows = rows
+        .map(|(name, _)| name)
+        .filter(|name| name.contains(char::is_lowercase));
+    let unknown: Vec<_> = rows.filter(|name| !keys.iter().any(|key| key == name)).collect();
+    assert!(
+        unknown.is_empty(),
+        "in docs/configuration.md, but no key: {unknown:?}"
+    );
+}
