@@ -336,6 +336,7 @@ fn settle_state<D: Disk>(
             end: queue.next_seq,
         }));
     }
+    state.names_lost_above = None;
     let mut kept = Vec::new();
     for id in std::mem::take(&mut state.unnamed) {
         // Without damage it can only have been a transient queue, whose record was not written again.

@@ -35,6 +35,8 @@ pub(crate) struct State<D: Disk> {
     /// Whether the log is read from its beginning: then messages may come before the record that names their queue,
     /// for that record was recycled and written again.
     pub rebuilding: bool,
+    /// Damage may have taken the records that name queues with ids above this one, while what they speak of is intact.
+    pub names_lost_above: Option<u64>,
     /// Queues that records speak of and that none has named yet.
     pub unnamed: HashSet<QueueId>,
     /// Queues that got messages or a delivery mark since this was last emptied.
@@ -68,6 +70,7 @@ impl<D: Disk> State<D> {
             queues: QueueTable::default(),
             tombstones: HashSet::new(),
             rebuilding: false,
+            names_lost_above: None,
             unnamed: HashSet::new(),
             pages,
             segments: Segments::new(),

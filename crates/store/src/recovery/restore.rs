@@ -27,6 +27,8 @@ pub(super) struct Restored<D: Disk> {
     /// Nothing was written behind `lsn`: it was taken as the last act of the last process, which was closed in order.
     pub ends_log: bool,
     pub from_checkpoint: bool,
+    /// The greatest id of a queue that the checkpoint knows of: what it leaves out of these was transient, or is gone.
+    pub queue_ids_known: u64,
     /// Older first.
     pub retained: Vec<Retained>,
     /// The number of the next cold segment: above all that exist, and all that a checkpoint speaks of.
@@ -166,6 +168,7 @@ fn restore<D: Disk>(
         clean: checkpoint.clean,
         ends_log: false,
         from_checkpoint: true,
+        queue_ids_known: checkpoint.queue_ids_used,
         retained: Vec::new(),
         next_cold: directory.next_cold,
     }))
@@ -195,6 +198,7 @@ fn from_nothing<D: Disk>(
         clean: false,
         ends_log: false,
         from_checkpoint: false,
+        queue_ids_known: 0,
         retained: Vec::new(),
         next_cold: directory.next_cold,
     })

@@ -198,6 +198,7 @@ impl<'a, D: Disk> Scan<'a, D> {
     /// Sets a damaged range aside and keeps the records in it that are intact.
     fn quarantine(&mut self, ranges: &[DamagedRange], report: &mut RecoveryReport) -> Result<(), OpenError> {
         self.apply_held(report)?;
+        self.restored.state.names_lost_above = Some(self.restored.queue_ids_known);
         for range in ranges {
             let Some(file) = self.file_at(range.from) else {
                 continue;

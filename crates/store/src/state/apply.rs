@@ -94,7 +94,7 @@ impl<D: Disk> State<D> {
         let sharers = message.sharers();
         let mut entered = Live::default();
         for reference in message.references() {
-            if self.rebuilding {
+            if self.may_lack_name(reference.queue) {
                 self.expect_name(reference.queue);
             }
             let Some(queue) = self.queues.get_mut(reference.queue) else {
@@ -174,6 +174,12 @@ impl<D: Disk> State<D> {
         Ok(())
     }
 
+    /// Whether the record that names a queue may come behind what speaks of it, as when it was recycled and written again, or
+    /// may be lost.
+    fn may_lack_name(&self, id: QueueId) -> bool {
+        self.rebuilding || self.names_lost_above.is_some_and(|known| id.get() > known)
+    }
+
     /// Makes a queue that nothing has named yet, so that what is known of it waits for the record that does.
     fn expect_name(&mut self, id: QueueId) {
         self.queue_ids_used = self.queue_ids_used.max(id.get());
@@ -205,8 +211,7 @@ impl<D: Disk> State<D> {
         range: Range,
         segment: SegmentNumber,
     ) -> Result<(), PoisonCause> {
-        if self.rebuilding {
-            // The record that names the queue may have been made before this one was applied.
+        if self.may_lack_name(range.queue) {
             self.expect_name(range.queue);
         }
         if let Some(segment) = self.segments.get_mut(segment)

@@ -1,12 +1,15 @@
 //! What rot costs: the record that it hit, and nothing else.
 
 use crate::support::{
-    ack, append, bodies, copy_dir, fetch, find, flip, held, index_file, no_checkpoints, open, open_with,
-    publish, queue, redelivered, remove_checkpoints, segment_name, seqs, wait_until,
+    Footers, ack, append, bodies, copy_dir, fetch, find, flip, held, index_file, no_checkpoints, open,
+    open_with, publish, queue, redelivered, remove_checkpoints, remove_derived, segment_name, seqs,
+    wait_until,
 };
 use logpond_store::{
-    AppendError, LostEntries, Persistence, Quarantined, QueueId, RecoveryReport, Seq, Sources,
+    AppendError, Batch, LostEntries, Message, Persistence, Quarantined, QueueDurability, QueueId,
+    QueueOptions, RecoveryReport, Seq, Sources, Store,
 };
+use std::path::Path;
 use tempfile::TempDir;
 
 const FIRST_SEGMENT: u64 = 1;
@@ -230,6 +233,99 @@ fn rotten_page(offset: u64, records_kept: u64) -> Quarantined {
         bytes: PAGE,
         records_kept,
     }
+}
+
+/// A store that ended with two messages in a queue that was made behind its checkpoint. The record that made it rotted.
+fn store_with_a_queue_whose_making_rotted(dir: &Path) -> QueueId {
+    let (store, _) = open_with(dir, no_checkpoints());
+    let other = queue(&store);
+    publish(&store, &[other], &[b"x"]);
+    store.checkpoint();
+    let orders = queue(&store);
+    publish(&store, &[orders], &[b"first"]);
+    publish(&store, &[orders], &[b"second"]);
+    publish(&store, &[other], &[b"y"]);
+    drop(store);
+    let path = dir.join(segment_name(FIRST_SEGMENT));
+    flip(&path, find_last(&path, b"orders"));
+    orders
+}
+
+fn find_last(path: &Path, needle: &[u8]) -> u64 {
+    let bytes = std::fs::read(path).unwrap();
+    let at = bytes.windows(needle.len()).rposition(|window| window == needle);
+    u64::try_from(at.unwrap()).unwrap()
+}
+
+#[test]
+fn messages_of_a_queue_whose_making_rotted_behind_the_checkpoint_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let orders = store_with_a_queue_whose_making_rotted(dir.path());
+    let (store, report) = open_with(dir.path(), no_checkpoints());
+    assert!(!report.index_rebuilt && report.quarantined.len() == 1);
+    assert_eq!(report.lost, []);
+    assert!(held(&report).contains(&(orders, 2)), "{:?}", held(&report));
+    assert_eq!(
+        bodies(&fetch(&store, orders, 10)),
+        [b"first".as_slice(), b"second"]
+    );
+}
+
+#[test]
+fn what_is_published_to_a_queue_whose_making_rotted_survives_a_rebuild() {
+    let dir = tempfile::tempdir().unwrap();
+    let orders = store_with_a_queue_whose_making_rotted(dir.path());
+    let (store, report) = open_with(dir.path(), no_checkpoints());
+    if !held(&report).iter().any(|(id, _)| *id == orders) {
+        let made = store
+            .lock()
+            .shard()
+            .create_queue(orders, QueueDurability::Durable, b"orders");
+        store.wait_durable(made.unwrap()).unwrap();
+    }
+    publish(&store, &[orders], &[b"third"]);
+    store.close().unwrap();
+    remove_derived(dir.path(), Footers::Removed);
+    let (store, report) = open_with(dir.path(), no_checkpoints());
+    assert!(report.index_rebuilt);
+    let found = fetch(&store, orders, 10);
+    assert_eq!(bodies(&found), [b"first".as_slice(), b"second", b"third"]);
+}
+
+#[test]
+fn an_embedded_store_keeps_what_it_confirmed_around_the_rot_of_the_making_of_a_queue() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(dir.path(), no_checkpoints()).unwrap();
+    store.queue("other", QueueOptions::default()).unwrap();
+    store.close().unwrap();
+    let (store, _) = Store::open(dir.path(), no_checkpoints()).unwrap();
+    let orders = store.queue("orders", QueueOptions::default()).unwrap();
+    let publish = |store: &Store, orders, body: &'static [u8]| {
+        let mut batch = Batch::new();
+        batch.publish(&[orders], Message::new(body));
+        store.commit(batch).unwrap();
+    };
+    publish(&store, orders.id(), b"first");
+    publish(&store, orders.id(), b"second");
+    drop((orders, store));
+    for entry in std::fs::read_dir(dir.path().join("shard-00/j")).unwrap() {
+        let (path, name) = (entry.unwrap().path(), b"store/queue/orders");
+        let bytes = std::fs::read(&path).unwrap();
+        if bytes.windows(name.len()).any(|window| window == name) {
+            flip(&path, find_last(&path, name));
+        }
+    }
+    let (store, _) = Store::open(dir.path(), no_checkpoints()).unwrap();
+    let orders = store.find_queue("orders").unwrap();
+    publish(&store, orders.id(), b"third");
+    drop(orders);
+    store.close().unwrap();
+    drop(store);
+    remove_derived(dir.path(), Footers::Removed);
+    let (store, _) = Store::open(dir.path(), no_checkpoints()).unwrap();
+    let orders = store.find_queue("orders").unwrap();
+    let found: Vec<_> = orders.browse().map(|entry| entry.unwrap().body).collect();
+    assert_eq!(found, [b"first".as_slice(), b"second", b"third"]);
 }
 
 fn assert_nothing_lost(report: &RecoveryReport) {
