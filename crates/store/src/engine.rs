@@ -370,6 +370,9 @@ mod orderly_stop_tests;
 mod prewrite_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
+mod retention_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
 mod room_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]

@@ -156,6 +156,8 @@ impl<D: Disk> Shard<D> {
     /// Finds out what lies in segments that could go otherwise.
     pub(super) fn survey_job(&mut self) -> Option<SurveyJob<D>> {
         if self.keeper.queues.is_empty() {
+            // It holds the segment that it reads.
+            self.keeper.survey = None;
             return None;
         }
         let generation = self.keeper.generation;
