@@ -361,6 +361,9 @@ mod full_disk_start_tests;
 mod full_disk_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
+mod index_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
 mod missing_catalog_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]

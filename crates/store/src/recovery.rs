@@ -369,7 +369,8 @@ fn settle_state<D: Disk>(
     if !report.lost.is_empty() {
         report.quarantined.extend(doubtful);
     }
-    for queue in state.queues.iter_mut() {
+    let State { queues, pages, .. } = &mut *state;
+    for queue in queues.iter_mut() {
         queue.live -= queue.transient_live;
         queue.transient_live = 0;
         queue.live_bytes = queue.live_bytes.saturating_sub(queue.transient_bytes);
@@ -382,6 +383,8 @@ fn settle_state<D: Disk>(
         attempts.forget_all_but(queue.floor, queue.next_seq, &queue.acked);
         queue.attempts = attempts;
         queue.cursor = queue.floor;
+        // What the checkpoint counts as dead ended without a word.
+        State::release_dead_pages(pages, queue, queue.floor..queue.next_seq);
         if !clean {
             let end = queue.mark.min(queue.next_seq);
             if queue.floor < end {

@@ -21,6 +21,7 @@ use hashbrown::HashSet;
 use roaring::RoaringTreemap;
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 pub(crate) use table::QueueTable;
 
 /// The applied state of a shard.
@@ -102,8 +103,8 @@ impl<D: Disk> State<D> {
         }
     }
 
-    /// Lets go of the pages whose entries are all dead.
-    pub(crate) fn release_dead_pages(pages: &mut Pages<D>, queue: &mut Queue) {
+    /// Lets go of the pages whose entries are all dead, now that those of `ended` are.
+    pub(crate) fn release_dead_pages(pages: &mut Pages<D>, queue: &mut Queue, ended: Range<u64>) {
         let alive = page::page_of(crate::ids::Seq::new(queue.floor));
         while queue.first_page < alive {
             let Some(page) = queue.pages.pop_front() else {
@@ -111,6 +112,18 @@ impl<D: Disk> State<D> {
             };
             queue.first_page += 1;
             if let Some(page) = page {
+                pages.release(page);
+            }
+        }
+        if queue.acked.is_empty() || ended.is_empty() {
+            return;
+        }
+        // Behind an entry that nobody acknowledges others come and go, and their pages with them.
+        let first = page::page_of(crate::ids::Seq::new(ended.start)).max(queue.first_page);
+        let last = page::page_of(crate::ids::Seq::new(ended.end - 1));
+        for number in first..=last.min(queue.pages_end().saturating_sub(1)) {
+            let entries = number * page::ENTRIES..(number + 1) * page::ENTRIES;
+            if let Some(page) = queue.take_dead_page(entries) {
                 pages.release(page);
             }
         }

@@ -8,6 +8,7 @@ use super::Queue;
 use crate::attempts::Attempts;
 use roaring::RoaringTreemap;
 use std::borrow::Cow;
+use std::ops::Range;
 
 impl Queue {
     /// Entries `first .. first + count` are dead from now on: moves the floor or notes them above it.
@@ -75,6 +76,18 @@ impl Queue {
     /// Whether the entry is dead.
     pub(crate) fn is_dead(&self, seq: u64) -> bool {
         seq < self.floor || (!self.acked.is_empty() && self.acked.contains(seq))
+    }
+
+    /// Whether all these entries are dead.
+    pub(crate) fn are_dead(&self, entries: Range<u64>) -> bool {
+        // Mostly the last one lives, and that is soon said.
+        let Some(last) = entries.end.checked_sub(1).filter(|last| self.is_dead(*last)) else {
+            return false;
+        };
+        last < self.floor
+            || self
+                .acked
+                .contains_range(entries.start.max(self.floor)..entries.end)
     }
 }
 

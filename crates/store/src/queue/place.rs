@@ -3,16 +3,32 @@
 //! Invariant: a segment stands here as long as an entry of the queue lives in it, and no longer.
 
 use super::Queue;
+use crate::format::byte_count;
 use crate::ids::{SegmentNumber, Seq};
 use crate::index::page;
 use crate::index::pages::PageNumber;
 use crate::live::Live;
+use std::ops::Range;
 
 impl Queue {
     /// The page that holds `seq`, if there is one.
     pub(crate) fn page(&self, seq: u64) -> Option<PageNumber> {
         let at = page::page_of(Seq::new(seq)).checked_sub(self.first_page)?;
         *self.pages.get(usize::try_from(at).ok()?)?
+    }
+
+    /// The number, within the queue, behind that of its last page.
+    pub(crate) fn pages_end(&self) -> u64 {
+        self.first_page + byte_count(self.pages.len())
+    }
+
+    /// Takes out the page that holds just these entries, if all of them are dead.
+    pub(crate) fn take_dead_page(&mut self, entries: Range<u64>) -> Option<PageNumber> {
+        if !self.are_dead(entries.clone()) {
+            return None;
+        }
+        let at = page::page_of(Seq::new(entries.start)).checked_sub(self.first_page)?;
+        self.pages.get_mut(usize::try_from(at).ok()?)?.take()
     }
 
     /// The place for the page that holds `seq`, which is not below the floor.

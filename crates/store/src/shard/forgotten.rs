@@ -29,7 +29,7 @@ pub(super) fn discard<D: Disk>(
 ) {
     if entry.len == 0 {
         queue.bury(seq, 1);
-        State::<D>::release_dead_pages(pages, queue);
+        State::<D>::release_dead_pages(pages, queue, seq..seq + 1);
     } else {
         forgotten.entry(queue.id).or_default().insert(seq);
     }

@@ -75,7 +75,7 @@ pub(super) fn end<D: Disk>(
     queue.leave(entry, false);
     leave_place(queue, entry, segments, units);
     queue.bury(seq, 1);
-    State::<D>::release_dead_pages(pages, queue);
+    State::<D>::release_dead_pages(pages, queue, seq..seq + 1);
 }
 
 #[cfg(test)]

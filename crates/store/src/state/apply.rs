@@ -276,7 +276,7 @@ impl<D: Disk> State<D> {
             }
         }
         queue.bury(range.first.get(), range.count);
-        Self::release_dead_pages(&mut self.pages, queue);
+        Self::release_dead_pages(&mut self.pages, queue, range.first.get()..end);
         Ok(())
     }
 

@@ -1,0 +1,108 @@
+//! Index pages come and go with what they tell of.
+
+use super::Engine;
+use super::stepped::{come_to_rest, durable_queue, lease, message_for, publish_all};
+use crate::AckReason;
+use crate::disk::Disk;
+use crate::disk::sim::SimDisk;
+use crate::ids::{QueueId, Seq};
+use crate::index::pages::INDEX_DIR;
+use crate::options::Options;
+
+/// So many messages come and go at once.
+const PASSING: u64 = 150;
+
+fn open(disk: &SimDisk) -> Engine<SimDisk> {
+    Engine::open(disk.clone(), Options::tiny(), ()).unwrap().0
+}
+
+fn slabs(disk: &SimDisk) -> usize {
+    disk.list(INDEX_DIR).unwrap().len()
+}
+
+fn publish(engine: &Engine<SimDisk>, queue: QueueId, messages: u64) {
+    let message = message_for(std::slice::from_ref(&queue), &[&[7; 8]]);
+    let messages = std::iter::repeat_n(message, usize::try_from(messages).unwrap());
+    let block = publish_all(engine, messages);
+    engine.wait_durable(block).unwrap();
+}
+
+fn acknowledge(engine: &Engine<SimDisk>, disk: &SimDisk, queue: QueueId, first: u64, count: u64) {
+    let acked =
+        engine
+            .lock()
+            .shard()
+            .acknowledge(queue, Seq::new(first), count, AckReason::Acked, disk.now());
+    engine.wait_durable(acked.unwrap()).unwrap();
+}
+
+/// So many times some messages come and are acknowledged, then checkpoints are taken.
+fn pass(engine: &Engine<SimDisk>, disk: &SimDisk, queue: QueueId, rounds: u64) {
+    for _ in 0..rounds {
+        publish(engine, queue, PASSING);
+        let mut seqs = Vec::new();
+        while seqs.len() < usize::try_from(PASSING).unwrap() {
+            seqs.extend(lease(engine, queue, 150));
+        }
+        acknowledge(engine, disk, queue, seqs[0], PASSING);
+        while engine.step() {}
+    }
+    for _ in 0..3 {
+        publish(engine, queue, 1);
+        let seqs = lease(engine, queue, 1);
+        acknowledge(engine, disk, queue, seqs[0], 1);
+        engine.checkpoint();
+        come_to_rest(engine, disk);
+    }
+}
+
+#[test]
+fn the_index_does_not_grow_behind_a_message_that_nobody_acknowledges() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    let orders = durable_queue(&engine);
+    publish(&engine, orders, 1);
+    assert_eq!(lease(&engine, orders, 1), [0]);
+    pass(&engine, &disk, orders, 100);
+    let before = slabs(&disk);
+    for _ in 0..3 {
+        pass(&engine, &disk, orders, 100);
+    }
+    assert!(
+        slabs(&disk) <= before + 1,
+        "{before} slabs became {}",
+        slabs(&disk)
+    );
+    engine.close().unwrap();
+    drop(engine);
+    let engine = open(&disk);
+    assert_eq!(lease(&engine, orders, 10), [0]);
+}
+
+#[test]
+fn what_lies_between_pages_that_went_is_found_by_the_next_start() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    let orders = durable_queue(&engine);
+    for _ in 0..8 {
+        publish(&engine, orders, PASSING);
+    }
+    while !lease(&engine, orders, 150).is_empty() {}
+    // Out of order, so that first one page is dead, then another, and an entry between them lives.
+    acknowledge(&engine, &disk, orders, 700, 400);
+    acknowledge(&engine, &disk, orders, 10, 590);
+    engine.checkpoint();
+    acknowledge(&engine, &disk, orders, 601, 99);
+    publish(&engine, orders, 10);
+    drop(engine);
+    let disk = disk.after_kill();
+    let engine = open(&disk);
+    let mut found = Vec::new();
+    while let seqs = lease(&engine, orders, 150)
+        && !seqs.is_empty()
+    {
+        found.extend(seqs);
+    }
+    let expected: Vec<u64> = (0..10).chain([600]).chain(1100..1210).collect();
+    assert_eq!(found, expected);
+}
