@@ -26,6 +26,8 @@ use std::io;
 pub(crate) const SHARD_DIR: &str = "shard-00";
 /// The version of what a checkpoint holds.
 pub(crate) const SCHEMA: u16 = 0x0106;
+/// So many checkpoints are kept, the newest.
+pub(crate) const RETAINED: usize = 2;
 /// Stands for a page that a queue does not have.
 pub(crate) const NO_PAGE: PageNumber = PageNumber::MAX;
 
@@ -317,10 +319,32 @@ pub(crate) fn remove_unfinished<D: Disk>(disk: &D) -> io::Result<()> {
 
 /// Removes all checkpoints, durably: the next start rebuilds the index from the log.
 pub(crate) fn remove_all<D: Disk>(disk: &D) -> io::Result<()> {
+    remove_superseded(disk)?;
     for lsn in list(disk)? {
         remove(disk, lsn)?;
     }
     disk.sync_dir(SHARD_DIR)
+}
+
+/// Removes all checkpoints but those that are kept, durably: a power loss may have brought them back, and what they need
+/// may be gone.
+pub(crate) fn remove_superseded<D: Disk>(disk: &D) -> io::Result<()> {
+    let found = list(disk)?;
+    let superseded = found.get(RETAINED..).unwrap_or_default();
+    for lsn in superseded {
+        remove(disk, *lsn)?;
+    }
+    if superseded.is_empty() {
+        return Ok(());
+    }
+    disk.sync_dir(SHARD_DIR)
+}
+
+/// The checkpoints that a start may take, newest first. There may be others, which are superseded.
+pub(crate) fn newest<D: Disk>(disk: &D) -> io::Result<Vec<Lsn>> {
+    let mut found = list(disk)?;
+    found.truncate(RETAINED);
+    Ok(found)
 }
 
 /// The checkpoints that are there, newest first.

@@ -349,6 +349,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
 
 #[cfg(test)]
 #[cfg(feature = "sim")]
+mod checkpoint_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
 mod commit_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]

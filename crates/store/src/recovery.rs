@@ -124,6 +124,8 @@ fn try_open<D: Disk>(
             report.quarantined[0].offset,
         )));
     }
+    checkpoint::remove_unfinished(disk).map_err(OpenError::io("listing", checkpoint::SHARD_DIR))?;
+    restore::remove(disk, &scan.restored.unsound)?;
     let mut ending = scan.finish(doubtful);
     ending.clean &= identity.closed.is_some();
     // That is another matter: nothing may be left of an orderly stop but what META says of it, as when the index of its last

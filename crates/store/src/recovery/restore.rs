@@ -8,7 +8,7 @@ use crate::error::OpenError;
 use crate::ids::{BlockNumber, Epoch, Lsn, QueueId};
 use crate::index::pages::Pages;
 use crate::limits::SEGMENT_HEADER_BYTES;
-use crate::options::Options;
+use crate::options::{DamagePolicy, Options};
 use crate::report::RecoveryReport;
 use crate::segments::{Footing, Segment, SegmentFile, open_file, segment_path};
 use crate::shard::Retained;
@@ -31,6 +31,8 @@ pub(super) struct Restored<D: Disk> {
     pub queue_ids_known: u64,
     /// Older first.
     pub retained: Vec<Retained>,
+    /// Checkpoints that are damaged.
+    pub unsound: Vec<Lsn>,
     /// The number of the next cold segment: above all that exist, and all that a checkpoint speaks of.
     pub next_cold: u64,
 }
@@ -68,16 +70,18 @@ pub(super) fn state<D: Disk>(
     report: &mut RecoveryReport,
 ) -> Result<Restored<D>, OpenError> {
     let shard = || OpenError::io("listing", checkpoint::SHARD_DIR);
-    let removing = |lsn| OpenError::io("removing", checkpoint::path(lsn));
-    checkpoint::remove_unfinished(disk).map_err(shard())?;
-    let lsns = checkpoint::list(disk).map_err(shard())?;
-    let mut sound = Vec::new();
-    for lsn in &lsns {
-        let read = Checkpoint::read(disk, *lsn, identity.store);
-        match read.map_err(OpenError::io("reading", checkpoint::path(*lsn)))? {
+    if options.damage != DamagePolicy::Refuse {
+        // A full disk has no room for it.
+        checkpoint::remove_unfinished(disk).map_err(shard())?;
+    }
+    let lsns = checkpoint::newest(disk).map_err(shard())?;
+    let (mut sound, mut unsound) = (Vec::new(), Vec::new());
+    for lsn in lsns {
+        let read = Checkpoint::read(disk, lsn, identity.store);
+        match read.map_err(OpenError::io("reading", checkpoint::path(lsn)))? {
             Some(checkpoint) => sound.push(checkpoint),
             // It says nothing that the log does not say too.
-            None => checkpoint::remove(disk, *lsn).map_err(removing(*lsn))?,
+            None => unsound.push(lsn),
         }
     }
     if let Some(newest) = sound.first()
@@ -118,13 +122,28 @@ pub(super) fn state<D: Disk>(
                     generation: 0,
                 })
                 .collect();
+            restored.unsound = unsound;
             return Ok(restored);
         }
-        let lsn = Lsn::new(checkpoint.lsn);
-        checkpoint::remove(disk, lsn).map_err(removing(lsn))?;
+        // Its pages are about to be handed out.
+        remove(disk, &[Lsn::new(checkpoint.lsn)])?;
     }
     report.index_rebuilt = !directory.segments.is_empty();
-    from_nothing(disk, options, directory)
+    let mut restored = from_nothing(disk, options, directory)?;
+    restored.unsound = unsound;
+    Ok(restored)
+}
+
+/// Removes checkpoints, and before them those that newer ones have superseded: what these need may be gone, and without newer
+/// ones they would be taken.
+pub(super) fn remove<D: Disk>(disk: &D, lsns: &[Lsn]) -> Result<(), OpenError> {
+    let shard = || OpenError::io("removing checkpoints of", checkpoint::SHARD_DIR);
+    checkpoint::remove_superseded(disk).map_err(shard())?;
+    for lsn in lsns {
+        let removing = OpenError::io("removing", checkpoint::path(*lsn));
+        checkpoint::remove(disk, *lsn).map_err(removing)?;
+    }
+    Ok(())
 }
 
 fn restore<D: Disk>(
@@ -170,6 +189,7 @@ fn restore<D: Disk>(
         from_checkpoint: true,
         queue_ids_known: checkpoint.queue_ids_used,
         retained: Vec::new(),
+        unsound: Vec::new(),
         next_cold: directory.next_cold,
     }))
 }
@@ -200,6 +220,7 @@ fn from_nothing<D: Disk>(
         from_checkpoint: false,
         queue_ids_known: 0,
         retained: Vec::new(),
+        unsound: Vec::new(),
         next_cold: directory.next_cold,
     })
 }

@@ -10,7 +10,7 @@ use super::prewrite::{Prewrite, SpareFile, Wear};
 use super::recycle::{Recycle, Recycled};
 use super::reserve::{Grow, Need, Release, Reserve};
 use super::{Compact, EvacuationJob, FooterJob, Moved, Shard, Spill, Spilled, SurveyJob, Unspill};
-use crate::checkpoint::{Checkpoint, Position};
+use crate::checkpoint::{self, Checkpoint, Position};
 use crate::disk::{AlignedBuf, Disk, DiskFile, Now, is_full};
 use crate::engine::final_error;
 use crate::error::PoisonCause;
@@ -406,7 +406,7 @@ impl<D: Disk> Shard<D> {
         self.chores.retained.retain(|kept| kept.lsn != newest.lsn);
         self.chores.retained.push_back(newest);
         let mut superseded = Vec::new();
-        while self.chores.retained.len() > 2 {
+        while self.chores.retained.len() > checkpoint::RETAINED {
             superseded.extend(self.chores.retained.pop_front().map(|kept| kept.lsn));
         }
         if self.chores.retained.len() == 2
