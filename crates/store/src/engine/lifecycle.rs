@@ -64,7 +64,8 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
         report.epoch = identity.epoch.get();
         let opened =
             recovery::open_shard(&disk, &options, identity, now, &mut report).inspect_err(|error| {
-                if matches!(error, OpenError::DiskFull { .. }) && identity.closed.is_some() {
+                let has_written_nothing = matches!(error, OpenError::DiskFull { .. } | OpenError::Damaged(_));
+                if has_written_nothing && identity.closed.is_some() {
                     leave_clean(&mut meta, raised);
                 }
             })?;
@@ -208,7 +209,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
     }
 }
 
-/// A start that found no room has written nothing of the log: it ends as it was stopped.
+/// A start that found no room, or refuses damage, has written nothing of the log: it ends as it was stopped.
 fn leave_clean<D: Disk>(meta: &mut MetaFile<D>, raised: Meta) {
     let clean = Meta {
         shutdown: Shutdown::Clean,

@@ -8,9 +8,10 @@ use crate::disk::Disk;
 use crate::disk::sim::SimDisk;
 use crate::error::OpenError;
 use crate::segments::JOURNAL_DIR;
+use crate::segments::segment_path;
 use crate::shard::CheckpointWish;
 use crate::tail::{Next, Take};
-use crate::{Options, QueueId, RecoveryReport};
+use crate::{DamagePolicy, Options, QueueId, RecoveryReport, SegmentNumber};
 
 fn open(disk: &SimDisk) -> (Engine<SimDisk>, RecoveryReport) {
     Engine::open(disk.clone(), Options::tiny(), ()).unwrap()
@@ -205,4 +206,31 @@ fn a_store_that_was_stopped_in_order_is_told_as_such_whatever_the_options_are_no
         let (_engine, report): (Engine<SimDisk>, _) = Engine::open(disk, options, ()).unwrap();
         assert!(!report.clean, "this one was not stopped");
     }
+}
+
+#[test]
+fn a_start_that_refuses_damage_leaves_an_orderly_stop_and_its_checkpoints() {
+    let disk = SimDisk::new(1);
+    let (engine, _) = open(&disk);
+    let queue = durable_queue(&engine);
+    publish(&engine, queue);
+    engine.checkpoint();
+    publish(&engine, queue);
+    engine.close().unwrap();
+    drop(engine);
+    let before = checkpoint::list(&disk).unwrap();
+    disk.flip_bit(&checkpoint::path(before[1]), 8 * 40).unwrap();
+    disk.flip_bit(&segment_path(SegmentNumber::new(1)), 8 * 20)
+        .unwrap();
+    let refusing = Options {
+        damage: DamagePolicy::Refuse,
+        ..Options::tiny()
+    };
+    let refused = Engine::open(disk.clone(), refusing, ());
+    assert!(matches!(refused, Err(OpenError::Damaged(_))));
+    assert_eq!(checkpoint::list(&disk).unwrap(), before);
+    let (engine, report) = open(&disk);
+    assert!(report.clean && report.quarantined.len() == 1, "{report:?}");
+    assert_eq!(lease(&engine, queue, 9), [0, 1]);
+    assert_eq!(checkpoint::list(&disk).unwrap(), before[..1]);
 }
