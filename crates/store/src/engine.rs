@@ -107,6 +107,8 @@ struct Locked<D: Disk, F> {
     housekeeper_sleeps: bool,
     spiller_sleeps: bool,
     waiters: usize,
+    /// Chores under way on threads that are not the store's.
+    callers_chores: usize,
     closing: bool,
     /// The journal thread has ended; what still comes up is written by whoever closes the store.
     journal_ended: bool,
@@ -350,6 +352,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod checkpoint_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod close_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod commit_tests;

@@ -5,7 +5,8 @@
 //!   that a snapshot was taken of.
 //! - Names are counted when the file has the name of a spare: other links are made to names of segments alone.
 
-use crate::disk::{Disk, FileKind, is_full};
+use crate::disk::{AlignedBuf, Disk, DiskFile, FileKind, is_full};
+use crate::format::segment::SegmentHeader;
 use crate::ids::SegmentNumber;
 use crate::segments::{segment_path, spare_path};
 use std::io;
@@ -39,8 +40,14 @@ pub(crate) fn remove_if_shared<D: Disk>(disk: &D, number: SegmentNumber) -> io::
     Ok(Spare::Kept)
 }
 
-/// Opens the file of a segment that is to be: the spare, if there is one that can be written, or a new file.
-pub(crate) fn open_as<D: Disk>(disk: &D, spare: Option<SegmentNumber>, path: &str) -> io::Result<D::File> {
+/// Opens the file of the segment `number` that is to be: the spare, if there is one that can be written, or a new file. Fails with
+/// `AlreadyExists` if there is such a segment.
+pub(crate) fn open_as<D: Disk>(
+    disk: &D,
+    spare: Option<SegmentNumber>,
+    number: SegmentNumber,
+) -> io::Result<D::File> {
+    let path = &*segment_path(number);
     if let Some(spare) = spare
         && remove_if_shared(disk, spare)? == Spare::Kept
     {
@@ -49,7 +56,14 @@ pub(crate) fn open_as<D: Disk>(disk: &D, spare: Option<SegmentNumber>, path: &st
     }
     match disk.create(path, FileKind::Journal) {
         // Left by an attempt that a full disk has stopped.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(path, FileKind::Journal),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let file = disk.open(path, FileKind::Journal)?;
+            let mut buf = AlignedBuf::zeroed(4096);
+            let read = file.read_at(&mut buf, 0)?;
+            // Then somebody else writes in this directory.
+            let is_segment = SegmentHeader::decode(&buf[..read], number).is_ok();
+            if is_segment { Err(error) } else { Ok(file) }
+        }
         created => created,
     }
 }

@@ -51,7 +51,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             self.wake_journal(&mut locked, now);
             return Did::Nothing;
         };
+        locked.callers_chores += 1;
         drop(locked);
+        let _under_way = UnderWay(self);
         self.carry_out(job, now)
     }
 
@@ -220,6 +222,20 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             generation: job.generation,
             clean: job.checkpoint.clean,
         })
+    }
+}
+
+/// A chore of a caller, until that is through with it or panics.
+pub(super) struct UnderWay<'a, D: Disk, F>(pub(super) &'a Inner<D, F>);
+
+impl<D: Disk, F> Drop for UnderWay<'_, D, F> {
+    fn drop(&mut self) {
+        if let Ok(mut locked) = self.0.locked.lock() {
+            locked.callers_chores -= 1;
+            if locked.closing {
+                self.0.chores.notify_all();
+            }
+        }
     }
 }
 

@@ -85,6 +85,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             housekeeper_sleeps: false,
             spiller_sleeps: false,
             waiters: 0,
+            callers_chores: 0,
             closing: false,
             journal_ended: false,
         };
@@ -130,9 +131,12 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             }
         }
         inner.lock().shard.give_back_leases();
+        inner.wait_for_callers();
         inner.chore_until_clean();
         let result = inner.mark_closed();
         self.catalog().close();
+        // From here on nobody begins another.
+        inner.wait_for_callers();
         inner.lock.lock().expect("no holder of this lock panics").take();
         result
     }
@@ -161,6 +165,14 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         self.started.store(false, Ordering::SeqCst);
         // Nobody of this store looks any more whether it is used.
         batch_memory::free_all();
+    }
+
+    /// Waits until no other thread has a chore under way: it writes in the directory, which may be another's soon.
+    fn wait_for_callers(&self) {
+        let mut locked = self.lock();
+        while locked.callers_chores > 0 {
+            locked = self.chores.wait(locked).expect("no holder of this lock panics");
+        }
     }
 
     /// Does what is due, then takes the checkpoint that says that the store was stopped in order.

@@ -167,7 +167,8 @@ impl Prepare {
     /// Makes the segment's file and header durable.
     pub(crate) fn perform<D: Disk>(&self, disk: &D) -> io::Result<Arc<SegmentFile<D::File>>> {
         let path = segment_path(self.header.number);
-        let file = spare::open_as(disk, self.spare.map(|spare| spare.number), &path)?;
+        let spare = self.spare.map(|spare| spare.number);
+        let file = spare::open_as(disk, spare, self.header.number)?;
         if let Err(error) = file.allocate(self.header.bytes) {
             // What there is of it is in the way of others.
             let _ = disk.remove(&path);
