@@ -28,7 +28,7 @@ use crate::meta::Meta;
 pub use changes::Changes;
 use changes::{Change, Entry};
 pub use error::{CatalogError, CatalogOpenError};
-use file::{Rewrite, Written, keep_aside, remove_if_there, write_file};
+use file::{Rewrite, Written, keep_aside, remove_if_there, settle, write_file};
 pub(crate) use file::{read_file, store_of};
 pub use report::{CatalogReport, DamagedRange, TornTail};
 use scan::Scan;
@@ -92,6 +92,7 @@ impl<D: Disk> Catalog<D> {
         options: CatalogOptions,
     ) -> Result<(Self, CatalogReport), CatalogOpenError> {
         remove_if_there(&disk, CATALOG_NEW_NAME).map_err(opening)?;
+        settle(&disk).map_err(opening)?;
         let Some((file, bytes)) = read_file(&disk).map_err(opening)? else {
             let fresh = write_file(&disk, store, &BTreeMap::new(), 0).map_err(opening)?;
             let catalog = Self::assemble(disk, store, options, fresh, BTreeMap::new());

@@ -1,7 +1,7 @@
 //! The catalog on the simulated disk: a crash at any call, and another one during recovery.
 
 use super::*;
-use crate::disk::sim::{Rng, SimDisk};
+use crate::disk::sim::{Loss, Rng, SimDisk};
 
 const STORE: u128 = 42;
 const OPTIONS: CatalogOptions = CatalogOptions {
@@ -73,5 +73,25 @@ fn a_crash_at_any_call_keeps_what_was_confirmed_and_invents_nothing() {
                 possible: found,
             };
         }
+    }
+}
+
+#[test]
+fn what_a_start_reads_after_a_failed_sync_is_durable() {
+    for (seed, loss) in (0..20).flat_map(|seed| [Loss::All, Loss::Nothing].map(|loss| (seed, loss))) {
+        let disk = SimDisk::new(seed);
+        let (mut catalog, _) = Catalog::open(disk.clone(), STORE, OPTIONS).unwrap();
+        catalog.put(b"a", &1_u32).unwrap();
+        disk.fail_at(1);
+        catalog.put(b"b", &2_u32).unwrap_err();
+        drop(catalog);
+        // The process ends, and the machine goes on.
+        let disk = disk.after_kill();
+        let (catalog, report) = Catalog::open(disk.clone(), STORE, OPTIONS).unwrap();
+        assert!(report.is_clean());
+        let told = catalog.get(b"b").is_some();
+        drop(catalog);
+        let (catalog, _) = Catalog::open(disk.after_loss(loss), STORE, OPTIONS).unwrap();
+        assert_eq!(catalog.get(b"b").is_some(), told, "seed {seed}");
     }
 }

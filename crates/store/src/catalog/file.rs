@@ -50,6 +50,17 @@ pub(crate) fn read_file<D: Disk>(disk: &D) -> io::Result<Option<(D::File, Vec<u8
     Ok(Some((file, bytes)))
 }
 
+/// Sees that what is read from now on is durable. A process that ended may have left behind what it did not sync, or what a
+/// failed sync has left in memory as if it were on the disk.
+pub(super) fn settle<D: Disk>(disk: &D) -> io::Result<()> {
+    let file = match disk.open(CATALOG_NAME, FileKind::Plain) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    file.sync()?;
+    file.forget_cached()
+}
+
 /// Writes the header and all entries to a new file and gives it the name; durable on return.
 pub(super) fn write_file<D: Disk>(
     disk: &D,

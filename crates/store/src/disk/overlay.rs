@@ -326,6 +326,10 @@ impl<D: Disk> DiskFile for OverlayFile<D> {
         Ok(())
     }
 
+    fn forget_cached(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn write_synced_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         self.write_at(buf, offset)
     }

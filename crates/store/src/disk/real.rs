@@ -221,9 +221,13 @@ fn open_with(path: &Path, kind: FileKind, mode: WriteMode, create: bool) -> io::
     let file = options.open(path)?;
     if kind == FileKind::Journal && !direct && !create {
         // Recovery must see the disk, never pages that a failed sync left in the cache as if they were clean.
-        rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
+        forget_cached(&file)?;
     }
     Ok(RealFile { file, mode, direct })
+}
+
+fn forget_cached(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::fadvise(file, 0, None, Advice::DontNeed)?)
 }
 
 /// Opens a file to read it, past the page cache where the file system can.
@@ -495,6 +499,10 @@ impl DiskFile for RealFile {
             }
         }
         Ok(done)
+    }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        forget_cached(&self.file)
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {

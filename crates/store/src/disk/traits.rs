@@ -82,6 +82,9 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Writes all of `buf`, durable on return. After an error nothing is known about these bytes, and a later
     /// success proves nothing about them.
     fn write_synced_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
+    /// Forgets what memory holds of the file beside the device: what is read from now on is what the device has, but for what
+    /// nobody has tried yet to make durable. A sync that failed leaves its writes in memory as if it had not.
+    fn forget_cached(&self) -> io::Result<()>;
     /// Makes all writes of this file durable. An error is final: never try again in the hope that it worked.
     fn sync(&self) -> io::Result<()>;
 }

@@ -152,6 +152,13 @@ impl DiskFile for SimFile {
         Ok(len)
     }
 
+    fn forget_cached(&self) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.check_on()?;
+        state.inodes[self.file].forget_cached();
+        Ok(())
+    }
+
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         self.write(buf, offset, Change::Write)
     }

@@ -135,6 +135,11 @@ impl Inode {
         }
     }
 
+    /// From now on buffered reads see what direct ones do.
+    pub(super) fn forget_cached(&mut self) {
+        self.cache = None;
+    }
+
     /// A page as it was before its last change, if that is remembered.
     pub(super) fn stale(&self, offset: usize) -> Option<&[u8]> {
         let page = offset / PAGE_BYTES;
