@@ -47,6 +47,8 @@ pub(super) struct Scan<'a, D: Disk> {
     pub end: Lsn,
     pub chain: u32,
     chain_known: bool,
+    /// What may be missing before the next valid block, which tells.
+    missing: Option<Quarantined>,
     pub held: Option<Held>,
     pub blocks: u64,
 }
@@ -62,6 +64,7 @@ impl<'a, D: Disk> Scan<'a, D> {
             chain: restored.previous_crc,
             chain_known: restored.from_checkpoint,
             restored,
+            missing: None,
             held: None,
             blocks: 0,
         }
@@ -84,14 +87,20 @@ impl<'a, D: Disk> Scan<'a, D> {
             if first >= found.limit || self.restored.ends_log {
                 continue;
             }
-            if index > 0 && !self.follows(index) && self.restored.lsn <= found.first_lsn {
+            let has_hole = self.begins_behind_a_hole(index);
+            if has_hole || index > 0 && !self.follows(index) && self.restored.lsn <= found.first_lsn {
                 // Between them segments were recycled, and the chain begins anew. Where a block was begun before the
                 // gap, it was also synced, or a later epoch would have cut it off; the rest is unused space.
                 if let Some(damage) = damage.take().filter(Damage::is_of_blocks) {
                     self.quarantine(&damage.ranges, report)?;
                 }
                 self.apply_held(report)?;
-                self.chain_known = false;
+                if has_hole {
+                    // Behind a checkpoint only segments go whose blocks all lie before it, and then the chain goes on.
+                    self.missing = Some(self.hole_before(index));
+                } else {
+                    self.chain_known = false;
+                }
             }
             if let Some(footer) = footers::of_journal(self, index) {
                 self.settle_damage(damage.take(), footer.header.previous_crc, report)?;
@@ -102,6 +111,51 @@ impl<'a, D: Disk> Scan<'a, D> {
             report.segments_from_blocks += u64::from(self.restored.state.rebuilding);
         }
         self.end_of_log(damage, report)
+    }
+
+    /// Whether the log behind the checkpoint lacks what comes before the segment at `index`.
+    fn begins_behind_a_hole(&self, index: usize) -> bool {
+        let begins_behind = self.directory.segments[index].first_lsn > self.restored.lsn;
+        self.restored.from_checkpoint && begins_behind && (index == 0 || !self.follows(index))
+    }
+
+    /// What is missing before the segment at `index`, by the name of the last segment of it.
+    fn hole_before(&self, index: usize) -> Quarantined {
+        let found = &self.directory.segments[index];
+        let before = index
+            .checked_sub(1)
+            .map(|before| self.directory.segments[before].end);
+        let from = before.map_or(self.restored.lsn, |end| end.max(self.restored.lsn));
+        Quarantined {
+            file: segment_path(SegmentNumber::new(found.number.get().saturating_sub(1))),
+            offset: 0,
+            bytes: found.first_lsn.get().saturating_sub(from.get()),
+            records_kept: 0,
+        }
+    }
+
+    /// A valid block follows where something may be missing. One that continues the last one says that nothing is.
+    fn settle_missing(
+        &mut self,
+        damage: Option<&Damage>,
+        previous_crc: u32,
+        report: &mut RecoveryReport,
+    ) -> Result<(), OpenError> {
+        let missing = self.missing.take();
+        if let Some(missing) = missing.filter(|_| self.last_crc() != Some(previous_crc)) {
+            self.apply_held(report)?;
+            self.expect_lost_names();
+            // Otherwise that may be all, and is told.
+            if damage.is_none() {
+                report.quarantined.push(missing);
+            }
+        }
+        Ok(())
+    }
+
+    /// What follows may speak of queues whose names were lost.
+    const fn expect_lost_names(&mut self) {
+        self.restored.state.names_lost_above = Some(self.restored.queue_ids_known);
     }
 
     /// Whether the segment at `index` continues the one before it without a gap.
@@ -142,6 +196,7 @@ impl<'a, D: Disk> Scan<'a, D> {
             match view.block(at).map_err(reading())? {
                 Verdict::Valid(header, crc) => {
                     let payload = view.payload(&header).map_err(reading())?.to_vec();
+                    self.settle_missing(damage.as_ref(), header.previous_crc, report)?;
                     self.settle_damage(damage.take(), header.previous_crc, report)?;
                     at = header.end();
                     self.accept(Held { header, crc, payload }, report)?;
@@ -198,7 +253,7 @@ impl<'a, D: Disk> Scan<'a, D> {
     /// Sets a damaged range aside and keeps the records in it that are intact.
     fn quarantine(&mut self, ranges: &[DamagedRange], report: &mut RecoveryReport) -> Result<(), OpenError> {
         self.apply_held(report)?;
-        self.restored.state.names_lost_above = Some(self.restored.queue_ids_known);
+        self.expect_lost_names();
         for range in ranges {
             let Some(file) = self.file_at(range.from) else {
                 continue;

@@ -2,7 +2,7 @@
 
 use crate::support::{
     Footers, ack, append, bodies, copy_dir, fetch, find, flip, held, index_file, no_checkpoints, open,
-    open_with, publish, queue, redelivered, remove_checkpoints, remove_derived, segment_name, seqs,
+    open_with, publish, queue, redelivered, remove_checkpoints, remove_derived, rest, segment_name, seqs,
     wait_until,
 };
 use logpond_store::{
@@ -326,6 +326,59 @@ fn an_embedded_store_keeps_what_it_confirmed_around_the_rot_of_the_making_of_a_q
     let orders = store.find_queue("orders").unwrap();
     let found: Vec<_> = orders.browse().map(|entry| entry.unwrap().body).collect();
     assert_eq!(found, [b"first".as_slice(), b"second", b"third"]);
+}
+
+#[test]
+fn a_segment_that_is_missing_behind_the_checkpoint_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_with(dir.path(), no_checkpoints());
+    let (orders, other) = (queue(&store), queue(&store));
+    publish(&store, &[orders], &[b"x"]);
+    store.checkpoint();
+    let fill = |queue, blocks| {
+        for _ in 0..blocks {
+            publish(&store, &[queue], &[&[7; 6000]]);
+            rest(&store);
+        }
+    };
+    // All that follows of `orders` lies in the second segment, and of `other` before and behind it.
+    fill(other, 8);
+    fill(orders, 4);
+    fill(other, 20);
+    drop(store);
+    std::fs::remove_file(dir.path().join(segment_name(FIRST_SEGMENT + 1))).unwrap();
+    let (store, report) = open_with(dir.path(), no_checkpoints());
+    assert!(!report.index_rebuilt);
+    let told: Vec<_> = report.quarantined.iter().map(|range| &*range.file).collect();
+    assert_eq!(told, [segment_name(FIRST_SEGMENT + 1)]);
+    assert!(report.lost.iter().all(|lost| lost.queue == other) && !report.lost.is_empty());
+    drop(store);
+    let (_, report) = open_with(dir.path(), no_checkpoints());
+    assert_eq!(
+        report.quarantined.len(),
+        1,
+        "it is told until a checkpoint was taken"
+    );
+}
+
+#[test]
+fn a_segment_that_was_recycled_behind_a_checkpoint_is_not_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_with(dir.path(), no_checkpoints());
+    let (kept, passing) = (queue(&store), queue(&store));
+    publish(&store, &[kept], &[b"kept"]);
+    for number in 0..30 {
+        publish(&store, &[passing], &[&[7; 6000]]);
+        fetch(&store, passing, 1);
+        ack(&store, passing, number, 1);
+        store.checkpoint();
+        rest(&store);
+    }
+    assert!(store.counters().segments_recycled > 0);
+    drop(store);
+    let (store, report) = open_with(dir.path(), no_checkpoints());
+    assert_nothing_lost(&report);
+    assert_eq!(bodies(&fetch(&store, kept, 10)), [b"kept"]);
 }
 
 fn assert_nothing_lost(report: &RecoveryReport) {
