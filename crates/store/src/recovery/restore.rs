@@ -9,10 +9,11 @@ use crate::ids::{BlockNumber, Epoch, Lsn, QueueId};
 use crate::index::pages::Pages;
 use crate::limits::SEGMENT_HEADER_BYTES;
 use crate::options::{DamagePolicy, Options};
-use crate::report::RecoveryReport;
+use crate::report::{Quarantined, RecoveryReport};
 use crate::segments::{Footing, Segment, SegmentFile, open_file, segment_path};
 use crate::shard::Retained;
 use crate::state::State;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Where replay begins, and with what.
@@ -61,6 +62,26 @@ fn is_last_act(checkpoint: &Checkpoint, last: Epoch, directory: &Directory) -> b
         && directory.segments.iter().all(|found| found.epoch <= last)
 }
 
+/// Nothing was recycled behind the checkpoint of an orderly stop: what lived then in a segment that is not there was lost.
+fn tell_missing(checkpoint: &Checkpoint, directory: &Directory, report: &mut RecoveryReport) {
+    let found = directory.segments.iter().chain(&directory.cold);
+    let there: BTreeSet<u64> = found.map(|found| found.number.get()).collect();
+    let counts = checkpoint.queues.iter().flat_map(|queue| &queue.segments);
+    let living = counts.filter(|(_, entries, _)| *entries > 0);
+    let missing: BTreeSet<u64> = living
+        .map(|(number, ..)| *number)
+        .filter(|number| !there.contains(number))
+        .collect();
+    let known = checkpoint.segments.iter();
+    let lost = known.filter(|known| missing.contains(&known.number));
+    report.quarantined.extend(lost.map(|known| Quarantined {
+        file: segment_path(crate::SegmentNumber::new(known.number)),
+        offset: 0,
+        bytes: known.end.saturating_sub(known.first_lsn),
+        records_kept: 0,
+    }));
+}
+
 /// Loads the newest sound checkpoint.
 pub(super) fn state<D: Disk>(
     disk: &D,
@@ -105,6 +126,9 @@ pub(super) fn state<D: Disk>(
             restored.ends_log = identity
                 .closed
                 .is_some_and(|last| is_last_act(checkpoint, last, directory));
+            if restored.ends_log {
+                tell_missing(checkpoint, directory, report);
+            }
             if let Some(older) = older {
                 keep_for(older, &mut restored.state);
             }

@@ -362,6 +362,27 @@ fn a_segment_that_is_missing_behind_the_checkpoint_is_told() {
 }
 
 #[test]
+fn a_segment_that_is_missing_after_an_orderly_stop_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let orders = queue(&store);
+    for number in 0..60 {
+        publish(&store, &[orders], &[&[number; 6000]]);
+        rest(&store);
+    }
+    store.close().unwrap();
+    let missing = segment_name(FIRST_SEGMENT + 2);
+    std::fs::remove_file(dir.path().join(&missing)).unwrap();
+    let (store, report) = open(dir.path());
+    assert!(report.clean);
+    let told: Vec<_> = report.quarantined.iter().map(|range| &*range.file).collect();
+    assert_eq!(told, [missing]);
+    store.close().unwrap();
+    let (_, report) = open(dir.path());
+    assert_nothing_lost(&report);
+}
+
+#[test]
 fn a_segment_that_was_recycled_behind_a_checkpoint_is_not_missed() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open_with(dir.path(), no_checkpoints());
