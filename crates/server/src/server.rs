@@ -232,7 +232,10 @@ impl Server {
         if timeout(DRAIN_TIME, ended.recv()).await.is_err() {
             stopper.enter(Phase::Closing);
         }
-        if timeout(SHUTDOWN_TIMEOUT - DRAIN_TIME, ended.recv()).await.is_err() {
+        if timeout(SHUTDOWN_TIMEOUT - DRAIN_TIME, ended.recv())
+            .await
+            .is_err()
+        {
             tracing::warn!("connections did not end in time");
         }
         blocking(|| shared.broker.close())?;
