@@ -48,7 +48,7 @@ pub const COMMANDS_PER_BATCH: usize = 1_024;
 /// Bytes of message bodies that one connection may have in assembly, over all of its channels,
 /// beside the one message that is always allowed to become complete.
 pub const ASSEMBLY_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Above this, we neither take deliveries from the broker nor read more requests.
+/// While answers of so many bytes wait for the socket no more requests are read; what one read asks for may add as much again.
 pub const WRITE_BUFFER_BYTES: usize = 1024 * 1024;
 /// What one poll of the broker may add to the write buffer (one message more is still taken): large sends cost the system less for each byte.
 pub const POLL_BYTES_MAX: usize = 768 * 1024;

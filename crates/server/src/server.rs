@@ -1,7 +1,7 @@
 //! The running server: its broker, its listeners, and how it ends.
 //!
 //! Invariants:
-//! - A clean stop gives connections `SHUTDOWN_TIMEOUT` at most; the store is closed, and marked clean, when every one of them has ended.
+//! - A clean stop gives connections `SHUTDOWN_TIMEOUT` at most; the store is closed, and marked clean, when they have ended or that time is up.
 //! - Once the store is poisoned nothing is confirmed, and `run` returns within a second.
 
 use std::net::SocketAddr;
