@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use rustix::net::RecvFlags;
 use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncWriteExt, Interest, Ready};
 use tokio::net::TcpStream;
@@ -66,10 +67,9 @@ impl Wire {
         matches!(self, Self::Secure(secure) if secure.decrypted > 0)
     }
 
-    /// Whether there is something to read now, or the end of it all.
+    /// Whether it is known that there is something to read, or the end of it all.
     pub async fn is_readable_now(&self) -> bool {
-        let mut byte = [0];
-        let mut look = pin!(self.socket().peek(&mut byte));
+        let mut look = pin!(self.socket().readable());
         let looked = poll_fn(|context| Poll::Ready(look.as_mut().poll(context).is_ready()));
         self.has_input() || looked.await
     }
@@ -82,7 +82,7 @@ impl Wire {
     #[inline]
     pub fn try_read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(socket) => socket.try_read(bytes),
+            Self::Plain(socket) => receive(socket, bytes),
             Self::Secure(secure) => secure.try_read(bytes),
         }
     }
@@ -241,7 +241,7 @@ struct Adapter<'a>(&'a TcpStream);
 
 impl Read for Adapter<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(bytes)
+        receive(self.0, bytes)
     }
 }
 
@@ -252,6 +252,25 @@ impl Write for Adapter<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Reads what is there. A read that fills less than it might have is the last until the system says that there is more: to ask it
+/// costs a call.
+#[inline]
+fn receive(socket: &TcpStream, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut received = Err(io::ErrorKind::WouldBlock.into());
+    let outcome = socket.try_io(Interest::READABLE, || {
+        let len = rustix::net::recv(socket, &mut *bytes, RecvFlags::empty())?.0;
+        received = Ok(len);
+        if 0 < len && len < bytes.len() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(())
+    });
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => received,
     }
 }
 
