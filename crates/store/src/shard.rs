@@ -31,6 +31,7 @@ mod reserve;
 mod restate;
 mod retention;
 mod settle;
+mod shrink;
 mod spill;
 mod transaction;
 mod unlogged;

@@ -149,6 +149,10 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 failed("growing the index", INDEX_DIR, Need::Other),
                 make_slab(disk, job.slab, job.bytes).map(|file| Done::Grown { slab: job.slab, file }),
             ),
+            Job::Shrink(job) => (
+                failed("shrinking the index", INDEX_DIR, Need::Other),
+                job.perform(disk, || self.is_awaited()).map(|()| Done::Shrunk),
+            ),
             Job::Spill(job) => (
                 failed("spilling transient messages", SPILL_DIR, Need::Memory),
                 Ok(Done::Spilled(job.perform(disk, &self.units, self.salt))),

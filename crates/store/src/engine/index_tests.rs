@@ -4,10 +4,11 @@ use super::Engine;
 use super::stepped::{come_to_rest, durable_queue, lease, message_for, publish_all};
 use crate::AckReason;
 use crate::disk::Disk;
-use crate::disk::sim::SimDisk;
+use crate::disk::sim::{Rng, SimDisk};
 use crate::ids::{QueueId, Seq};
 use crate::index::pages::INDEX_DIR;
 use crate::options::Options;
+use std::collections::BTreeSet;
 
 /// So many messages come and go at once.
 const PASSING: u64 = 150;
@@ -105,4 +106,109 @@ fn what_lies_between_pages_that_went_is_found_by_the_next_start() {
     }
     let expected: Vec<u64> = (0..10).chain([600]).chain(1100..1210).collect();
     assert_eq!(found, expected);
+}
+
+/// A queue of as many messages as need an index of so many slabs.
+fn backlog(engine: &Engine<SimDisk>, disk: &SimDisk, queue: QueueId, wanted: usize) -> u64 {
+    let mut published = 0;
+    while slabs(disk) < wanted {
+        publish(engine, queue, PASSING);
+        published += PASSING;
+        while engine.step() {}
+    }
+    published
+}
+
+fn drain(engine: &Engine<SimDisk>, disk: &SimDisk, queue: QueueId, messages: u64) {
+    while !lease(engine, queue, 1000).is_empty() {}
+    acknowledge(engine, disk, queue, 0, messages);
+}
+
+/// Checkpoints are taken while a message comes and goes now and then.
+fn go_on(engine: &Engine<SimDisk>, disk: &SimDisk, checkpoints: usize) {
+    let news = durable_queue(engine);
+    for _ in 0..checkpoints {
+        publish(engine, news, 1);
+        engine.checkpoint();
+        come_to_rest(engine, disk);
+    }
+}
+
+#[test]
+fn the_index_of_a_backlog_that_has_gone_is_given_back() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    let orders = durable_queue(&engine);
+    let published = backlog(&engine, &disk, orders, 12);
+    drain(&engine, &disk, orders, published);
+    go_on(&engine, &disk, 10);
+    assert!(slabs(&disk) <= 3, "{} slabs", slabs(&disk));
+    let published = backlog(&engine, &disk, orders, 5);
+    assert!(published > 0, "it grows again");
+    drop(engine);
+    let disk = disk.after_kill();
+    let engine = open(&disk);
+    let mut held = 0;
+    while let seqs @ 1.. = lease(&engine, orders, 1000).len() {
+        held += seqs;
+    }
+    assert_eq!(u64::try_from(held).unwrap(), published);
+}
+
+#[test]
+fn messages_that_stay_do_not_keep_the_index_of_those_that_have_gone() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    let orders = durable_queue(&engine);
+    let published = backlog(&engine, &disk, orders, 12);
+    let quiet: Vec<_> = (0..100).map(|_| durable_queue(&engine)).collect();
+    for queue in &quiet {
+        publish(&engine, *queue, 2);
+    }
+    come_to_rest(&engine, &disk);
+    drain(&engine, &disk, orders, published);
+    go_on(&engine, &disk, 40);
+    assert!(slabs(&disk) <= 5, "{} slabs", slabs(&disk));
+    drop(engine);
+    let disk = disk.after_kill();
+    let engine = open(&disk);
+    for queue in quiet {
+        assert_eq!(lease(&engine, queue, 10), [0, 1]);
+    }
+}
+
+#[test]
+fn a_crash_at_any_step_while_the_index_shrinks_loses_nothing() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    let orders = durable_queue(&engine);
+    let published = backlog(&engine, &disk, orders, 6);
+    let quiet: Vec<_> = (0..20).map(|_| durable_queue(&engine)).collect();
+    for queue in &quiet {
+        publish(&engine, *queue, 2);
+    }
+    come_to_rest(&engine, &disk);
+    drain(&engine, &disk, orders, published);
+    let news = durable_queue(&engine);
+    let mut rng = Rng::new(7);
+    let (mut crashes, mut sizes) = (0, BTreeSet::new());
+    for _ in 0..12 {
+        publish(&engine, news, 1);
+        disk.advance(Options::tiny().checkpoint_ms);
+        while engine.step() {
+            crashes += 1;
+            sizes.insert(slabs(&disk));
+            let disk = disk.after_crash(&mut rng);
+            let (engine, report) = Engine::open(disk, Options::tiny(), ()).unwrap();
+            assert!(!report.index_rebuilt && report.lost.is_empty(), "{report:?}");
+            for queue in &quiet {
+                assert_eq!(lease(&engine, *queue, 10), [0, 1]);
+            }
+            assert_eq!(lease(&engine, orders, 1), [0; 0]);
+        }
+    }
+    assert!(
+        crashes > 20 && sizes.len() > 2,
+        "{crashes} crashes, slabs {sizes:?}"
+    );
 }

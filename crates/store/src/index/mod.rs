@@ -4,6 +4,7 @@
 //! - The index is never evidence about the log: what it points to is checked when it is read.
 //! - A page that a retained checkpoint refers to is never changed in place (`pages`).
 
+mod free;
 pub(crate) mod page;
 pub(crate) mod pages;
 mod young;

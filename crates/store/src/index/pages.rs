@@ -8,10 +8,14 @@
 //! - A page that was handed out is filled in memory of our own (`young`) until there is no more place for it there; once a checkpoint has sealed
 //!   it, it is in its slab.
 //! - A page that came from a checkpoint is compared with its recorded checksum when it is first touched.
+//! - Slabs are numbered without a gap: only the last one is ever given up, and only when none of its pages is in use or referred to.
+//!
+//! Elsewhere: which page is handed out next (`free`).
 
 use crate::disk::{Disk, DiskFile, DiskMap, FileKind, is_full};
 use crate::error::OpenError;
 use crate::format::memory_offset;
+use crate::index::free::FreePages;
 use crate::index::page;
 use crate::index::young::{Slot, Young, run_len};
 use crate::limits::{PAGE_BYTES, PAGES_RESIDENT_MAX};
@@ -35,6 +39,11 @@ pub(crate) fn slab_path(slab: usize) -> String {
 const SLAB_WANTED_FRACTION: usize = 2;
 /// … and nothing more is accepted when less than this one is: it is for what one batch brings.
 const SLAB_KEPT_FRACTION: usize = 4;
+
+/// Pages of so many slabs stay free when one is given up: it is not to be made again at once.
+const SLABS_SPARE: usize = 2;
+/// So many pages are moved at once out of a slab that is to be given up.
+const PAGES_MOVED_AT_ONCE: usize = 64;
 
 /// So many pages go to their slabs together when there is no place for another young one.
 const WRITTEN_TOGETHER: usize = 64;
@@ -87,6 +96,13 @@ impl PageState {
     }
 }
 
+/// A slab that was given up. The map goes before anything else is done with the file.
+pub(crate) struct VacantSlab<D: Disk> {
+    pub number: usize,
+    pub file: Arc<D::File>,
+    pub map: D::Map,
+}
+
 /// All index pages of a shard.
 pub(crate) struct Pages<D: Disk> {
     disk: D,
@@ -96,7 +112,7 @@ pub(crate) struct Pages<D: Disk> {
     /// Pages on their way to a slab.
     written: Vec<u8>,
     states: Vec<PageState>,
-    free: Vec<PageNumber>,
+    free: FreePages,
     /// Pages let go of, with the generation in which that happened, oldest first.
     retired: VecDeque<(u32, PageNumber)>,
     /// Pages handed out in this generation.
@@ -109,14 +125,15 @@ pub(crate) struct Pages<D: Disk> {
 
 impl<D: Disk> Pages<D> {
     pub(crate) fn new(disk: D, slab_bytes: u64) -> Self {
+        let slab_bytes = memory_offset(slab_bytes);
         Self {
             disk,
-            slab_bytes: memory_offset(slab_bytes),
+            slab_bytes,
             slabs: Vec::new(),
             young: Young::default(),
             written: Vec::new(),
             states: Vec::new(),
-            free: Vec::new(),
+            free: FreePages::new(slab_bytes / PAGE_BYTES),
             retired: VecDeque::new(),
             fresh: Vec::new(),
             generation: 1,
@@ -162,10 +179,10 @@ impl<D: Disk> Pages<D> {
         self.disk
             .sync_dir(INDEX_DIR)
             .map_err(OpenError::io("syncing", INDEX_DIR))?;
-        self.free = (0..self.states.len()).rev().map(number).collect();
         Ok(())
     }
 
+    /// Takes a slab into use; all of its pages are free.
     fn map(&mut self, file: D::File) -> io::Result<()> {
         let map = self.disk.map(&file, self.slab_bytes)?;
         self.slabs.push(Slab {
@@ -173,8 +190,10 @@ impl<D: Disk> Pages<D> {
             map,
             dirty: false,
         });
-        let pages = self.states.len() + self.pages_per_slab();
-        self.states.resize(pages, PageState::fresh(0));
+        let first = self.states.len();
+        let end = first + self.pages_per_slab();
+        self.states.resize(end, PageState::fresh(0));
+        self.free.add_slab((first..end).map(number));
         Ok(())
     }
 
@@ -208,16 +227,16 @@ impl<D: Disk> Pages<D> {
                 self.retired.push_back((self.generation, page));
             }
         }
-        self.free.retain(|page| !used[index(*page)]);
+        self.free.retain(|page| !used[index(page)]);
         true
     }
 
     /// Hands out a page with arbitrary contents. Fails when the index cannot be written.
     pub(crate) fn take(&mut self) -> io::Result<PageNumber> {
-        if self.free.is_empty() {
+        if self.free.next().is_none() {
             self.add_slab()?;
         }
-        let page = *self.free.last().expect("a new slab has free pages");
+        let page = self.free.next().expect("a new slab has free pages");
         let slot = match self.young.take(page) {
             Some(slot) => slot,
             None => {
@@ -226,7 +245,7 @@ impl<D: Disk> Pages<D> {
                 self.young.take(page).expect("pages have left")
             }
         };
-        self.free.pop();
+        self.free.take();
         // One that was let go of in this generation is among them already.
         if self.states[index(page)].generation != self.generation {
             self.fresh.push(page);
@@ -279,7 +298,7 @@ impl<D: Disk> Pages<D> {
 
     /// Pages that can be handed out without another slab.
     pub(crate) const fn free(&self) -> usize {
-        self.free.len()
+        self.free.count()
     }
 
     /// Pages that are kept for the next batch.
@@ -298,10 +317,48 @@ impl<D: Disk> Pages<D> {
         if slab != self.slabs.len() {
             return Ok(());
         }
-        let first = self.states.len();
-        self.map(file)?;
-        self.free
-            .splice(0..0, (first..self.states.len()).rev().map(number));
+        self.map(file)
+    }
+
+    /// Whether there are pages for another slab's worth beside those that are kept free.
+    fn has_slab_too_many(&self) -> bool {
+        self.free.count() >= (1 + SLABS_SPARE) * self.pages_per_slab()
+    }
+
+    /// Whether the last slab is not needed, and none of its pages is in use.
+    pub(crate) fn has_vacant_slab(&self) -> bool {
+        self.has_slab_too_many() && self.free.has_vacant_slab()
+    }
+
+    /// Takes the last slab out, if it is vacant.
+    pub(crate) fn give_up_slab(&mut self) -> Option<VacantSlab<D>> {
+        if !self.has_vacant_slab() {
+            return None;
+        }
+        let Slab { file, map, .. } = self.slabs.pop()?;
+        self.free.remove_slab();
+        let number = self.slabs.len();
+        self.states.truncate(number * self.pages_per_slab());
+        Some(VacantSlab { number, file, map })
+    }
+
+    /// How many slabs would be filled by the pages that were let go of, and that a retained checkpoint still refers to.
+    pub(crate) fn retired_slabs(&self) -> usize {
+        self.retired.len() / self.pages_per_slab()
+    }
+
+    /// Moves some of these pages, which are in use, out of the last slab if there is one too many.
+    pub(crate) fn vacate_slab<'a>(
+        &mut self,
+        used: impl Iterator<Item = &'a mut PageNumber>,
+    ) -> Result<(), PageError> {
+        if !self.has_slab_too_many() {
+            return Ok(());
+        }
+        let first = number((self.slabs.len() - 1) * self.pages_per_slab());
+        for page in used.filter(|page| **page >= first).take(PAGES_MOVED_AT_ONCE) {
+            self.move_page(page)?;
+        }
         Ok(())
     }
 
@@ -316,7 +373,7 @@ impl<D: Disk> Pages<D> {
             if let Some(slot) = state.young.take() {
                 self.young.leave(slot);
             }
-            self.free.push(page);
+            self.free.put(page);
         } else {
             self.retired.push_back((self.generation, page));
         }
@@ -332,16 +389,22 @@ impl<D: Disk> Pages<D> {
     pub(crate) fn writable(&mut self, page: &mut PageNumber) -> Result<&mut [u8], PageError> {
         let shadow = !planted::is(Planted::ChangeCheckpointedPage);
         if self.states[index(*page)].generation != self.generation && shadow {
-            self.verify(*page).map_err(PageError::Damaged)?;
-            let copy = self.take().map_err(PageError::Io)?;
-            let mut bytes = [0; PAGE_BYTES];
-            bytes.copy_from_slice(self.bytes(*page));
-            self.bytes_mut(copy).copy_from_slice(&bytes);
-            self.release(*page);
-            *page = copy;
+            self.move_page(page)?;
         }
         self.states[index(*page)].sealed = false;
         Ok(self.bytes_mut(*page))
+    }
+
+    /// Copies a page to a fresh one, and lets go of it.
+    fn move_page(&mut self, page: &mut PageNumber) -> Result<(), PageError> {
+        self.verify(*page).map_err(PageError::Damaged)?;
+        let copy = self.take().map_err(PageError::Io)?;
+        let mut bytes = [0; PAGE_BYTES];
+        bytes.copy_from_slice(self.bytes(*page));
+        self.bytes_mut(copy).copy_from_slice(&bytes);
+        self.release(*page);
+        *page = copy;
+        Ok(())
     }
 
     fn verify(&mut self, page: PageNumber) -> Result<(), DamagedPage> {
@@ -407,11 +470,11 @@ impl<D: Disk> Pages<D> {
     pub(crate) fn seal(&mut self, generation: u32, pages: &[PageNumber]) -> io::Result<()> {
         let mut young = Vec::with_capacity(pages.len());
         for page in pages {
-            let state = self.states[index(*page)];
-            // Those that were let go of before it ended are nobody's, or another generation's.
-            if state.sealed || state.generation != generation {
+            // Those that were let go of before it ended are nobody's, or another generation's, or have gone with their slab.
+            let state = self.states.get(index(*page)).copied();
+            let Some(state) = state.filter(|state| !state.sealed && state.generation == generation) else {
                 continue;
-            }
+            };
             match state.young {
                 Some(slot) => young.push((*page, slot)),
                 None => {
@@ -457,7 +520,7 @@ impl<D: Disk> Pages<D> {
             && generation <= oldest
         {
             self.retired.pop_front();
-            self.free.push(page);
+            self.free.put(page);
         }
     }
 
@@ -477,7 +540,7 @@ pub(crate) enum PageError {
     Io(io::Error),
 }
 
-fn index(page: PageNumber) -> usize {
+pub(super) fn index(page: PageNumber) -> usize {
     usize::try_from(page).expect("memory is addressed with at least 32 bits")
 }
 

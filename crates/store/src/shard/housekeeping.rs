@@ -9,6 +9,7 @@ use super::pace::Pace;
 use super::prewrite::{Prewrite, SpareFile, Wear};
 use super::recycle::{Recycle, Recycled};
 use super::reserve::{Grow, Need, Release, Reserve};
+use super::shrink::Shrink;
 use super::{Compact, EvacuationJob, FooterJob, Moved, Shard, Spill, Spilled, SurveyJob, Unspill};
 use crate::checkpoint::{self, Checkpoint, Position};
 use crate::disk::{AlignedBuf, Disk, DiskFile, Now, is_full};
@@ -85,6 +86,7 @@ pub(crate) enum Job<D: Disk> {
     Evacuate(EvacuationJob<D>),
     Survey(SurveyJob<D>),
     Grow(Grow),
+    Shrink(Shrink<D>),
     Spill(Spill<D>),
     Compact(Compact<D>),
     Unspill(Unspill),
@@ -134,6 +136,7 @@ pub(crate) enum Done<D: Disk> {
         slab: usize,
         file: D::File,
     },
+    Shrunk,
     Spilled(Spilled<D>),
     Unspilled(Unspill),
     Compacted(Moved),
@@ -216,6 +219,7 @@ impl<D: Disk> Shard<D> {
         let job = job.or_else(|| self.checkpoint_job(now, checkpoint).map(Job::Checkpoint));
         let job = job.or_else(|| self.recycle_job(now).map(Job::Recycle));
         let job = job.or_else(|| self.trim_job(now).map(Job::Release));
+        let job = job.or_else(|| self.shrink_job(now).map(Job::Shrink));
         let job = job.or_else(|| self.spill_job(now));
         let job = job.or_else(|| self.unspill_job(now).map(Job::Unspill));
         let job = job.or_else(|| self.compact_job(now).map(Job::Compact));
@@ -253,8 +257,10 @@ impl<D: Disk> Shard<D> {
         let behind = self.end().get() - self.chores.checkpoint_lsn.get();
         let is_early = now.mono_ms < self.chores.checkpoint_at_ms;
         let due = (self.checkpoint_is_due(now) || self.is_vacated_too_much()) && !is_early;
-        if due && behind == 0 && wish == CheckpointWish::WhenDue && self.vacated_bytes() > 0 {
-            // Two checkpoints at one address are one: the log has to go on, or what was evacuated would never go.
+        let is_awaited = self.vacated_bytes() > 0 || self.state.pages.retired_slabs() > 0;
+        if due && behind == 0 && wish == CheckpointWish::WhenDue && is_awaited {
+            // Two checkpoints at one address are one: the log has to go on, or what was evacuated, and the index of a backlog that
+            // has gone, would never go.
             self.tail.nudge(now);
         }
         let wanted = match wish {
@@ -352,6 +358,11 @@ impl<D: Disk> Shard<D> {
                 }
                 Leftover::default()
             }
+            Done::Shrunk => {
+                let bytes = self.state.pages.slab_bytes();
+                self.chores.removal.note(bytes, now);
+                Leftover::default()
+            }
             Done::Spilled(spilled) => {
                 self.note_spilled(spilled);
                 Leftover::default()
@@ -414,6 +425,7 @@ impl<D: Disk> Shard<D> {
             && let Some(older) = self.chores.retained.front()
         {
             self.state.pages.reclaim(older.generation);
+            self.vacate_slab();
         }
         self.state.pages.give_back();
         superseded

@@ -33,8 +33,12 @@ enum Operation {
     /// The page at this place of those in use, and what is written to it.
     Change(usize, u64),
     Release(usize),
+    /// All pages in use from this place on.
+    ReleaseFrom(usize),
     /// After so many changes that come between its beginning and its end.
     Checkpoint(Vec<(usize, u64)>),
+    /// Pages are moved out of the last slab, and it is given up if it is vacant.
+    Shrink,
 }
 
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
@@ -43,7 +47,9 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
         4 => (1..PAGES_YOUNG_MAX / 4).prop_map(Operation::Take),
         8 => change().prop_map(|(page, value)| Operation::Change(page, value)),
         4 => any::<usize>().prop_map(Operation::Release),
+        2 => any::<usize>().prop_map(Operation::ReleaseFrom),
         2 => prop::collection::vec(change(), 0..9).prop_map(Operation::Checkpoint),
+        2 => Just(Operation::Shrink),
     ];
     prop::collection::vec(operation, 1..60)
 }
@@ -92,6 +98,23 @@ impl Tested {
         self.pages.reclaim(generation - 1);
     }
 
+    fn shrink(&mut self) {
+        let mut numbers: Vec<_> = self.model.keys().copied().collect();
+        self.pages.vacate_slab(numbers.iter_mut()).unwrap();
+        let values = std::mem::take(&mut self.model).into_values();
+        self.model = numbers.into_iter().zip(values).collect();
+        while let Some(VacantSlab { number, file, map }) = self.pages.give_up_slab() {
+            drop((file, map));
+            self.pages.disk.remove(&slab_path(number)).unwrap();
+            let first = PageNumber::try_from(number * self.pages.pages_per_slab()).unwrap();
+            let referred = self.model.keys().chain(self.checkpoint.keys());
+            assert!(
+                referred.into_iter().all(|page| *page < first),
+                "a page in use has gone"
+            );
+        }
+    }
+
     fn run(&mut self, operation: Operation) {
         match operation {
             Operation::Take(count) => {
@@ -110,7 +133,15 @@ impl Tested {
                     self.model.remove(&page);
                 }
             }
+            Operation::ReleaseFrom(place) => {
+                if let Some(first) = self.chosen(place) {
+                    for page in self.model.split_off(&first).into_keys() {
+                        self.pages.release(page);
+                    }
+                }
+            }
             Operation::Checkpoint(between) => self.checkpoint(&between),
+            Operation::Shrink => self.shrink(),
         }
     }
 }
