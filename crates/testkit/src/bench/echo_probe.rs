@@ -29,6 +29,22 @@ const SMALL_REQUEST: usize = 128;
 const ANSWER: usize = 21;
 const SMALL_BLOCK: usize = 4 << 10;
 const LARGE_BLOCK: usize = 64 << 10;
+/// The frames of a thousand publishes of 16 bytes, about, and what a journal takes for them.
+const THOUSAND_SMALL: Exchange = Exchange {
+    request: 107 << 10,
+    block: 104 << 10,
+};
+/// The same of 1 KiB, but for some of them: a block is a mebibyte at most.
+const THOUSAND: Exchange = Exchange {
+    request: 1100 << 10,
+    block: 1 << 20,
+};
+
+/// What is asked, and written before the answer; in bytes.
+struct Exchange {
+    request: usize,
+    block: usize,
+}
 
 /// Percentiles of a time.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -50,6 +66,10 @@ pub struct EchoFigures {
     pub synced_new_4kib: Latency,
     /// 64 KiB there, 64 KiB synced, to blocks that were written before.
     pub synced_64kib: Latency,
+    /// A thousand publishes of 16 bytes there, that travel together, and what they take synced, to blocks that were written before.
+    pub synced_thousand_16b: Latency,
+    /// The same of 1 KiB.
+    pub synced_thousand_1kib: Latency,
 }
 
 impl EchoFigures {
@@ -69,6 +89,8 @@ impl EchoFigures {
             synced_4kib: of(|echo| echo.synced_4kib),
             synced_new_4kib: of(|echo| echo.synced_new_4kib),
             synced_64kib: of(|echo| echo.synced_64kib),
+            synced_thousand_16b: of(|echo| echo.synced_thousand_16b),
+            synced_thousand_1kib: of(|echo| echo.synced_thousand_1kib),
         }
     }
 }
@@ -91,6 +113,8 @@ fn run(path: &Path) -> anyhow::Result<EchoFigures> {
         synced_4kib: echo(&mut disk, SMALL_REQUEST, Before::Old(SMALL_BLOCK))?,
         synced_new_4kib,
         synced_64kib: echo(&mut disk, LARGE_BLOCK, Before::Old(LARGE_BLOCK))?,
+        synced_thousand_16b: echo_of(&mut disk, &THOUSAND_SMALL)?,
+        synced_thousand_1kib: echo_of(&mut disk, &THOUSAND)?,
     })
 }
 
@@ -102,6 +126,10 @@ enum Before {
     New(usize),
     /// So many bytes, to a file that was written before, from its front on, and again.
     Old(usize),
+}
+
+fn echo_of(disk: &mut Probe, exchange: &Exchange) -> anyhow::Result<Latency> {
+    echo(disk, exchange.request, Before::Old(exchange.block))
 }
 
 /// Requests of so many bytes, one after the other.
@@ -144,15 +172,16 @@ fn answer(disk: &mut Probe, mut connection: TcpStream, len: usize, before: Befor
     let mut request = vec![0; len];
     let mut at = 0;
     while connection.read_exact(&mut request).is_ok() {
-        let is_full = at >= FILE_MIB << 20;
-        match before {
-            Before::Nothing => {}
-            Before::New(_) if is_full => break,
-            Before::New(block) | Before::Old(block) => {
-                at = if is_full { 0 } else { at };
-                disk.write_synced(block, at)?;
-                at += u64::try_from(block)?;
+        if let Before::New(block) | Before::Old(block) = before {
+            let bytes = u64::try_from(block)?;
+            if at + bytes > FILE_MIB << 20 {
+                if matches!(before, Before::New(_)) {
+                    break;
+                }
+                at = 0;
             }
+            disk.write_synced(block, at)?;
+            at += bytes;
         }
         connection.write_all(&[0; ANSWER])?;
     }

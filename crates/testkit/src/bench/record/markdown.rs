@@ -93,6 +93,14 @@ fn write_echo(out: &mut String, echo: &EchoFigures) -> std::fmt::Result {
             echo.synced_new_4kib,
         ),
         (format!("64 KiB, 64 KiB {written}"), echo.synced_64kib),
+        (
+            format!("107 KiB (1,000 publishes of 16 B), 104 KiB {written}"),
+            echo.synced_thousand_16b,
+        ),
+        (
+            format!("1,100 KiB (1,000 publishes of 1 KiB), 1 MiB {written}"),
+            echo.synced_thousand_1kib,
+        ),
     ] {
         let (p50, p99) = (duration(latency.p50_ns), duration(latency.p99_ns));
         writeln!(out, "| {what} | p50 {p50}, p99 {p99} |")?;
