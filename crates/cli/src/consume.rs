@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use logpond_amqp::method::{basic, queue};
+use logpond_amqp::method::basic;
 use logpond_amqp::{Method, Properties, ShortStr, Table, TableWriter, encode_ack, encode_nack};
 use serde_json::Value;
 
@@ -142,18 +142,7 @@ impl<'a> Subscription<'a> {
 
     fn start(&self, declare: bool, client: &mut Client) -> anyhow::Result<()> {
         if declare {
-            let declare = queue::Declare {
-                queue: self.consume.queue,
-                passive: false,
-                durable: true,
-                exclusive: false,
-                auto_delete: false,
-                no_wait: false,
-                arguments: Table::EMPTY,
-            };
-            client.ask(CHANNEL, declare.into(), |method| {
-                matches!(method, Method::QueueDeclareOk(_))
-            })?;
+            client.declare_queue(self.consume.queue)?;
         }
         let qos = basic::Qos {
             prefetch_size: 0,

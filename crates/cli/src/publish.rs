@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use logpond_amqp::method::{basic, queue};
-use logpond_amqp::{Method, ShortStr, Table, encode_content};
+use logpond_amqp::method::basic;
+use logpond_amqp::{Method, ShortStr, encode_content};
 
 use crate::client::{CHANNEL, ClientError, Event, Receiver, Sender, Url, connect};
 use crate::exit;
@@ -115,10 +115,7 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<ExitCode> {
     let mut input = Input::open(args.body.as_deref(), &args.files, args.lines)?;
     let mut client = connect(&args.url)?;
     if let Some(queue) = args.queue.as_deref().filter(|_| args.declare) {
-        let declare = declaration(ShortStr::try_from(queue)?);
-        client.ask(CHANNEL, declare.into(), |method| {
-            matches!(method, Method::QueueDeclareOk(_))
-        })?;
+        client.declare_queue(ShortStr::try_from(queue)?)?;
     }
     if !args.no_confirm {
         client.select_confirms()?;
@@ -167,18 +164,6 @@ pub fn run(args: &PublishArgs) -> anyhow::Result<ExitCode> {
     } else {
         exit::not_taken()
     })
-}
-
-fn declaration(queue: ShortStr<'_>) -> queue::Declare<'_> {
-    queue::Declare {
-        queue,
-        passive: false,
-        durable: true,
-        exclusive: false,
-        auto_delete: false,
-        no_wait: false,
-        arguments: Table::EMPTY,
-    }
 }
 
 /// Sends all bodies and waits until none is outstanding.

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use logpond_amqp::method::{channel, confirm, connection};
+use logpond_amqp::method::{channel, confirm, connection, queue};
 use logpond_amqp::{ChannelId, Method, PROTOCOL_HEADER, ReplyCode, ShortStr, Table, TableWriter, Value};
 
 use super::failure::{ClientError, Scope};
@@ -56,6 +56,22 @@ impl Client {
     ) -> Result<(), ClientError> {
         self.sender().method(channel, method)?;
         self.expect(|method| is_answer(method).then_some(()))
+    }
+
+    /// Makes a durable queue without arguments, should there be none of that name.
+    pub fn declare_queue(&mut self, queue: ShortStr<'_>) -> Result<(), ClientError> {
+        let declare = queue::Declare {
+            queue,
+            passive: false,
+            durable: true,
+            exclusive: false,
+            auto_delete: false,
+            no_wait: false,
+            arguments: Table::EMPTY,
+        };
+        self.ask(CHANNEL, declare.into(), |method| {
+            matches!(method, Method::QueueDeclareOk(_))
+        })
     }
 
     /// Numbers and confirms each publish from now on.
