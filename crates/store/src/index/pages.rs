@@ -8,7 +8,8 @@
 //! - A page that was handed out is filled in memory of our own (`young`) until there is no more place for it there; once a checkpoint has sealed
 //!   it, it is in its slab.
 //! - A page that came from a checkpoint is compared with its recorded checksum when it is first touched.
-//! - Slabs are numbered without a gap: only the last one is ever given up, and only when none of its pages is in use or referred to.
+//! - Slabs are numbered without a gap: only the last one is ever given up, and only when none of its pages is in use or referred to. None is
+//!   made while its file goes, which has the name of the next.
 //!
 //! Elsewhere: which page is handed out next (`free`).
 
@@ -109,6 +110,8 @@ pub(crate) struct Pages<D: Disk> {
     slab_bytes: usize,
     slabs: Vec<Slab<D>>,
     young: Young,
+    /// Whether the file of a slab that was given up is being removed, and that of its successor would have its name.
+    has_slab_going: bool,
     /// Pages on their way to a slab.
     written: Vec<u8>,
     states: Vec<PageState>,
@@ -131,6 +134,7 @@ impl<D: Disk> Pages<D> {
             slab_bytes,
             slabs: Vec::new(),
             young: Young::default(),
+            has_slab_going: false,
             written: Vec::new(),
             states: Vec::new(),
             free: FreePages::new(slab_bytes / PAGE_BYTES),
@@ -282,6 +286,10 @@ impl<D: Disk> Pages<D> {
     }
 
     fn add_slab(&mut self) -> io::Result<()> {
+        if self.has_slab_going {
+            // Those that are kept free while one goes are for more than may come meanwhile.
+            return Err(io::Error::other("the last slab is still being removed"));
+        }
         let slab = self.slabs.len();
         let file = make_slab(&self.disk, slab, self.slab_bytes())?;
         self.enter_slab(slab, file)
@@ -330,7 +338,7 @@ impl<D: Disk> Pages<D> {
         self.has_slab_too_many() && self.free.has_vacant_slab()
     }
 
-    /// Takes the last slab out, if it is vacant.
+    /// Takes the last slab out, if it is vacant. No other is made until [`Pages::slab_has_gone`].
     pub(crate) fn give_up_slab(&mut self) -> Option<VacantSlab<D>> {
         if !self.has_vacant_slab() {
             return None;
@@ -339,7 +347,13 @@ impl<D: Disk> Pages<D> {
         self.free.remove_slab();
         let number = self.slabs.len();
         self.states.truncate(number * self.pages_per_slab());
+        self.has_slab_going = true;
         Some(VacantSlab { number, file, map })
+    }
+
+    /// The file of the slab that was given up has no name any more, or keeps it.
+    pub(crate) const fn slab_has_gone(&mut self) {
+        self.has_slab_going = false;
     }
 
     /// How many slabs would be filled by the pages that were let go of, and that a retained checkpoint still refers to.

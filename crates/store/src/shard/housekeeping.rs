@@ -359,6 +359,7 @@ impl<D: Disk> Shard<D> {
                 Leftover::default()
             }
             Done::Shrunk => {
+                self.state.pages.slab_has_gone();
                 let bytes = self.state.pages.slab_bytes();
                 self.chores.removal.note(bytes, now);
                 Leftover::default()
@@ -396,6 +397,7 @@ impl<D: Disk> Shard<D> {
         self.chores.busy = false;
         // Of those nothing was taken out, or it is the end of the store.
         self.chores.recycling.clear();
+        self.state.pages.slab_has_gone();
         if failed.need == Need::Checkpoint {
             self.chores.checkpoint_at_ms = now.mono_ms + RETRY_MS;
         }

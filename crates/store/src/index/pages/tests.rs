@@ -106,6 +106,7 @@ impl Tested {
         while let Some(VacantSlab { number, file, map }) = self.pages.give_up_slab() {
             drop((file, map));
             self.pages.disk.remove(&slab_path(number)).unwrap();
+            self.pages.slab_has_gone();
             let first = PageNumber::try_from(number * self.pages.pages_per_slab()).unwrap();
             let referred = self.model.keys().chain(self.checkpoint.keys());
             assert!(
@@ -255,4 +256,25 @@ fn pages_that_could_not_be_written_are_not_taken_for_written() {
             .iter()
             .all(|page| pages.states[index(*page)].young.is_none())
     );
+}
+
+#[test]
+fn no_slab_is_made_while_the_file_that_has_its_name_goes() {
+    let mut pages = Pages::new(disk(), SLAB_BYTES);
+    pages.open().unwrap();
+    let taken: Vec<_> = (0..3 * pages.pages_per_slab())
+        .map(|_| pages.take().unwrap())
+        .collect();
+    for page in taken {
+        pages.release(page);
+    }
+    let VacantSlab { number, .. } = pages.give_up_slab().unwrap();
+    assert_eq!(number, 2);
+    for _ in 0..2 * pages.pages_per_slab() {
+        pages.take().unwrap();
+    }
+    assert!(pages.take().is_err());
+    pages.disk.remove(&slab_path(number)).unwrap();
+    pages.slab_has_gone();
+    pages.take().unwrap();
 }
