@@ -16,12 +16,14 @@ mod report;
 mod scan;
 
 use std::collections::BTreeMap;
+use std::io;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::codec::{self, CodecError};
 use crate::disk::{Disk, DiskFile};
+use crate::error::PoisonCause;
 use crate::frame::{self, Seal};
 use crate::meta::Meta;
 
@@ -72,6 +74,8 @@ pub struct Catalog<D: Disk> {
     live_bytes: u64,
     compact_at: u64,
     health: Health,
+    /// What failed, until somebody has taken note of it.
+    failure: Option<PoisonCause>,
     buffer: Vec<u8>,
 }
 
@@ -151,6 +155,7 @@ impl<D: Disk> Catalog<D> {
             live_bytes,
             compact_at: 0,
             health: Health::Sound,
+            failure: None,
             buffer: Vec::new(),
         };
         catalog.plan_compaction();
@@ -219,7 +224,7 @@ impl<D: Disk> Catalog<D> {
         let end = self.end + to_u64(self.buffer.len());
         self.grow_to(end)?;
         if let Err(source) = self.file.write_synced_at(&self.buffer, self.end) {
-            self.health = Health::Poisoned;
+            self.fail(io::Error::new(source.kind(), source.to_string()));
             return Err(CatalogError::Io {
                 path: CATALOG_NAME.to_owned(),
                 source,
@@ -294,9 +299,19 @@ impl<D: Disk> Catalog<D> {
             }) => {
                 // Which of the two files has the name after a crash is unknown: a change in either could be lost.
                 tracing::error!(error = %source, "the compacted definitions could not be put in place");
-                self.health = Health::Poisoned;
+                self.fail(source);
             }
         }
+    }
+
+    fn fail(&mut self, source: io::Error) {
+        self.health = Health::Poisoned;
+        self.failure = Some(PoisonCause::new("writing the definitions", CATALOG_NAME, source));
+    }
+
+    /// What failed since this was asked last.
+    pub(crate) const fn take_failure(&mut self) -> Option<PoisonCause> {
+        self.failure.take()
     }
 
     fn plan_compaction(&mut self) {

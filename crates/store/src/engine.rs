@@ -9,6 +9,7 @@
 mod chores;
 mod commit;
 mod compaction;
+mod definitions;
 mod evacuation;
 mod journal;
 mod lifecycle;
@@ -29,6 +30,7 @@ use crate::shard::{CheckpointWish, Shard};
 use crate::units::Units;
 use chores::Did;
 pub(crate) use chores::final_error;
+pub use definitions::Definitions;
 use stall_watch::StallWatch;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -201,9 +203,9 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
         while self.inner.chore(CheckpointWish::Now) == Did::Done && self.counters().checkpoints == before {}
     }
 
-    /// The definitions.
-    pub fn catalog(&self) -> MutexGuard<'_, Catalog<D>> {
-        self.inner.catalog.lock().expect("no holder of this lock panics")
+    /// The definitions. A write of them that fails ends the store.
+    pub fn catalog(&self) -> Definitions<'_, D, F> {
+        Definitions::lend(&self.inner)
     }
 
     /// A reader of leased messages.

@@ -131,7 +131,7 @@ pub use embed::{
     Message, Overflow, Queue, QueueError, QueueIdentity, QueueOptions, ReadOnlyBrowse, ReadOnlyHistory,
     ReadOnlyQueue, ReadOnlyStore, Store, StoreStats, Ticket, TryCommitError, ViewError,
 };
-pub use engine::{Counters, Engine, Guard};
+pub use engine::{Counters, Definitions, Engine, Guard};
 pub use error::{AppendError, OpenError, PoisonCause, ReadError};
 pub use follower::Follower;
 pub use format::message::Persistence;
