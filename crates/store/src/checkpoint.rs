@@ -130,7 +130,7 @@ impl Checkpoint {
             slab_bytes: state.pages.slab_bytes(),
             clean: position.clean,
             segments: segments.collect(),
-            tombstones: state.tombstones.iter().map(|id| id.get()).collect(),
+            tombstones: state.tombstones.keys().map(|id| id.get()).collect(),
             queues,
         }
     }

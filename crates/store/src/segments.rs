@@ -170,6 +170,9 @@ pub(crate) struct Segment<F> {
     /// Queues whose records other than messages lie here: their state is written again before this
     /// segment is recycled. Of a cold segment: queues whose copies lie here.
     pub control: HashSet<QueueId>,
+    /// Neither here nor in older segments of the journal is anything of a queue with a greater id; `None` where nothing was met.
+    /// Of a cold segment: copies of queues up to this one may lie here, whatever `control` says.
+    pub newest_queue: Option<QueueId>,
     /// Once dead: the block with the last queue state that this segment still owed.
     pub settled: Option<BlockNumber>,
     /// The generation of index pages in which the index last let go of this segment without a word in the log: checkpoints
@@ -215,6 +218,7 @@ impl<F> Segment<F> {
             last_block: BlockNumber::new(u64::MAX),
             live: Live::default(),
             control: HashSet::new(),
+            newest_queue: None,
             settled: None,
             vacated: None,
             movable: true,
@@ -325,6 +329,16 @@ impl<D: Disk> Segments<D> {
 
     pub(crate) fn at_mut(&mut self, index: usize) -> &mut Segment<D::File> {
         &mut self.list[index]
+    }
+
+    /// No segment of the journal that is older than this one, and begins no later than at `lsn`, has anything of a queue with a
+    /// greater id.
+    pub(crate) fn newest_queue(&self, older_than: SegmentNumber, lsn: Lsn) -> Option<QueueId> {
+        let journal = &self.list[..self.journal_len];
+        let asked =
+            |segment: &Segment<D::File>| segment.file.number < older_than && segment.file.first_lsn <= lsn;
+        let asked = &journal[..journal.partition_point(asked)];
+        asked.iter().rev().find_map(|segment| segment.newest_queue)
     }
 
     /// A handle for readers outside the shard's lock.

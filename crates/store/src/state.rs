@@ -10,14 +10,14 @@ mod table;
 
 use crate::disk::Disk;
 use crate::error::PoisonCause;
-use crate::ids::QueueId;
+use crate::ids::{Lsn, QueueId, SegmentNumber};
 use crate::index::page::{self, Entry};
 use crate::index::pages::{DamagedPage, INDEX_DIR, PageError, PageNumber, Pages};
 use crate::queue::Queue;
 use crate::segments::Segments;
 use crate::units::Units;
 pub(crate) use apply::leave_place;
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use roaring::RoaringTreemap;
 use std::collections::BTreeMap;
 use std::io;
@@ -27,8 +27,9 @@ pub(crate) use table::QueueTable;
 /// The applied state of a shard.
 pub(crate) struct State<D: Disk> {
     pub queues: QueueTable,
-    /// Deleted queues of which the log may still hold messages.
-    pub tombstones: HashSet<QueueId>,
+    /// Deleted queues of which the log may still hold messages, and where the log says that they were deleted, or a later place.
+    /// Behind that it says nothing else of them.
+    pub tombstones: HashMap<QueueId, Lsn>,
     pub pages: Pages<D>,
     pub segments: Segments<D>,
     /// What the log does not hold.
@@ -69,7 +70,7 @@ impl<D: Disk> State<D> {
     pub(crate) fn new(pages: Pages<D>) -> Self {
         Self {
             queues: QueueTable::default(),
-            tombstones: HashSet::new(),
+            tombstones: HashMap::new(),
             rebuilding: false,
             names_lost_above: None,
             unnamed: HashSet::new(),
@@ -85,14 +86,23 @@ impl<D: Disk> State<D> {
         }
     }
 
+    /// Whether there may be something of a deleted queue in segments of the journal older than this one, or in cold ones: a
+    /// rebuild that does not know of its end could raise it from the dead.
+    pub(crate) fn has_remains(&self, id: QueueId, older_than: SegmentNumber) -> bool {
+        let Some(deleted) = self.tombstones.get(&id) else {
+            return false;
+        };
+        self.segments.newest_queue(older_than, *deleted) >= Some(id) || self.has_copies(id)
+    }
+
     /// Whether a cold segment may hold copies of messages of this queue, which a rebuild would meet.
-    pub(crate) fn has_copies(&self, id: QueueId) -> bool {
+    fn has_copies(&self, id: QueueId) -> bool {
         let mut cold = self
             .segments
             .iter()
             .rev()
             .take_while(|segment| segment.file.number.is_cold());
-        cold.any(|segment| segment.control.contains(&id))
+        cold.any(|segment| segment.control.contains(&id) || segment.newest_queue >= Some(id))
     }
 
     /// The index entry of `seq`; length 0 when there is none.

@@ -182,10 +182,14 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
     /// Points the index at copies; `false` when it had too few pages for all of them. As many as it has pages for are moved,
     /// so that whoever comes again has less to do.
     fn switch(&self, copied: &[Survivor], block: Lsn, target: SegmentNumber, end: Lsn) -> io::Result<bool> {
+        let moves = moves(copied, block);
         if let Some(segment) = self.lock().shard.state.segments.get_mut(target) {
             segment.end = end;
+            // Also where the index is not pointed at them, as of a queue that was deleted meanwhile: the copies are there.
+            segment
+                .control
+                .extend(moves.iter().map(|entry| entry.reference.queue));
         }
-        let moves = moves(copied, block);
         let mut rest = moves.as_slice();
         while !rest.is_empty() {
             let mut guard = self.lock();

@@ -15,7 +15,7 @@ use super::scan::{Scan, as_open_error};
 use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::format::byte_count;
-use crate::ids::{Lsn, SegmentNumber};
+use crate::ids::{Lsn, QueueId, SegmentNumber};
 use crate::limits::{ALIGNMENT, BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 use crate::report::{Quarantined, RecoveryReport};
 use crate::segment_view::{SegmentView, Verdict};
@@ -29,6 +29,9 @@ pub(super) fn read<D: Disk>(
     report: &mut RecoveryReport,
 ) -> Result<Vec<Quarantined>, OpenError> {
     let directory = scan.directory;
+    if scan.restored.from_checkpoint && !scan.restored.ends_log {
+        expect_unknown_copies(scan);
+    }
     let mut doubtful = Vec::new();
     for found in &directory.cold {
         if !scan.restored.from_checkpoint {
@@ -50,6 +53,17 @@ pub(super) fn read<D: Disk>(
         }
     }
     Ok(doubtful)
+}
+
+/// What was copied behind the checkpoint is not looked for: it may be of any queue.
+fn expect_unknown_copies<D: Disk>(scan: &mut Scan<'_, D>) {
+    let restored = &mut scan.restored;
+    let newest_queue = Some(QueueId::new(restored.state.queue_ids_used));
+    for segment in restored.state.segments.iter_mut() {
+        if segment.file.number >= restored.cold_filled_since {
+            segment.newest_queue = newest_queue;
+        }
+    }
 }
 
 fn read_segment<D: Disk>(

@@ -5,7 +5,7 @@ use super::directory::Directory;
 use crate::checkpoint::{self, Checkpoint};
 use crate::disk::Disk;
 use crate::error::OpenError;
-use crate::ids::{BlockNumber, Epoch, Lsn, QueueId};
+use crate::ids::{BlockNumber, Epoch, Lsn, QueueId, SegmentNumber};
 use crate::index::pages::Pages;
 use crate::limits::SEGMENT_HEADER_BYTES;
 use crate::options::{DamagePolicy, Options};
@@ -36,13 +36,15 @@ pub(super) struct Restored<D: Disk> {
     pub unsound: Vec<Lsn>,
     /// The number of the next cold segment: above all that exist, and all that a checkpoint speaks of.
     pub next_cold: u64,
+    /// Cold segments from this one on may hold copies that the checkpoint does not know of.
+    pub cold_filled_since: SegmentNumber,
 }
 
 /// The segments that the older checkpoint has entries in may have been evacuated since: it still needs them.
 fn keep_for<D: Disk>(older: &Checkpoint, state: &mut State<D>) {
     let generation = state.pages.generation();
     for (number, ..) in older.queues.iter().flat_map(|queue| &queue.segments) {
-        if let Some(segment) = state.segments.get_mut(crate::SegmentNumber::new(*number)) {
+        if let Some(segment) = state.segments.get_mut(SegmentNumber::new(*number)) {
             segment.vacated = Some(generation);
         }
     }
@@ -51,7 +53,7 @@ fn keep_for<D: Disk>(older: &Checkpoint, state: &mut State<D>) {
 /// Whether a checkpoint is that of the orderly stop with which the epoch `last` ended. An older one may have been left alone,
 /// but each epoch has a segment of its own.
 fn is_last_act(checkpoint: &Checkpoint, last: Epoch, directory: &Directory) -> bool {
-    let is_of_journal = |number: u64| !crate::SegmentNumber::new(number).is_cold();
+    let is_of_journal = |number: u64| !SegmentNumber::new(number).is_cold();
     let segments = checkpoint.segments.iter();
     let newest = segments
         .filter(|segment| is_of_journal(segment.number))
@@ -75,7 +77,7 @@ fn tell_missing(checkpoint: &Checkpoint, directory: &Directory, report: &mut Rec
     let known = checkpoint.segments.iter();
     let lost = known.filter(|known| missing.contains(&known.number));
     report.quarantined.extend(lost.map(|known| Quarantined {
-        file: segment_path(crate::SegmentNumber::new(known.number)),
+        file: segment_path(SegmentNumber::new(known.number)),
         offset: 0,
         bytes: known.end.saturating_sub(known.first_lsn),
         records_kept: 0,
@@ -133,7 +135,7 @@ pub(super) fn state<D: Disk>(
                 keep_for(older, &mut restored.state);
             }
             let listed = sound.iter().flat_map(|checkpoint| &checkpoint.segments);
-            let cold = listed.filter_map(|segment| crate::SegmentNumber::new(segment.number).cold_index());
+            let cold = listed.filter_map(|segment| SegmentNumber::new(segment.number).cold_index());
             restored.next_cold = cold
                 .map(|index| index + 1)
                 .max()
@@ -183,13 +185,23 @@ fn restore<D: Disk>(
     enter_segments(disk, &mut state, directory)?;
     state.next_message_id = checkpoint.next_message_id;
     state.queue_ids_used = checkpoint.queue_ids_used;
-    state.tombstones = checkpoint.tombstones.iter().map(|id| QueueId::new(*id)).collect();
+    let deleted = checkpoint.tombstones.iter().map(|id| QueueId::new(*id));
+    state.tombstones = deleted.map(|id| (id, Lsn::new(checkpoint.lsn))).collect();
     for known in &checkpoint.segments {
-        if let Some(segment) = state.segments.get_mut(crate::SegmentNumber::new(known.number)) {
+        if let Some(segment) = state.segments.get_mut(SegmentNumber::new(known.number)) {
             segment.control = known.control.iter().map(|id| QueueId::new(*id)).collect();
             segment.end = Lsn::new(known.end);
         }
     }
+    for segment in state.segments.iter_mut() {
+        // Below the checkpoint nothing is of a queue that it does not know; it does not say which segment has which.
+        if !segment.file.number.is_cold() {
+            segment.newest_queue = Some(QueueId::new(checkpoint.queue_ids_used));
+        }
+    }
+    // Cold segments are filled one after the other.
+    let known_cold = checkpoint.segments.iter().map(|segment| segment.number).max();
+    let cold_filled_since = SegmentNumber::cold(0).max(SegmentNumber::new(known_cold.unwrap_or(0)));
     for described in &checkpoint.queues {
         let Some(mut queue) = described.restore() else {
             return Ok(None);
@@ -215,6 +227,7 @@ fn restore<D: Disk>(
         retained: Vec::new(),
         unsound: Vec::new(),
         next_cold: directory.next_cold,
+        cold_filled_since,
     }))
 }
 
@@ -246,6 +259,7 @@ fn from_nothing<D: Disk>(
         retained: Vec::new(),
         unsound: Vec::new(),
         next_cold: directory.next_cold,
+        cold_filled_since: SegmentNumber::cold(0),
     })
 }
 

@@ -198,6 +198,15 @@ impl<D: Disk> Shard<D> {
         })
     }
 
+    /// Gives up the walk of a segment in which nothing lives any more.
+    pub(super) fn end_dead_walk(&mut self) {
+        let segments = &mut self.state.segments;
+        self.evacuator.walk.take_if(|walk| {
+            let source = segments.get_mut(walk.source);
+            source.is_none_or(|source| source.live.entries == 0)
+        });
+    }
+
     /// The segment to walk next: of those that are mostly dead the one in which least lives. None while the disk is well used.
     fn next_walk(&self) -> Option<Walk> {
         let segment = self.sparsest()?;
@@ -298,7 +307,8 @@ impl<D: Disk> Shard<D> {
         let State { queues, pages, .. } = &mut self.state;
         for reference in message.references() {
             let seq = reference.seq.get();
-            let Some(queue) = queues.get(reference.queue).filter(|queue| !queue.is_dead(seq)) else {
+            // Nothing is to be said of a queue behind its end, nor copied.
+            let Some(queue) = queues.open(reference.queue).filter(|queue| !queue.is_dead(seq)) else {
                 continue;
             };
             let entry = State::entry(pages, queue, seq).map_err(damaged_index)?;
@@ -358,7 +368,6 @@ impl<D: Disk> Shard<D> {
             queue.add_live(target, Live::of(to));
             if let Some(target) = segments.get_mut(target) {
                 target.live.add(Live::of(to));
-                target.control.insert(reference.queue);
             }
         }
         Ok(())

@@ -27,7 +27,7 @@ impl<D: Disk> Shard<D> {
         if bytes > limit {
             return Err(AppendError::TooLarge { bytes, limit });
         }
-        if self.state.queues.contains(id) || self.state.tombstones.contains(&id) {
+        if self.state.queues.contains(id) || self.state.tombstones.contains_key(&id) {
             return Err(AppendError::QueueExists(id));
         }
         let record = bare(QueueAction::Create, id, durability, meta);

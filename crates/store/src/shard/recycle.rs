@@ -208,16 +208,12 @@ impl<D: Disk> Shard<D> {
 
     /// Writes again what dead segments still say of queues, so that they can go.
     fn settle_dead_segments(&mut self) {
+        // What was gathered in a segment that is dead now would be copied out of it behind the back of what follows.
+        self.end_dead_walk();
         let current = self.tail.segment().number;
         let unsettled = |segment: &Segment<D::File>| {
             segment.live.entries == 0 && segment.settled.is_none() && segment.file.number != current
         };
-        let oldest = self
-            .state
-            .segments
-            .iter()
-            .next()
-            .map(|segment| segment.file.number);
         let owing: Vec<Owing> = self
             .state
             .segments
@@ -247,9 +243,9 @@ impl<D: Disk> Shard<D> {
                     Some(queue) if queue.durability == QueueDurability::Transient => {}
                     Some(queue) if queue.stated.1 >= last_block => settled = settled.max(queue.stated.0),
                     Some(_) => owed.push(id),
-                    // What a delete record is about lies before it, or was evacuated: with the oldest segment it has served
-                    // its time if no copy is left.
-                    None if Some(number) == oldest && !self.state.has_copies(id) => {}
+                    // What a delete record is about lies before it, or was evacuated: it has served its time when nothing of
+                    // that is left but in its own segment.
+                    None if !self.state.has_remains(id, number) => {}
                     None => owed.push(id),
                 }
             }
@@ -316,3 +312,7 @@ impl<D: Disk> Shard<D> {
         closed
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod tests;

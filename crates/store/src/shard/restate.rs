@@ -130,7 +130,7 @@ impl<D: Disk> Shard<D> {
             return Some(self.append_queue_record(&record));
         }
         let Some(queue) = self.state.queues.get(id) else {
-            return self.state.tombstones.contains(&id).then(|| {
+            return self.state.tombstones.contains_key(&id).then(|| {
                 let record = bare(QueueAction::Delete, id, QueueDurability::Durable, b"");
                 self.append_queue_record(&record)
             });

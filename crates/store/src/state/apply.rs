@@ -27,6 +27,7 @@ impl<D: Disk> State<D> {
         for (offset, gist) in gists {
             self.apply_gist(gist, lsn.plus(byte_count(offset)), segment)?;
         }
+        self.note_queues_of(segment);
         Ok(())
     }
 
@@ -48,9 +49,12 @@ impl<D: Disk> State<D> {
             let Some((len, _)) = record::peek(&payload[at..]) else {
                 break;
             };
-            self.apply_record(&payload[at..at + len], here, segment)?;
+            if let Some(gist_len) = gist::len(&payload[at..at + len]) {
+                self.apply_gist(&payload[at..at + gist_len], here, segment)?;
+            }
             at += pad8(len);
         }
+        self.note_queues_of(segment);
         Ok(())
     }
 
@@ -61,9 +65,19 @@ impl<D: Disk> State<D> {
         lsn: Lsn,
         segment: SegmentNumber,
     ) -> Result<(), PoisonCause> {
-        match gist::len(bytes) {
-            Some(len) => self.apply_gist(&bytes[..len], lsn, segment),
-            None => Ok(()),
+        if let Some(len) = gist::len(bytes) {
+            self.apply_gist(&bytes[..len], lsn, segment)?;
+        }
+        self.note_queues_of(segment);
+        Ok(())
+    }
+
+    /// All queues of which a segment of the journal says something have been met.
+    fn note_queues_of(&mut self, segment: SegmentNumber) {
+        if !segment.is_cold()
+            && let Some(segment) = self.segments.get_mut(segment)
+        {
+            segment.newest_queue = Some(QueueId::new(self.queue_ids_used));
         }
     }
 
@@ -76,7 +90,7 @@ impl<D: Disk> State<D> {
             Some(Gist::Ranges { kind, ranges }) => ranges
                 .iter()
                 .try_for_each(|range| self.apply_range(kind, range, segment)),
-            Some(Gist::Queue(record)) => self.apply_queue(&record, segment),
+            Some(Gist::Queue(record)) => self.apply_queue(&record, lsn, segment),
             // A MARK changes nothing; what is intact and yet unreadable was written by a later version, whose
             // segments carry a feature bit that this one refuses.
             Some(Gist::Mark) | None => Ok(()),
@@ -183,7 +197,7 @@ impl<D: Disk> State<D> {
     /// Makes a queue that nothing has named yet, so that what is known of it waits for the record that does.
     fn expect_name(&mut self, id: QueueId) {
         self.queue_ids_used = self.queue_ids_used.max(id.get());
-        if !self.queues.contains(id) && !self.tombstones.contains(&id) {
+        if !self.queues.contains(id) && !self.tombstones.contains_key(&id) {
             self.queues.insert(Queue::new(id, QueueDurability::Durable, b""));
             self.unnamed.insert(id);
         }
@@ -295,7 +309,12 @@ impl<D: Disk> State<D> {
         expired.into_iter().try_for_each(|range| self.apply_ack(range))
     }
 
-    fn apply_queue(&mut self, record: &QueueRecord<'_>, segment: SegmentNumber) -> Result<(), PoisonCause> {
+    fn apply_queue(
+        &mut self,
+        record: &QueueRecord<'_>,
+        lsn: Lsn,
+        segment: SegmentNumber,
+    ) -> Result<(), PoisonCause> {
         self.queue_ids_used = self.queue_ids_used.max(record.id.get());
         if let Some(segment) = self.segments.get_mut(segment) {
             segment.control.insert(record.id);
@@ -306,13 +325,14 @@ impl<D: Disk> State<D> {
                 if record.transient {
                     self.tombstones.remove(&record.id);
                 } else {
-                    self.tombstones.insert(record.id);
+                    // One that is there already stands further ahead: this one repeats it.
+                    self.tombstones.entry(record.id).or_insert(lsn);
                 }
                 self.unnamed.remove(&record.id);
                 self.drop_queue(record.id);
             }
             QueueAction::Create | QueueAction::State => {
-                if self.tombstones.contains(&record.id) {
+                if self.tombstones.contains_key(&record.id) {
                     return Ok(());
                 }
                 self.name(record);
