@@ -92,8 +92,10 @@ struct Inner<D: Disk, F> {
     salt: Salt,
     next_queue_id: AtomicU64,
     write_clock: WriteClock,
-    /// The log cannot go on without its next segment.
+    /// The log will need its next segment.
     prepare_clock: WriteClock,
+    /// The log stands still without its next segment, whatever the housekeeper is at.
+    segment_wait: WriteClock,
     stall_watch: StallWatch,
     started: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -238,16 +240,15 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             .fetch_max(used.get() + 1, Ordering::Relaxed);
     }
 
-    /// For how long the disk has not answered a synced write of the log, once that is longer than
-    /// [`limits::WRITE_STALL_MS`](crate::limits::WRITE_STALL_MS). Nothing is confirmed meanwhile; takes no lock.
+    /// For how long the disk has not answered a synced write of the log, or has kept it waiting for a segment, once that is
+    /// longer than [`limits::WRITE_STALL_MS`](crate::limits::WRITE_STALL_MS). A full disk is none. Nothing is confirmed
+    /// meanwhile; takes no lock.
     #[must_use]
     pub fn write_stall(&self) -> Option<Duration> {
         let now = self.inner.disk.now();
         let inner = &self.inner;
-        inner
-            .write_clock
-            .stalled(now)
-            .or_else(|| inner.prepare_clock.stalled(now))
+        let clocks = inner.clocks().into_iter();
+        clocks.filter_map(|clock| clock.stalled(now)).max()
     }
 
     /// Has `waker` woken by the next write after [`Engine::rests`] was true.
@@ -262,7 +263,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
         let inner = &self.inner;
         inner
             .stall_watch
-            .sleep(|| inner.write_clock.is_running() || inner.prepare_clock.is_running())
+            .sleep(|| inner.clocks().into_iter().any(WriteClock::is_running))
     }
 
     /// What has been done so far.
@@ -396,6 +397,9 @@ mod spare_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod spill_tests;
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod stall_tests;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 pub(crate) mod stepped;

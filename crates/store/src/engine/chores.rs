@@ -21,7 +21,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         let now = self.disk.now();
         let mut locked = self.lock();
         let expired = !locked.closing && locked.shard.expire_due(now);
-        let next = locked.shard.next_write(now, Take::All);
+        let next = self.next_write(&mut locked, now, Take::All);
         self.release(locked);
         match next {
             Next::Write(job) => {
@@ -79,6 +79,9 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 guard.shard.fail_job(failed, error, now);
                 did = Did::Failed;
             }
+        }
+        if guard.shard.tail.has_next_segment() || guard.shard.chores.is_full {
+            self.segment_wait.end();
         }
         self.wake_journal(&mut guard, now);
         self.release(guard);

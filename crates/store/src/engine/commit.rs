@@ -1,6 +1,6 @@
 //! Who writes a block, and who is told when it is durable.
 
-use super::{Inner, Locked};
+use super::{Inner, Locked, WriteClock};
 use crate::checkpoint;
 use crate::disk::{Disk, Now};
 use crate::error::PoisonCause;
@@ -27,7 +27,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
         // What is not written keeps nobody waiting.
         let leads = may_lead(&locked) || locked.shard.tail.is_unlogged_due();
         if leads && self.started.load(Ordering::Relaxed) {
-            match locked.shard.next_write(now, Take::Due) {
+            match self.next_write(&mut locked, now, Take::Due) {
                 Next::Write(job) => {
                     drop(locked);
                     self.write(job);
@@ -65,6 +65,21 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             locked.journal_sleeps_until = None;
             self.work.notify_one();
         }
+    }
+
+    /// The block to write next. That the log needs a segment for it is remembered until it has one.
+    pub(super) fn next_write(&self, locked: &mut Locked<D, F>, now: Now, take: Take) -> Next<D> {
+        let next = locked.shard.next_write(now, take);
+        if matches!(next, Next::NeedsSegment) && !locked.shard.chores.is_full {
+            self.segment_wait.begin(now);
+            self.stall_watch.write_begins();
+        }
+        next
+    }
+
+    /// Every time that the disk may keep the log waiting.
+    pub(super) const fn clocks(&self) -> [&WriteClock; 3] {
+        [&self.write_clock, &self.prepare_clock, &self.segment_wait]
     }
 
     /// Lets a block have its turn, and applies it.
@@ -193,7 +208,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             if self.started.load(Ordering::Relaxed) {
                 let now = self.disk.now();
                 // Who waits anyway writes: waking the journal thread for it would only take longer.
-                if let Next::Write(job) = locked.shard.next_write(now, Take::Due) {
+                if let Next::Write(job) = self.next_write(&mut locked, now, Take::Due) {
                     drop(locked);
                     self.write(job);
                     locked = self.lock();

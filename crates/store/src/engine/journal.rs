@@ -72,7 +72,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 }
             }
             let mut is_stuck = false;
-            match locked.shard.next_write(now, Take::Due) {
+            match self.next_write(&mut locked, now, Take::Due) {
                 Next::Write(job) => {
                     drop(locked);
                     self.write(job);

@@ -105,6 +105,7 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
             next_queue_id: AtomicU64::new(opened.next_queue_id),
             write_clock: WriteClock::new(),
             prepare_clock: WriteClock::new(),
+            segment_wait: WriteClock::new(),
             stall_watch: StallWatch::default(),
             started: AtomicBool::new(false),
             threads: Mutex::new(Vec::new()),

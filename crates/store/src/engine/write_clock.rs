@@ -1,7 +1,8 @@
-//! How long synced writes take: whether a caller may wait for one, and whether the disk answers at all.
+//! How long synced writes take, and the log waits for a segment: whether a caller may wait for a write, and whether the disk
+//! answers at all.
 //!
-//! Invariant: whoever uses a clock does one write at a time (the write token of the tail, the one housekeeper), so one start
-//! is remembered.
+//! Invariant: of what a clock times there is one at a time (by the write token of the tail, the one housekeeper, or the
+//! shard's lock), so one start is remembered.
 
 use crate::disk::Now;
 use crate::limits;
@@ -34,11 +35,24 @@ impl WriteClock {
         let before = std::time::Instant::now();
         let written = write();
         let took = u64::try_from(before.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.began_ms.store(IDLE, Ordering::Relaxed);
+        self.end();
         let average = self.average_us.load(Ordering::Relaxed);
         let next = average - average / 8 + took.min(1_000_000) / 8;
         self.average_us.store(next, Ordering::Relaxed);
         written
+    }
+
+    /// Something is waited for from now on, if it was not before.
+    pub(super) fn begin(&self, now: Now) {
+        // Fails where the clock runs: it goes on then.
+        let _ = self
+            .began_ms
+            .compare_exchange(IDLE, now.mono_ms, Ordering::SeqCst, Ordering::Relaxed);
+    }
+
+    /// It has come.
+    pub(super) fn end(&self) {
+        self.began_ms.store(IDLE, Ordering::Relaxed);
     }
 
     /// Whether a caller's own thread may write: a slow disk must not block it.
