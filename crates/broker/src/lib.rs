@@ -37,6 +37,7 @@ mod queue_policy;
 mod registry;
 mod replies;
 mod resource;
+mod room_line;
 mod rota;
 mod routes;
 mod session;

@@ -130,8 +130,8 @@ pub(crate) struct SessionState {
     pub stalled: VecDeque<QueueId>,
     /// The first block whose durability the session waits for.
     pub confirm_block: Option<BlockNumber>,
-    /// Whether it stopped reading until the store has room.
-    pub waits_for_room: bool,
+    /// While it waits for room in the store: see [`RoomLine`](crate::room_line::RoomLine).
+    pub place_in_line: Option<u64>,
     /// Queues that belong to it alone, and exist.
     pub owned: BTreeSet<QueueId>,
 }
@@ -146,7 +146,7 @@ impl SessionState {
             replies: ReplyBox::default(),
             stalled: VecDeque::new(),
             confirm_block: None,
-            waits_for_room: false,
+            place_in_line: None,
             owned: BTreeSet::new(),
         }
     }

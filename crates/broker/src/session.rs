@@ -312,8 +312,7 @@ impl<D: Disk> Session<D> {
         locked.return_withheld(|_| true);
         let owned = locked
             .state()
-            .sessions
-            .remove(key)
+            .remove_session(key)
             .map(|session| session.owned)
             .unwrap_or_default();
         locked.release(0, now);

@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - A consumer stands in exactly one queue's list, and both belong to living sessions.
-//! - A session in `confirming` or `waiting_for_room` is woken when what it waits for comes, once.
+//! - A session in `confirming` is woken when what it waits for comes, once.
 //! - No clock, no randomness: the same calls in the same order have the same effects.
 
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use crate::outbox::{Notice, SessionKey, SessionState};
 use crate::queue::{Queue, QueueKind};
 use crate::registry::Registry;
 use crate::replies::ReplyConsumers;
+use crate::room_line::{Callable, RoomLine};
 use crate::rota::Sharing;
 use crate::routes::RouteCache;
 use crate::tick::TickWatch;
@@ -40,7 +41,7 @@ pub(crate) struct BrokerState {
     pub waiting_queues: Vec<(BlockNumber, QueueId)>,
     /// Sessions that wait for a block.
     confirming: Vec<SessionKey>,
-    waiting_for_room: Vec<SessionKey>,
+    room_line: RoomLine,
     /// Queues that may have become deliverable during the current batch.
     dirty: Vec<QueueId>,
     /// Auto-delete queues whose last consumer went: to be deleted when the lock is released.
@@ -115,14 +116,20 @@ impl BrokerState {
         }
     }
 
-    /// Wakes the session once the store has room.
-    pub(crate) fn await_room(&mut self, key: SessionKey) {
-        if let Some(session) = self.sessions.get_mut(key)
-            && !session.waits_for_room
-        {
-            session.waits_for_room = true;
-            self.waiting_for_room.push(key);
-        }
+    /// Whether the session may publish, now that the store has room or not. If not, it is woken at its turn.
+    pub(crate) fn ask_for_room(&mut self, key: SessionKey, has_room: bool) -> bool {
+        let mut callable = Callable {
+            sessions: &mut self.sessions,
+            wakers: &mut self.wakers,
+        };
+        self.room_line.ask(key, has_room, &mut callable)
+    }
+
+    /// Forgets a session; what it was, if it was there.
+    pub(crate) fn remove_session(&mut self, key: SessionKey) -> Option<SessionState> {
+        let session = self.sessions.remove(key)?;
+        self.room_line.leave(&session);
+        Some(session)
     }
 
     /// Ends a consumer; says whether there was one. Its undelivered messages are the session's to give back.
@@ -199,15 +206,6 @@ impl BrokerState {
             waits
         });
     }
-
-    fn wake_for_room(&mut self) {
-        for key in self.waiting_for_room.drain(..) {
-            if let Some(session) = self.sessions.get_mut(key) {
-                session.waits_for_room = false;
-                session.wake(&mut self.wakers);
-            }
-        }
-    }
 }
 
 impl<D: Disk> Follower<D> for BrokerState {
@@ -219,8 +217,12 @@ impl<D: Disk> Follower<D> for BrokerState {
         if !self.waiting_queues.is_empty() {
             self.dispatch_due(shard, applied.durable);
         }
-        if !self.waiting_for_room.is_empty() && shard.has_room() {
-            self.wake_for_room();
+        if !self.room_line.is_empty() && shard.has_room() {
+            let mut callable = Callable {
+                sessions: &mut self.sessions,
+                wakers: &mut self.wakers,
+            };
+            self.room_line.has_room(shard.is_at_rest(), &mut callable);
         }
         if self.letter_watch.waits_for_room() && shard.has_room_to_move() {
             self.letter_watch.notice_room(&mut self.wakers);

@@ -142,6 +142,12 @@ impl<D: Disk> Shard<D> {
         shard
     }
 
+    /// Whether nothing is accepted that is not applied: no block will be until more comes.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.tail.is_idle()
+    }
+
     /// The block that takes what is appended now.
     #[must_use]
     pub const fn building(&self) -> BlockNumber {

@@ -263,11 +263,11 @@ impl<D: Disk> Locked<'_, D> {
     pub(super) fn ask_for_room(&mut self) -> Flow {
         let key = self.core.key;
         let (shard, state) = self.guard.parts();
-        if !self.core.has_published || shard.has_room() {
-            return Flow::Continue;
+        if !self.core.has_published || state.ask_for_room(key, shard.has_room()) {
+            Flow::Continue
+        } else {
+            Flow::Wait
         }
-        state.await_room(key);
-        Flow::Wait
     }
 
     /// The route, found and authorised if it is new.

@@ -172,10 +172,19 @@ impl Client {
         Self::in_vhost(broker, "/")
     }
 
+    /// One whose wakes nobody counts.
+    fn with_waker(broker: &Arc<Broker<SimDisk>>, waker: Waker) -> Self {
+        Self::log_in(broker, "/", waker, Arc::default())
+    }
+
     fn in_vhost(broker: &Arc<Broker<SimDisk>>, vhost: &str) -> Self {
-        let login = broker.authenticate("guest", b"guest", Peer::Loopback).unwrap();
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
+        Self::log_in(broker, vhost, waker, wakes)
+    }
+
+    fn log_in(broker: &Arc<Broker<SimDisk>>, vhost: &str, waker: Waker, wakes: Arc<Wakes>) -> Self {
+        let login = broker.authenticate("guest", b"guest", Peer::Loopback).unwrap();
         let mut session = broker.connect(&login, vhost, waker).unwrap();
         session.open_channel(ONE).unwrap();
         Self {

@@ -2,6 +2,7 @@
 
 use super::*;
 use logpond_store::disk::sim::Rng;
+use std::sync::Mutex;
 
 #[test]
 fn a_publish_is_confirmed_only_after_it_was_synced() {
@@ -252,6 +253,111 @@ fn a_publisher_that_waits_for_room_is_woken_whatever_made_the_room() {
         }
         assert!(waits > 0, "seed {seed}");
     }
+}
+
+/// Notes who is woken.
+struct InOrder {
+    woken: Arc<Mutex<Vec<usize>>>,
+    name: usize,
+}
+
+impl Wake for InOrder {
+    fn wake(self: Arc<Self>) {
+        self.woken.lock().unwrap().push(self.name);
+    }
+}
+
+#[test]
+fn publishers_that_wait_for_room_are_let_in_by_turns() {
+    const PUBLISHERS: usize = 12;
+    let broker = broker();
+    let woken = Arc::new(Mutex::new(Vec::new()));
+    let mut clients: Vec<Client> = (0..PUBLISHERS)
+        .map(|name| {
+            let woken = Arc::clone(&woken);
+            Client::with_waker(&broker, Waker::from(Arc::new(InOrder { woken, name })))
+        })
+        .collect();
+    clients[0].declare("q");
+    sync(&broker);
+    let body = "x".repeat(4000);
+    let batch = vec![&*body; 4];
+    let mut let_in = [0; PUBLISHERS];
+    // As the task of a connection that always has more to publish does when it is woken.
+    let mut go_on = |name: usize| {
+        let client: &mut Client = &mut clients[name];
+        while client.session.poll(usize::MAX, &mut client.seen, NOW).flow == Flow::Continue {
+            let_in[name] += 1;
+            let _ = client.publish_with("", "q", PERSISTENT, &batch);
+        }
+    };
+    (0..PUBLISHERS).for_each(&mut go_on);
+    for _ in 0..100 * PUBLISHERS {
+        let _ = broker.step();
+        let woken = std::mem::take(&mut *woken.lock().unwrap());
+        woken.into_iter().for_each(&mut go_on);
+    }
+    let (least, most) = (let_in.iter().min().unwrap(), let_in.iter().max().unwrap());
+    // Some may find room for two batches at each of their turns.
+    assert!(*least > 5 && *most <= 3 * least, "{let_in:?}");
+}
+
+#[test]
+fn no_publisher_waits_for_room_in_vain_whoever_goes_away_or_does_not_answer() {
+    const PUBLISHERS: u64 = 14;
+    /// These are never heard of again once they were told to wait.
+    const SILENT: usize = 8;
+    for seed in 0..20 {
+        let mut rng = Rng::new(seed);
+        let broker = open(&SimDisk::new(seed));
+        let mut clients: Vec<_> = (0..PUBLISHERS)
+            .map(|_| (Client::new(&broker), Flow::Continue))
+            .collect();
+        clients[0].0.declare("q");
+        sync(&broker);
+        let body = "x".repeat(4000);
+        let mut waits = 0;
+        for _ in 0..1000 {
+            let chosen = usize::try_from(rng.below(PUBLISHERS)).unwrap();
+            let (client, flow) = &mut clients[chosen];
+            match rng.below(20) {
+                0 if chosen >= SILENT => clients[chosen] = (Client::new(&broker), Flow::Continue),
+                1..8 if *flow == Flow::Continue => {
+                    let bodies = vec![&*body; usize::try_from(rng.below(8)).unwrap()];
+                    let _ = client.publish_with("", "q", PERSISTENT, &bodies);
+                    *flow = client.session.poll(usize::MAX, &mut client.seen, NOW).flow;
+                    waits += usize::from(*flow == Flow::Wait);
+                }
+                8..14 if chosen >= SILENT => *flow = look(client, *flow),
+                14.. => drop(broker.step()),
+                _ => {}
+            }
+        }
+        assert!(waits > 0, "seed {seed}");
+        loop {
+            let did_something = broker.step();
+            let answering = &mut clients[SILENT..];
+            answering
+                .iter_mut()
+                .for_each(|(client, flow)| *flow = look(client, *flow));
+            if !did_something {
+                break;
+            }
+        }
+        let waiting = clients[SILENT..].iter().position(|(_, flow)| *flow == Flow::Wait);
+        assert_eq!(
+            waiting, None,
+            "seed {seed}: everything rests, and nobody woke the publisher"
+        );
+    }
+}
+
+/// What a connection's task does that was told so, and looks again when it is woken and not before.
+fn look(client: &mut Client, flow: Flow) -> Flow {
+    if client.wakes.0.swap(0, Ordering::Relaxed) == 0 {
+        return flow;
+    }
+    client.session.poll(usize::MAX, &mut client.seen, NOW).flow
 }
 
 #[test]
