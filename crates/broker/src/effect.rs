@@ -15,6 +15,18 @@ pub enum Flow {
     Wait,
 }
 
+/// How much may be read from a client whose session was told to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Reading {
+    /// As much as there is.
+    Freely,
+    /// A little: it may begin to publish, and others wait until they may.
+    Little,
+    /// Nothing before another [`poll`](crate::Session::poll) says so: it publishes, and others wait until they may.
+    AfterPoll,
+}
+
 /// How [`poll`](crate::Session::poll) ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]

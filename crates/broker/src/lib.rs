@@ -55,7 +55,7 @@ pub use command::{
     Binding, Body, ChannelId, Command, Consume, ExchangeDeclare, Extent, GiveBack, Portion, Publish, Qos,
     QueueDeclare, QueueDelete,
 };
-pub use effect::{Confirm, Delivery, EffectSink, Flow, Polled, Returned};
+pub use effect::{Confirm, Delivery, EffectSink, Flow, Polled, Reading, Returned};
 pub use errors::{AmqpError, Answer, ReplyCode, Scope};
 pub use logpond_routing::{Arguments, Decimal, Value};
 pub use logpond_store::disk::{Disk, Now, RealDisk, WriteMode};

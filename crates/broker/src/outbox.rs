@@ -130,7 +130,7 @@ pub(crate) struct SessionState {
     pub stalled: VecDeque<QueueId>,
     /// The first block whose durability the session waits for.
     pub confirm_block: Option<BlockNumber>,
-    /// While it waits for room in the store: see [`RoomLine`](crate::room_line::RoomLine).
+    /// From when it was to wait for room in the store until it published: see [`RoomLine`](crate::room_line::RoomLine).
     pub place_in_line: Option<u64>,
     /// Queues that belong to it alone, and exist.
     pub owned: BTreeSet<QueueId>,

@@ -1,14 +1,16 @@
 //! The publishers that wait for room in the store, in the order in which they began to.
 //!
 //! Invariants:
-//! - A session stands in line once, and keeps its place until it was let in, however often it was called in vain: who published last
-//!   stands behind everybody who waits already.
+//! - A session stands in line once, and leaves it when it is let in. Its place is its own until it has published, however often it
+//!   comes in vain: who published last stands behind everybody who waits already.
 //! - Nobody is let in past somebody who waits and was not called. In which order those answer who were called at once is up to the
 //!   runtime's threads, which is why few are.
 //! - While there is room and somebody waits who was not called, a block is to be applied, and the last one calls all that are left. So
 //!   one that does not answer, as its client does not take what it is owed, keeps nobody waiting.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
 use crate::outbox::{SessionKey, SessionState};
@@ -22,12 +24,34 @@ const CALLED_AT_ONCE: usize = 4;
 pub(crate) struct RoomLine {
     waiting: BTreeMap<u64, Waiter>,
     next_place: u64,
+    /// How many wait and were not called.
+    uncalled: usize,
+    crowd: Crowd,
 }
 
 #[derive(Debug)]
 struct Waiter {
     session: SessionKey,
     is_called: bool,
+}
+
+/// Tells, without the lock and a moment late, whether somebody waits who was not called.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Crowd(Arc<AtomicBool>);
+
+impl Crowd {
+    pub(crate) fn is_there(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Who asks for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// Somebody who would publish.
+    Comes,
+    /// Somebody who just did, and would again.
+    Published,
 }
 
 /// Those who may be called.
@@ -41,63 +65,110 @@ impl RoomLine {
         self.waiting.is_empty()
     }
 
-    /// Whether a session that would publish may. If not, it stands in line, and is woken at its turn.
-    pub(crate) fn ask(&mut self, key: SessionKey, has_room: bool, callable: &mut Callable<'_>) -> bool {
-        if self.is_empty() && has_room {
-            return true;
-        }
+    pub(crate) fn crowd(&self) -> Crowd {
+        self.crowd.clone()
+    }
+
+    /// Whether a session may publish. If not, it stands in line, and is woken at its turn.
+    pub(crate) fn ask(
+        &mut self,
+        key: SessionKey,
+        asker: Asker,
+        has_room: bool,
+        callable: &mut Callable<'_>,
+    ) -> bool {
         let Some(session) = callable.sessions.get_mut(key) else {
             return has_room;
         };
-        if has_room && session.place_in_line.is_none() && self.uncalled().next().is_none() {
-            return true;
+        if asker == Asker::Published
+            && let Some(place) = session.place_in_line.take()
+        {
+            self.forget(place);
+            // Whoever stands behind it comes next.
+            self.call(usize::from(has_room), callable);
         }
-        let place = *session.place_in_line.get_or_insert_with(|| {
-            self.next_place += 1;
-            self.next_place
-        });
-        let waiter = self.waiting.entry(place).or_insert(Waiter {
-            session: key,
-            is_called: false,
-        });
-        if !has_room {
-            waiter.is_called = false;
-            return false;
-        }
-        let is_let_in = waiter.is_called;
-        if is_let_in {
-            session.place_in_line = None;
-            self.waiting.remove(&place);
-            self.call(1, callable);
-        }
-        is_let_in
+        let may = self.let_in(key, has_room, callable.sessions);
+        self.tell();
+        may
     }
 
     /// A session goes away.
     pub(crate) fn leave(&mut self, session: &SessionState) {
         if let Some(place) = session.place_in_line {
-            self.waiting.remove(&place);
+            self.forget(place);
+            self.tell();
         }
     }
 
     /// A block has made room. More of them are to come, or this `was_last`.
     pub(crate) fn has_room(&mut self, was_last: bool, callable: &mut Callable<'_>) {
         self.call(if was_last { usize::MAX } else { CALLED_AT_ONCE }, callable);
+        self.tell();
     }
 
-    /// Those whose turn has not come.
-    fn uncalled(&mut self) -> impl Iterator<Item = &mut Waiter> {
-        self.waiting.values_mut().filter(|waiter| !waiter.is_called)
+    /// Lets a session in that was called, or that nobody stands before; any other stands in line.
+    fn let_in(&mut self, key: SessionKey, has_room: bool, sessions: &mut Registry<SessionState>) -> bool {
+        let Some(session) = sessions.get_mut(key) else {
+            return has_room;
+        };
+        let waiter = session
+            .place_in_line
+            .and_then(|place| self.waiting.get_mut(&place));
+        let is_called = match (waiter, session.place_in_line) {
+            (Some(waiter), _) => {
+                if !has_room && std::mem::take(&mut waiter.is_called) {
+                    self.uncalled += 1;
+                }
+                waiter.is_called
+            }
+            // It was let in, and has not published yet.
+            (None, Some(_)) => has_room,
+            (None, None) => has_room && self.uncalled == 0,
+        };
+        if is_called {
+            session
+                .place_in_line
+                .into_iter()
+                .for_each(|place| self.forget(place));
+        } else {
+            let place = *session.place_in_line.get_or_insert_with(|| {
+                self.next_place += 1;
+                self.next_place
+            });
+            self.waiting.entry(place).or_insert_with(|| {
+                self.uncalled += 1;
+                Waiter {
+                    session: key,
+                    is_called: false,
+                }
+            });
+        }
+        is_called
+    }
+
+    fn forget(&mut self, place: u64) {
+        let gone = self.waiting.remove(&place);
+        self.uncalled -= usize::from(gone.is_some_and(|waiter| !waiter.is_called));
     }
 
     /// Wakes the next `count` of them.
     fn call(&mut self, count: usize, callable: &mut Callable<'_>) {
+        let count = count.min(self.uncalled);
         let Callable { sessions, wakers } = callable;
-        for waiter in self.uncalled().take(count) {
+        let uncalled = self.waiting.values_mut().filter(|waiter| !waiter.is_called);
+        for waiter in uncalled.take(count) {
             waiter.is_called = true;
             if let Some(session) = sessions.get_mut(waiter.session) {
                 session.wake(wakers);
             }
+        }
+        self.uncalled -= count;
+    }
+
+    fn tell(&self) {
+        let is_there = self.uncalled > 0;
+        if self.crowd.is_there() != is_there {
+            self.crowd.0.store(is_there, Ordering::Relaxed);
         }
     }
 }
@@ -124,12 +195,34 @@ mod tests {
             all
         }
 
-        fn ask(&mut self, name: usize, has_room: bool) -> bool {
+        fn ask_as(&mut self, asker: Asker, name: usize, has_room: bool) -> bool {
             let (sessions, wakers) = (&mut self.sessions, &mut Vec::new());
-            let may = self
-                .line
-                .ask(self.keys[name], has_room, &mut Callable { sessions, wakers });
-            self.sessions.get_mut(self.keys[name]).unwrap().has_looked();
+            let (key, mut callable) = (self.keys[name], Callable { sessions, wakers });
+            let may = self.line.ask(key, asker, has_room, &mut callable);
+            self.sessions.get_mut(key).unwrap().has_looked();
+            assert_eq!(self.line.crowd.is_there(), self.uncalled() > 0);
+            assert_eq!(self.line.uncalled, self.uncalled());
+            may
+        }
+
+        fn uncalled(&self) -> usize {
+            let waiting = self.line.waiting.values();
+            waiting.filter(|waiter| !waiter.is_called).count()
+        }
+
+        fn ask(&mut self, name: usize, has_room: bool) -> bool {
+            self.ask_as(Asker::Comes, name, has_room)
+        }
+
+        fn publishes(&mut self, name: usize, has_room: bool) -> bool {
+            self.ask_as(Asker::Published, name, has_room)
+        }
+
+        fn publishes_if_it_may(&mut self, name: usize) -> bool {
+            let may = self.ask(name, true);
+            if may {
+                self.publishes(name, true);
+            }
             may
         }
 
@@ -152,17 +245,28 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_let_in_and_comes_again_stands_behind_all_who_wait() {
+    fn whoever_has_published_stands_behind_all_who_wait() {
         let mut all = Publishers::waiting(6);
         all.has_room(false);
         assert!(!all.ask(5, true), "before its turn");
-        assert!(all.ask(0, true), "and the next is called");
-        assert!(!all.ask(0, true), "5 waits, and was not called");
+        assert!(all.ask(0, true));
+        assert!(all.ask(0, true), "it has not published yet");
+        assert!(!all.publishes(0, true), "5 waits, and was not called");
         assert!(!all.ask(1, false), "called in vain");
         all.has_room(false);
-        let may = [1, 2, 3, 4, 5].map(|name| all.ask(name, true));
-        assert_eq!(may, [true; 5]);
-        assert!(all.ask(0, true));
+        let may = [1, 2, 3, 4, 5, 0].map(|name| all.publishes_if_it_may(name));
+        assert_eq!(may, [true; 6]);
+    }
+
+    #[test]
+    fn whoever_was_let_in_and_came_too_late_keeps_its_place() {
+        let mut all = Publishers::waiting(CALLED_AT_ONCE);
+        all.has_room(false);
+        assert!(all.ask(0, true) && all.ask(1, true));
+        assert!(!all.publishes(1, false), "the room is gone");
+        assert!(!all.ask(0, false));
+        let places: Vec<_> = all.line.waiting.values().map(|waiter| waiter.session).collect();
+        assert!(places[0] == all.keys[0] && places[CALLED_AT_ONCE - 1] == all.keys[1]);
     }
 
     #[test]

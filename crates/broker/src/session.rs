@@ -40,10 +40,11 @@ use crate::broker::Broker;
 use crate::census::Admission;
 use crate::command::{Body, ChannelId, Command, Extent, Portion};
 use crate::consumer::ConsumerKey;
-use crate::effect::{Flow, Returned};
+use crate::effect::{Flow, Reading, Returned};
 use crate::errors::{AmqpError, Answer, ReplyCode, Scope, access_refused, precondition_failed};
 use crate::outbox::{SessionKey, SessionState};
 use crate::queue::QueueKind;
+use crate::room_line::{Asker, Crowd};
 use crate::routes::RouteCache;
 use crate::topology::Vhost;
 use crate::unacked::Run;
@@ -88,6 +89,7 @@ struct Core {
     lapse_ms: Option<u64>,
     /// Only who publishes waits for room: acknowledgements are what makes it.
     has_published: bool,
+    crowd: Crowd,
     /// Whether it rejected something since it last looked for dead letters.
     has_rejected: bool,
     state: Life,
@@ -130,13 +132,11 @@ impl<D: Disk> Session<D> {
         admission: Admission,
         waker: Waker,
     ) -> Self {
-        let key = broker
-            .store
-            .lock()
-            .parts()
-            .1
-            .sessions
-            .insert(SessionState::new(waker));
+        let mut guard = broker.store.lock();
+        let (_, state) = guard.parts();
+        let key = state.sessions.insert(SessionState::new(waker));
+        let crowd = state.room_line.crowd();
+        drop(guard);
         let core = Core {
             vhost,
             login,
@@ -151,6 +151,7 @@ impl<D: Disk> Session<D> {
             runs: Vec::new(),
             lapse_ms: None,
             has_published: false,
+            crowd,
             has_rejected: false,
             state: Life::Open,
         };
@@ -249,7 +250,11 @@ impl<D: Disk> Session<D> {
             }
         }
         locked.core.has_published |= published > 0;
-        let flow = locked.ask_for_room();
+        let flow = locked.ask_for_room(if published > 0 {
+            Asker::Published
+        } else {
+            Asker::Comes
+        });
         locked.release(published, now);
         flow
     }
@@ -291,6 +296,16 @@ impl<D: Disk> Session<D> {
     /// Whether a confirm is still owed to the client.
     pub fn is_unconfirmed(&self) -> bool {
         !self.core.unconfirmed.is_empty()
+    }
+
+    /// How much may be read from the client before its session is asked again, once it was told to go on. Takes no lock, so that it
+    /// may be asked before each read: what many publishers send at once would all be in memory otherwise.
+    pub fn reading(&self) -> Reading {
+        match (self.core.crowd.is_there(), self.core.has_published) {
+            (false, _) => Reading::Freely,
+            (true, false) => Reading::Little,
+            (true, true) => Reading::AfterPoll,
+        }
     }
 
     /// `connection.close`: everything unacknowledged goes back, exclusive queues go. Dropping does the same.

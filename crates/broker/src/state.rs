@@ -21,7 +21,7 @@ use crate::outbox::{Notice, SessionKey, SessionState};
 use crate::queue::{Queue, QueueKind};
 use crate::registry::Registry;
 use crate::replies::ReplyConsumers;
-use crate::room_line::{Callable, RoomLine};
+use crate::room_line::{Asker, Callable, RoomLine};
 use crate::rota::Sharing;
 use crate::routes::RouteCache;
 use crate::tick::TickWatch;
@@ -41,7 +41,7 @@ pub(crate) struct BrokerState {
     pub waiting_queues: Vec<(BlockNumber, QueueId)>,
     /// Sessions that wait for a block.
     confirming: Vec<SessionKey>,
-    room_line: RoomLine,
+    pub room_line: RoomLine,
     /// Queues that may have become deliverable during the current batch.
     dirty: Vec<QueueId>,
     /// Auto-delete queues whose last consumer went: to be deleted when the lock is released.
@@ -117,12 +117,12 @@ impl BrokerState {
     }
 
     /// Whether the session may publish, now that the store has room or not. If not, it is woken at its turn.
-    pub(crate) fn ask_for_room(&mut self, key: SessionKey, has_room: bool) -> bool {
+    pub(crate) fn ask_for_room(&mut self, key: SessionKey, asker: Asker, has_room: bool) -> bool {
         let mut callable = Callable {
             sessions: &mut self.sessions,
             wakers: &mut self.wakers,
         };
-        self.room_line.ask(key, has_room, &mut callable)
+        self.room_line.ask(key, asker, has_room, &mut callable)
     }
 
     /// Forgets a session; what it was, if it was there.

@@ -39,6 +39,8 @@ pub const CONSUMER_TIMEOUT_MS: u64 = 30 * 60 * 1000;
 
 /// Size of a pooled read buffer. Connections borrow one only while their socket is readable.
 pub const READ_BUFFER_BYTES: usize = 512 * 1024;
+/// Bytes that are read at once from a client that has not published yet, while publishers wait for their turn.
+pub const FIRST_READ_BYTES: usize = 32 * 1024;
 /// Pooled buffers that are kept for reuse; more may exist for a moment, they are freed.
 pub const POOLED_BUFFERS_MAX: usize = 8;
 /// Bytes of an incomplete message that stay raw until the rest arrives, instead of being assembled.

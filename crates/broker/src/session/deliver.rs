@@ -21,6 +21,7 @@ use crate::outbox::{Notice, OutRun, Outbox, Position};
 use crate::properties::with_long_header;
 use crate::queue::QueueKind;
 use crate::replies::ReplyBox;
+use crate::room_line::Asker;
 use crate::unacked::Run;
 
 /// Deliveries after which a poll ends: the client takes them in while the next are encoded.
@@ -93,7 +94,7 @@ impl<D: Disk> Session<D> {
         let refilled = locked.swap_outboxes();
         let durable = locked.shard().durable();
         let poisoned = locked.state().poisoned.clone();
-        let flow = locked.ask_for_room();
+        let flow = locked.ask_for_room(Asker::Comes);
         locked.await_confirms(durable);
         if refilled {
             locked.refill();

@@ -22,6 +22,7 @@ use crate::limits::PROPERTIES_BYTES_MAX;
 use crate::past::Past;
 use crate::properties::{Malformed, Properties, expiration_problem};
 use crate::resource::Resource;
+use crate::room_line::Asker;
 use crate::routes::Chosen;
 use crate::state::BrokerState;
 use crate::stored::{self, Manner, Stored, too_large};
@@ -260,10 +261,10 @@ impl<D: Disk> Locked<'_, D> {
     }
 
     /// Says whether the session may go on reading, and has it woken when it may again. Who never published may always.
-    pub(super) fn ask_for_room(&mut self) -> Flow {
+    pub(super) fn ask_for_room(&mut self, asker: Asker) -> Flow {
         let key = self.core.key;
         let (shard, state) = self.guard.parts();
-        if !self.core.has_published || state.ask_for_room(key, shard.has_room()) {
+        if !self.core.has_published || state.ask_for_room(key, asker, shard.has_room()) {
             Flow::Continue
         } else {
             Flow::Wait

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use logpond_amqp::{ChannelId, MethodId, ReplyCode, encode_heartbeat, method};
 use logpond_broker as broker;
-use logpond_broker::{Command, Flow, Portion};
+use logpond_broker::{Command, Flow, Portion, Reading};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -101,6 +101,14 @@ impl Link {
             self.flow
         } else {
             Flow::Continue
+        }
+    }
+
+    /// How much may be read before the broker is asked again, while the flow is [`Flow::Continue`].
+    pub fn reading(&self) -> Reading {
+        match &self.session {
+            Some(session) if self.life == Life::Open => session.reading(),
+            _ => Reading::Freely,
         }
     }
 

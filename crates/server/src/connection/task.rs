@@ -13,7 +13,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use logpond_broker::Flow;
+use logpond_broker::{Flow, Reading};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -28,8 +28,8 @@ use super::link::{Life, Link};
 use super::output::{Output, Written, equip, release};
 use super::wire::Wire;
 use crate::limits::{
-    CLOSE_OK_TIMEOUT, LINGER_TIME, POLL_PENDING_BYTES_MAX, SHUTDOWN_CLOSE_TIMEOUT, TURN_TIME,
-    WRITE_BUFFER_BYTES,
+    CLOSE_OK_TIMEOUT, FIRST_READ_BYTES, LINGER_TIME, POLL_PENDING_BYTES_MAX, SHUTDOWN_CLOSE_TIMEOUT,
+    TURN_TIME, WRITE_BUFFER_BYTES,
 };
 use crate::peer::PeerAddress;
 use crate::server::Shared;
@@ -312,10 +312,21 @@ impl Task {
             self.feed_rest();
             return Ok(());
         }
+        let reading = self.link.reading();
+        if reading == Reading::AfterPoll {
+            let _ = self.exchange()?;
+            if !self.reads() {
+                return Ok(());
+            }
+        }
         let mut space = self.shared.buffers.take_reading();
         let kept = self.rest.len();
         space.bytes[..kept].copy_from_slice(&self.rest);
-        let read = self.socket.try_read(&mut space.bytes[kept..]);
+        let end = match reading {
+            Reading::Little => space.bytes.len().min(kept + FIRST_READ_BYTES),
+            Reading::Freely | Reading::AfterPoll => space.bytes.len(),
+        };
+        let read = self.socket.try_read(&mut space.bytes[kept..end]);
         let outcome = match read {
             Ok(0) => {
                 self.is_peer_done = true;
