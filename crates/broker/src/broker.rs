@@ -119,7 +119,8 @@ impl<D: Disk> Broker<D> {
         self.store.write_stall()
     }
 
-    /// Has `waker` woken when the store has failed, and when something is written after [`Broker::rests`] was true.
+    /// Has `waker` woken when the store has failed, and when something is written after [`Broker::rests`] was true; it must not call
+    /// the broker.
     pub fn watch_store(&self, waker: Waker) {
         self.store.lock().parts().1.store_watch = Some(waker.clone());
         self.store.watch_writes(waker);

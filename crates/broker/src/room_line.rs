@@ -1,12 +1,12 @@
 //! The publishers that wait for room in the store, in the order in which they began to.
 //!
 //! Invariants:
-//! - A session stands in line once, and leaves it when it is let in. Its place is its own until it has published, however often it
-//!   comes in vain: who published last stands behind everybody who waits already.
-//! - Nobody is let in past somebody who waits and was not called. In which order those answer who were called at once is up to the
-//!   runtime's threads, which is why few are.
-//! - While there is room and somebody waits who was not called, a block is to be applied, and the last one calls all that are left. So
-//!   one that does not answer, as its client does not take what it is owed, keeps nobody waiting.
+//! - A session stands in line once, until it is called. Its place is its own until it has published, however often it comes in vain: who
+//!   published last stands behind everybody who waits already.
+//! - Who was not called does not publish while somebody stands in line. In which order those come who were called is up to the runtime's
+//!   threads, which is why few are at once.
+//! - While there is room and somebody stands in line, a block is to be applied, and the last one calls everybody. So one that does not
+//!   come, as its client does not take what it is owed, keeps nobody waiting.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,20 +22,13 @@ const CALLED_AT_ONCE: usize = 4;
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct RoomLine {
-    waiting: BTreeMap<u64, Waiter>,
+    /// By their places.
+    waiting: BTreeMap<u64, SessionKey>,
     next_place: u64,
-    /// How many wait and were not called.
-    uncalled: usize,
     crowd: Crowd,
 }
 
-#[derive(Debug)]
-struct Waiter {
-    session: SessionKey,
-    is_called: bool,
-}
-
-/// Tells, without the lock and a moment late, whether somebody waits who was not called.
+/// Tells, without the lock and a moment late, whether somebody stands in line.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Crowd(Arc<AtomicBool>);
 
@@ -83,7 +76,7 @@ impl RoomLine {
         if asker == Asker::Published
             && let Some(place) = session.place_in_line.take()
         {
-            self.forget(place);
+            self.waiting.remove(&place);
             // Whoever stands behind it comes next.
             self.call(usize::from(has_room), callable);
         }
@@ -95,7 +88,7 @@ impl RoomLine {
     /// A session goes away.
     pub(crate) fn leave(&mut self, session: &SessionState) {
         if let Some(place) = session.place_in_line {
-            self.forget(place);
+            self.waiting.remove(&place);
             self.tell();
         }
     }
@@ -111,62 +104,36 @@ impl RoomLine {
         let Some(session) = sessions.get_mut(key) else {
             return has_room;
         };
-        let waiter = session
-            .place_in_line
-            .and_then(|place| self.waiting.get_mut(&place));
-        let is_called = match (waiter, session.place_in_line) {
-            (Some(waiter), _) => {
-                if !has_room && std::mem::take(&mut waiter.is_called) {
-                    self.uncalled += 1;
-                }
-                waiter.is_called
-            }
-            // It was let in, and has not published yet.
-            (None, Some(_)) => has_room,
-            (None, None) => has_room && self.uncalled == 0,
+        let is_its_turn = match session.place_in_line {
+            Some(place) => !self.waiting.contains_key(&place),
+            None => self.waiting.is_empty(),
         };
-        if is_called {
-            session
-                .place_in_line
-                .into_iter()
-                .for_each(|place| self.forget(place));
-        } else {
-            let place = *session.place_in_line.get_or_insert_with(|| {
-                self.next_place += 1;
-                self.next_place
-            });
-            self.waiting.entry(place).or_insert_with(|| {
-                self.uncalled += 1;
-                Waiter {
-                    session: key,
-                    is_called: false,
-                }
-            });
+        if is_its_turn && has_room {
+            return true;
         }
-        is_called
-    }
-
-    fn forget(&mut self, place: u64) {
-        let gone = self.waiting.remove(&place);
-        self.uncalled -= usize::from(gone.is_some_and(|waiter| !waiter.is_called));
+        let place = *session.place_in_line.get_or_insert_with(|| {
+            self.next_place += 1;
+            self.next_place
+        });
+        self.waiting.insert(place, key);
+        false
     }
 
     /// Wakes the next `count` of them.
     fn call(&mut self, count: usize, callable: &mut Callable<'_>) {
-        let count = count.min(self.uncalled);
         let Callable { sessions, wakers } = callable;
-        let uncalled = self.waiting.values_mut().filter(|waiter| !waiter.is_called);
-        for waiter in uncalled.take(count) {
-            waiter.is_called = true;
-            if let Some(session) = sessions.get_mut(waiter.session) {
+        for _ in 0..count {
+            let Some((_, called)) = self.waiting.pop_first() else {
+                return;
+            };
+            if let Some(session) = sessions.get_mut(called) {
                 session.wake(wakers);
             }
         }
-        self.uncalled -= count;
     }
 
     fn tell(&self) {
-        let is_there = self.uncalled > 0;
+        let is_there = !self.waiting.is_empty();
         if self.crowd.is_there() != is_there {
             self.crowd.0.store(is_there, Ordering::Relaxed);
         }
@@ -200,14 +167,8 @@ mod tests {
             let (key, mut callable) = (self.keys[name], Callable { sessions, wakers });
             let may = self.line.ask(key, asker, has_room, &mut callable);
             self.sessions.get_mut(key).unwrap().has_looked();
-            assert_eq!(self.line.crowd.is_there(), self.uncalled() > 0);
-            assert_eq!(self.line.uncalled, self.uncalled());
+            assert_eq!(self.line.crowd.is_there(), !self.line.is_empty());
             may
-        }
-
-        fn uncalled(&self) -> usize {
-            let waiting = self.line.waiting.values();
-            waiting.filter(|waiter| !waiter.is_called).count()
         }
 
         fn ask(&mut self, name: usize, has_room: bool) -> bool {
@@ -264,9 +225,9 @@ mod tests {
         all.has_room(false);
         assert!(all.ask(0, true) && all.ask(1, true));
         assert!(!all.publishes(1, false), "the room is gone");
-        assert!(!all.ask(0, false));
-        let places: Vec<_> = all.line.waiting.values().map(|waiter| waiter.session).collect();
-        assert!(places[0] == all.keys[0] && places[CALLED_AT_ONCE - 1] == all.keys[1]);
+        assert!(!all.ask(0, false), "so it is for one that was let in");
+        let places: Vec<_> = all.line.waiting.values().copied().collect();
+        assert!(places == [all.keys[0], all.keys[1]]);
     }
 
     #[test]

@@ -251,7 +251,8 @@ impl<D: Disk, F: Follower<D>> Engine<D, F> {
         clocks.filter_map(|clock| clock.stalled(now)).max()
     }
 
-    /// Has `waker` woken by the next write after [`Engine::rests`] was true.
+    /// Has `waker` woken by the next write after [`Engine::rests`] was true. It may be woken under the engine's lock, so it must not
+    /// enter the engine.
     pub fn watch_writes(&self, waker: Waker) {
         self.inner.stall_watch.set_waker(waker);
     }

@@ -42,6 +42,7 @@ use crate::state::{DamagedIndex, Gap, State};
 use crate::tail::{Tail, TailStart};
 pub(crate) use directory::{Directory, Found, identity};
 use ending::{Ending, Tailing};
+use hashbrown::HashSet;
 use new_segment::NewSegment;
 use roaring::RoaringTreemap;
 use scan::Scan;
@@ -338,6 +339,13 @@ fn settle_state<D: Disk>(
             end: queue.next_seq,
         }));
     }
+    // A checkpoint may know more ends of queues than the segments do that were recycled after it.
+    let said: HashSet<QueueId> = state
+        .segments
+        .iter()
+        .flat_map(|segment| segment.control.iter().copied())
+        .collect();
+    state.tombstones.retain(|id, _| said.contains(id));
     state.names_lost_above = None;
     let mut kept = Vec::new();
     for id in std::mem::take(&mut state.unnamed) {

@@ -170,8 +170,8 @@ pub(crate) struct Segment<F> {
     /// Queues whose records other than messages lie here: their state is written again before this
     /// segment is recycled. Of a cold segment: queues whose copies lie here.
     pub control: HashSet<QueueId>,
-    /// Neither here nor in older segments of the journal is anything of a queue with a greater id; `None` where nothing was met.
-    /// Of a cold segment: copies of queues up to this one may lie here, whatever `control` says.
+    /// Neither here nor in older segments of the journal is anything of a queue with a greater id; `None` where nothing was met, and
+    /// of cold segments.
     pub newest_queue: Option<QueueId>,
     /// Once dead: the block with the last queue state that this segment still owed.
     pub settled: Option<BlockNumber>,

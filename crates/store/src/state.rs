@@ -102,7 +102,7 @@ impl<D: Disk> State<D> {
             .iter()
             .rev()
             .take_while(|segment| segment.file.number.is_cold());
-        cold.any(|segment| segment.control.contains(&id) || segment.newest_queue >= Some(id))
+        cold.any(|segment| segment.control.contains(&id))
     }
 
     /// The index entry of `seq`; length 0 when there is none.

@@ -80,7 +80,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
                 did = Did::Failed;
             }
         }
-        if guard.shard.tail.has_next_segment() || guard.shard.chores.is_full {
+        if guard.shard.tail.has_next_segment() || guard.shard.waits_to_try_again(now) {
             self.segment_wait.end();
         }
         self.wake_journal(&mut guard, now);

@@ -70,7 +70,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
     /// The block to write next. That the log needs a segment for it is remembered until it has one.
     pub(super) fn next_write(&self, locked: &mut Locked<D, F>, now: Now, take: Take) -> Next<D> {
         let next = locked.shard.next_write(now, take);
-        if matches!(next, Next::NeedsSegment) && !locked.shard.chores.is_full {
+        if matches!(next, Next::NeedsSegment) && !locked.shard.waits_to_try_again(now) {
             self.segment_wait.begin(now);
             self.stall_watch.write_begins();
         }
@@ -182,6 +182,7 @@ impl<D: Disk, F: Follower<D>> Inner<D, F> {
             return false;
         };
         shard.poison_reported = true;
+        self.segment_wait.end();
         tracing::error!(%cause, "the store takes nothing any more");
         let is_index = cause
             .source

@@ -346,7 +346,10 @@ impl<D: Disk> Pages<D> {
         let Slab { file, map, .. } = self.slabs.pop()?;
         self.free.remove_slab();
         let number = self.slabs.len();
-        self.states.truncate(number * self.pages_per_slab());
+        let pages_left = number * self.pages_per_slab();
+        self.states.truncate(pages_left);
+        // Whether they were handed out in this generation is forgotten with them: a slab that comes in its place says it anew.
+        self.fresh.retain(|page| index(*page) < pages_left);
         self.has_slab_going = true;
         Some(VacantSlab { number, file, map })
     }

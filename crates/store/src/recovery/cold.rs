@@ -55,13 +55,16 @@ pub(super) fn read<D: Disk>(
     Ok(doubtful)
 }
 
-/// What was copied behind the checkpoint is not looked for: it may be of any queue.
+/// What was copied behind the checkpoint is not looked for: it may be of any queue that there was then. Later starts are to know that,
+/// too, so it goes where checkpoints have it from.
 fn expect_unknown_copies<D: Disk>(scan: &mut Scan<'_, D>) {
     let restored = &mut scan.restored;
-    let newest_queue = Some(QueueId::new(restored.state.queue_ids_used));
-    for segment in restored.state.segments.iter_mut() {
+    let state = &mut restored.state;
+    let there = state.queues.iter().map(|queue| queue.id);
+    let known: Vec<QueueId> = there.chain(state.tombstones.keys().copied()).collect();
+    for segment in state.segments.iter_mut() {
         if segment.file.number >= restored.cold_filled_since {
-            segment.newest_queue = newest_queue;
+            segment.control.extend(&known);
         }
     }
 }

@@ -413,6 +413,11 @@ impl<D: Disk> Shard<D> {
         }
     }
 
+    /// Whether no segment can be made for a while: the disk is full, or no more files can be open.
+    pub(crate) const fn waits_to_try_again(&self, now: Now) -> bool {
+        self.chores.is_full || now.mono_ms < self.chores.retry_at_ms
+    }
+
     /// Keeps the newest two checkpoints; returns those that can be removed.
     fn retain(&mut self, newest: Retained) -> Vec<Lsn> {
         self.chores.checkpoints_written += 1;

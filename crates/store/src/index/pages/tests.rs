@@ -278,3 +278,29 @@ fn no_slab_is_made_while_the_file_that_has_its_name_goes() {
     pages.slab_has_gone();
     pages.take().unwrap();
 }
+
+#[test]
+fn a_slab_that_was_given_up_and_made_again_between_two_checkpoints_has_each_page_once() {
+    let disk = disk();
+    let mut pages = Pages::new(disk.clone(), SLAB_BYTES);
+    pages.open().unwrap();
+    let many = 2 * pages.pages_per_slab() + 3;
+    let taken: Vec<_> = (0..many).map(|_| pages.take().unwrap()).collect();
+    for page in taken {
+        pages.release(page);
+    }
+    let VacantSlab { number, .. } = pages.give_up_slab().unwrap();
+    disk.remove(&slab_path(number)).unwrap();
+    pages.slab_has_gone();
+    for _ in 0..many {
+        pages.take().unwrap();
+    }
+    let (generation, mut fresh) = pages.freeze();
+    for together in fresh.chunks(PAGES_YOUNG_MAX) {
+        pages.seal(generation, together).unwrap();
+    }
+    fresh.sort_unstable();
+    let handed_out = fresh.len();
+    fresh.dedup();
+    assert_eq!((handed_out, fresh.len()), (many, many));
+}

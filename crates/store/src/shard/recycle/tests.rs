@@ -2,7 +2,7 @@
 
 use crate::disk::Disk;
 use crate::disk::sim::SimDisk;
-use crate::engine::stepped::{come_to_rest, durable_queue, lease, message_for, publish_all};
+use crate::engine::stepped::{durable_queue, lease, message_for, publish_all};
 use crate::{AckReason, Engine, Options, QueueDurability, QueueId, Seq};
 
 /// So many queues come and go at once.
@@ -28,14 +28,22 @@ fn delete(engine: &Engine<SimDisk>, queue: QueueId) {
     engine.wait_durable(deleted.unwrap()).unwrap();
 }
 
-/// Fills a segment with what nobody needs afterwards, so that all that can be recycled is.
+/// Fills segments with what nobody needs afterwards, so that all that can be recycled is.
 fn pass(engine: &Engine<SimDisk>, disk: &SimDisk, rounds: usize) {
+    pass_until(engine, disk, rounds, || false);
+}
+
+/// The same, but for what is left to do once it is `done`.
+fn pass_until(engine: &Engine<SimDisk>, disk: &SimDisk, rounds: usize, done: impl Fn() -> bool) {
     let passing = durable_queue(engine);
     for _ in 0..rounds {
         for _ in 0..12 {
             put(engine, &[passing], &[7; 6000]);
         }
-        let seqs = lease(engine, passing, 12);
+        let mut seqs = Vec::new();
+        while seqs.len() < 12 {
+            seqs.extend(lease(engine, passing, 12));
+        }
         let (first, count) = (Seq::new(seqs[0]), u64::try_from(seqs.len()).unwrap());
         let acked = engine
             .lock()
@@ -43,9 +51,19 @@ fn pass(engine: &Engine<SimDisk>, disk: &SimDisk, rounds: usize) {
             .acknowledge(passing, first, count, AckReason::Acked, disk.now());
         engine.wait_durable(acked.unwrap()).unwrap();
         engine.checkpoint();
-        come_to_rest(engine, disk);
+        for _ in 0..20 {
+            while !done() && engine.step() {}
+            disk.advance(150);
+        }
+        if done() {
+            return;
+        }
     }
     delete(engine, passing);
+}
+
+fn queues_of(engine: &Engine<SimDisk>) -> Vec<QueueId> {
+    engine.lock().shard().queues().map(|(id, ..)| id).collect()
 }
 
 /// Many queues come and go.
@@ -102,8 +120,7 @@ fn a_delete_is_not_said_again_for_segments_older_than_its_queue() {
     let disk = disk.after_kill();
     drop(engine);
     let engine = rebuilt(&disk);
-    let queues: Vec<_> = engine.lock().shard().queues().map(|(id, ..)| id).collect();
-    assert_eq!(queues, [kept]);
+    assert_eq!(queues_of(&engine), [kept]);
     assert_eq!(lease(&engine, kept, 10).len(), 5);
 }
 
@@ -129,8 +146,7 @@ fn a_delete_is_said_again_while_an_older_segment_knows_the_queue() {
         pass(&engine, &disk, 6);
         drop(engine);
         let engine = rebuilt(&disk.after_kill());
-        let queues: Vec<_> = engine.lock().shard().queues().map(|(id, ..)| id).collect();
-        assert_eq!(queues, [kept], "{restarts:?}");
+        assert_eq!(queues_of(&engine), [kept], "{restarts:?}");
         assert!(engine.lock().shard().state.tombstones.contains_key(&deleted));
     }
 }
@@ -165,25 +181,77 @@ fn a_delete_is_said_again_while_copies_are_left() {
 
 #[test]
 fn a_delete_is_said_again_while_there_may_be_copies_that_no_checkpoint_knows() {
-    let disk = SimDisk::new(1);
-    let engine = open(&disk, 0);
-    let (kept, deleted) = (durable_queue(&engine), durable_queue(&engine));
-    evacuate(&engine, &disk, [kept, deleted]);
-    let disk = disk.after_kill();
-    drop(engine);
-    let engine = open(&disk, EVERYTHING_STAYS);
-    for segment in engine.lock().shard().state.segments.iter_mut() {
-        if segment.file.number.is_cold() {
-            // As if all of them had been copied behind the checkpoint.
-            segment.control.remove(&deleted);
+    for restarts in 1..4 {
+        let mut disk = SimDisk::new(1);
+        let engine = open(&disk, 0);
+        let (kept, deleted) = (durable_queue(&engine), durable_queue(&engine));
+        // A checkpoint knows what pins the cold segment, and does not know what is copied to it later.
+        for queue in [kept, deleted] {
+            let is_moved = || {
+                let mut guard = engine.lock();
+                let mut segments = guard.shard().state.segments.iter();
+                segments.any(|segment| segment.file.number.is_cold() && segment.control.contains(&queue))
+            };
+            pass(&engine, &disk, 2);
+            put(&engine, &[queue], b"this is moved");
+            pass_until(&engine, &disk, 20, is_moved);
+            assert!(is_moved());
         }
+        disk = disk.after_kill();
+        drop(engine);
+        let mut engine = open(&disk, EVERYTHING_STAYS);
+        for restart in 1..restarts {
+            pass(&engine, &disk, 2);
+            if restart == 1 {
+                disk = disk.after_kill();
+            } else {
+                engine.close().unwrap();
+            }
+            drop(engine);
+            engine = open(&disk, EVERYTHING_STAYS);
+        }
+        for queue in queues_of(&engine) {
+            if queue != kept {
+                delete(&engine, queue);
+            }
+        }
+        pass(&engine, &disk, 10);
+        let disk = disk.after_kill();
+        drop(engine);
+        let engine = rebuilt(&disk);
+        let mut guard = engine.lock();
+        let state = &guard.shard().state;
+        assert!(
+            state.tombstones.contains_key(&deleted) && !state.queues.contains(deleted),
+            "{restarts} restarts"
+        );
     }
-    delete(&engine, deleted);
-    pass(&engine, &disk, 10);
-    let disk = disk.after_kill();
-    drop(engine);
-    let engine = rebuilt(&disk);
-    let mut guard = engine.lock();
-    let state = &guard.shard().state;
-    assert!(state.tombstones.contains_key(&deleted) && !state.queues.contains(deleted));
+}
+
+#[test]
+fn what_was_recycled_just_before_a_kill_leaves_no_end_of_a_queue_behind() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk, EVERYTHING_STAYS);
+    churn(&engine);
+    engine.checkpoint();
+    pass(&engine, &disk, 1);
+    let mut disk = disk;
+    let mut engine = engine;
+    let mut left = Vec::new();
+    for _ in 0..4 {
+        churn(&engine);
+        let recycled = engine.counters().segments_recycled;
+        pass_until(&engine, &disk, 10, || {
+            engine.counters().segments_recycled > recycled
+        });
+        disk = disk.after_kill();
+        drop(engine);
+        engine = open(&disk, EVERYTHING_STAYS);
+        queues_of(&engine)
+            .into_iter()
+            .for_each(|queue| delete(&engine, queue));
+        pass(&engine, &disk, 8);
+        left.push(engine.lock().shard().state.tombstones.len());
+    }
+    assert!(left.iter().all(|left| *left < 20), "{left:?}");
 }
