@@ -2,12 +2,15 @@
 
 use super::Engine;
 use super::stepped::{come_to_rest, durable_queue, lease, message_for, publish_all};
-use crate::AckReason;
 use crate::disk::Disk;
 use crate::disk::sim::{Rng, SimDisk};
+use crate::format::memory_offset;
 use crate::ids::{QueueId, Seq};
 use crate::index::pages::INDEX_DIR;
+use crate::limits::PAGE_BYTES;
 use crate::options::Options;
+use crate::shard::NewMessage;
+use crate::{AckReason, Persistence};
 use std::collections::BTreeSet;
 
 /// So many messages come and go at once.
@@ -22,7 +25,14 @@ fn slabs(disk: &SimDisk) -> usize {
 }
 
 fn publish(engine: &Engine<SimDisk>, queue: QueueId, messages: u64) {
-    let message = message_for(std::slice::from_ref(&queue), &[&[7; 8]]);
+    publish_as(engine, Persistence::Persistent, queue, messages);
+}
+
+fn publish_as(engine: &Engine<SimDisk>, persistence: Persistence, queue: QueueId, messages: u64) {
+    let message = NewMessage {
+        persistence,
+        ..message_for(std::slice::from_ref(&queue), &[&[7; 8]])
+    };
     let messages = std::iter::repeat_n(message, usize::try_from(messages).unwrap());
     let block = publish_all(engine, messages);
     engine.wait_durable(block).unwrap();
@@ -110,9 +120,19 @@ fn what_lies_between_pages_that_went_is_found_by_the_next_start() {
 
 /// A queue of as many messages as need an index of so many slabs.
 fn backlog(engine: &Engine<SimDisk>, disk: &SimDisk, queue: QueueId, wanted: usize) -> u64 {
+    backlog_of(engine, disk, Persistence::Persistent, queue, wanted)
+}
+
+fn backlog_of(
+    engine: &Engine<SimDisk>,
+    disk: &SimDisk,
+    persistence: Persistence,
+    queue: QueueId,
+    wanted: usize,
+) -> u64 {
     let mut published = 0;
     while slabs(disk) < wanted {
-        publish(engine, queue, PASSING);
+        publish_as(engine, persistence, queue, PASSING);
         published += PASSING;
         while engine.step() {}
     }
@@ -175,6 +195,81 @@ fn messages_that_stay_do_not_keep_the_index_of_those_that_have_gone() {
     for queue in quiet {
         assert_eq!(lease(&engine, queue, 10), [0, 1]);
     }
+}
+
+/// Lets time pass, in which nobody asks for anything.
+fn stand_still(engine: &Engine<SimDisk>, disk: &SimDisk, checkpoints: u64) {
+    for _ in 0..checkpoints {
+        disk.advance(Options::tiny().checkpoint_ms);
+        while engine.step() {}
+    }
+}
+
+#[test]
+fn the_index_of_transient_messages_goes_while_nothing_is_logged_and_then_nothing_is_written() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    let orders = durable_queue(&engine);
+    let published = backlog_of(&engine, &disk, Persistence::Transient, orders, 8);
+    let quiet: Vec<_> = (0..100).map(|_| durable_queue(&engine)).collect();
+    for queue in &quiet {
+        publish(&engine, *queue, 2);
+    }
+    come_to_rest(&engine, &disk);
+    drain(&engine, &disk, orders, published);
+    stand_still(&engine, &disk, 60);
+    assert!(slabs(&disk) <= 5, "{} slabs", slabs(&disk));
+    let before = engine.counters();
+    stand_still(&engine, &disk, 20);
+    let after = engine.counters();
+    assert_eq!(after.blocks, before.blocks, "a store at rest writes");
+    assert_eq!(after.checkpoints, before.checkpoints);
+}
+
+#[test]
+fn an_index_that_was_too_large_at_a_start_is_given_back_while_nobody_asks_for_anything() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    let orders = durable_queue(&engine);
+    let published = backlog(&engine, &disk, orders, 8);
+    drain(&engine, &disk, orders, published);
+    drop(engine);
+    let disk = disk.after_kill();
+    let engine = open(&disk);
+    assert!(slabs(&disk) >= 8);
+    stand_still(&engine, &disk, 60);
+    assert!(slabs(&disk) <= 4, "{} slabs", slabs(&disk));
+}
+
+#[test]
+fn a_damaged_page_in_the_way_is_not_waited_for() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    let orders = durable_queue(&engine);
+    let published = backlog(&engine, &disk, orders, 8);
+    let quiet: Vec<_> = (0..20).map(|_| durable_queue(&engine)).collect();
+    for queue in &quiet {
+        publish(&engine, *queue, 2);
+    }
+    engine.checkpoint();
+    come_to_rest(&engine, &disk);
+    drain(&engine, &disk, orders, published);
+    engine.checkpoint();
+    come_to_rest(&engine, &disk);
+    drop(engine);
+    let disk = disk.after_kill();
+    for slab in disk.list(INDEX_DIR).unwrap() {
+        let pages = memory_offset(Options::tiny().slab_bytes) / PAGE_BYTES;
+        for bit in (0..pages).map(|page| (page * PAGE_BYTES + 100) * 8) {
+            let bit = u64::try_from(bit).unwrap();
+            disk.flip_bit(&format!("{INDEX_DIR}/{slab}"), bit).unwrap();
+        }
+    }
+    let engine = open(&disk);
+    stand_still(&engine, &disk, 20);
+    let before = engine.counters();
+    stand_still(&engine, &disk, 20);
+    assert_eq!(engine.counters().blocks, before.blocks, "a store at rest writes");
 }
 
 #[test]

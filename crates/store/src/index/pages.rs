@@ -11,7 +11,7 @@
 //! - Slabs are numbered without a gap: only the last one is ever given up, and only when none of its pages is in use or referred to. None is
 //!   made while its file goes, which has the name of the next.
 //!
-//! Elsewhere: which page is handed out next (`free`).
+//! Elsewhere: which page is handed out next (`free`), how slabs go again (`shrink`).
 
 use crate::disk::{Disk, DiskFile, DiskMap, FileKind, is_full};
 use crate::error::OpenError;
@@ -40,11 +40,6 @@ pub(crate) fn slab_path(slab: usize) -> String {
 const SLAB_WANTED_FRACTION: usize = 2;
 /// … and nothing more is accepted when less than this one is: it is for what one batch brings.
 const SLAB_KEPT_FRACTION: usize = 4;
-
-/// Pages of so many slabs stay free when one is given up: it is not to be made again at once.
-const SLABS_SPARE: usize = 2;
-/// So many pages are moved at once out of a slab that is to be given up.
-const PAGES_MOVED_AT_ONCE: usize = 64;
 
 /// So many pages go to their slabs together when there is no place for another young one.
 const WRITTEN_TOGETHER: usize = 64;
@@ -97,13 +92,6 @@ impl PageState {
     }
 }
 
-/// A slab that was given up. The map goes before anything else is done with the file.
-pub(crate) struct VacantSlab<D: Disk> {
-    pub number: usize,
-    pub file: Arc<D::File>,
-    pub map: D::Map,
-}
-
 /// All index pages of a shard.
 pub(crate) struct Pages<D: Disk> {
     disk: D,
@@ -112,6 +100,8 @@ pub(crate) struct Pages<D: Disk> {
     young: Young,
     /// Whether the file of a slab that was given up is being removed, and that of its successor would have its name.
     has_slab_going: bool,
+    /// Whether what is left in the last slab was found not to move: it is damaged.
+    is_stuck: bool,
     /// Pages on their way to a slab.
     written: Vec<u8>,
     states: Vec<PageState>,
@@ -135,6 +125,7 @@ impl<D: Disk> Pages<D> {
             slabs: Vec::new(),
             young: Young::default(),
             has_slab_going: false,
+            is_stuck: false,
             written: Vec::new(),
             states: Vec::new(),
             free: FreePages::new(slab_bytes / PAGE_BYTES),
@@ -328,57 +319,6 @@ impl<D: Disk> Pages<D> {
         self.map(file)
     }
 
-    /// Whether there are pages for another slab's worth beside those that are kept free.
-    fn has_slab_too_many(&self) -> bool {
-        self.free.count() >= (1 + SLABS_SPARE) * self.pages_per_slab()
-    }
-
-    /// Whether the last slab is not needed, and none of its pages is in use.
-    pub(crate) fn has_vacant_slab(&self) -> bool {
-        self.has_slab_too_many() && self.free.has_vacant_slab()
-    }
-
-    /// Takes the last slab out, if it is vacant. No other is made until [`Pages::slab_has_gone`].
-    pub(crate) fn give_up_slab(&mut self) -> Option<VacantSlab<D>> {
-        if !self.has_vacant_slab() {
-            return None;
-        }
-        let Slab { file, map, .. } = self.slabs.pop()?;
-        self.free.remove_slab();
-        let number = self.slabs.len();
-        let pages_left = number * self.pages_per_slab();
-        self.states.truncate(pages_left);
-        // Whether they were handed out in this generation is forgotten with them: a slab that comes in its place says it anew.
-        self.fresh.retain(|page| index(*page) < pages_left);
-        self.has_slab_going = true;
-        Some(VacantSlab { number, file, map })
-    }
-
-    /// The file of the slab that was given up has no name any more, or keeps it.
-    pub(crate) const fn slab_has_gone(&mut self) {
-        self.has_slab_going = false;
-    }
-
-    /// How many slabs would be filled by the pages that were let go of, and that a retained checkpoint still refers to.
-    pub(crate) fn retired_slabs(&self) -> usize {
-        self.retired.len() / self.pages_per_slab()
-    }
-
-    /// Moves some of these pages, which are in use, out of the last slab if there is one too many.
-    pub(crate) fn vacate_slab<'a>(
-        &mut self,
-        used: impl Iterator<Item = &'a mut PageNumber>,
-    ) -> Result<(), PageError> {
-        if !self.has_slab_too_many() {
-            return Ok(());
-        }
-        let first = number((self.slabs.len() - 1) * self.pages_per_slab());
-        for page in used.filter(|page| **page >= first).take(PAGES_MOVED_AT_ONCE) {
-            self.move_page(page)?;
-        }
-        Ok(())
-    }
-
     /// Lets go of a page.
     pub(crate) fn release(&mut self, page: PageNumber) {
         if self.states[index(page)].generation == self.generation
@@ -565,6 +505,7 @@ fn number(index: usize) -> PageNumber {
     PageNumber::try_from(index).expect("an index of 16 TiB is beyond every disk")
 }
 
+pub(crate) mod shrink;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 mod tests;

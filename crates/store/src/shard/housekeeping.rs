@@ -257,7 +257,7 @@ impl<D: Disk> Shard<D> {
         let behind = self.end().get() - self.chores.checkpoint_lsn.get();
         let is_early = now.mono_ms < self.chores.checkpoint_at_ms;
         let due = (self.checkpoint_is_due(now) || self.is_vacated_too_much()) && !is_early;
-        let is_awaited = self.vacated_bytes() > 0 || self.state.pages.retired_slabs() > 0;
+        let is_awaited = self.vacated_bytes() > 0 || self.state.pages.shrinks_by_checkpoints();
         if due && behind == 0 && wish == CheckpointWish::WhenDue && is_awaited {
             // Two checkpoints at one address are one: the log has to go on, or what was evacuated, and the index of a backlog that
             // has gone, would never go.

@@ -9,7 +9,8 @@ use super::Shard;
 use crate::disk::{Disk, Now, is_full};
 use crate::engine::final_error;
 use crate::error::PoisonCause;
-use crate::index::pages::{INDEX_DIR, PageError, VacantSlab, slab_path};
+use crate::index::pages::shrink::VacantSlab;
+use crate::index::pages::{INDEX_DIR, slab_path};
 use crate::removal;
 use crate::state::State;
 use std::io;
@@ -52,13 +53,13 @@ impl<D: Disk> Shard<D> {
         is_granted.then(|| pages.give_up_slab()).flatten().map(Shrink)
     }
 
-    /// Moves pages that keep the last slab from being given up. One that is damaged stays, for whoever needs it to find.
+    /// Moves pages that keep the last slab from being given up.
     pub(super) fn vacate_slab(&mut self) {
         let State { queues, pages, .. } = &mut self.state;
         let used = queues
             .iter_mut()
             .flat_map(|queue| queue.pages.iter_mut().flatten());
-        if let Err(PageError::Io(error)) = pages.vacate_slab(used) {
+        if let Err(error) = pages.vacate_slab(used) {
             self.poison(&PoisonCause::new("writing the index", INDEX_DIR, error));
         }
     }

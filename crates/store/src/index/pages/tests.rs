@@ -1,5 +1,6 @@
 //! Pages against a model: a map of page numbers to what was last put there.
 
+use super::shrink::VacantSlab;
 use super::*;
 use crate::disk::Disk;
 use crate::disk::sim::{Rng, SimDisk};
